@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a mail protocol implements, and all that the engine knows of it.
+ *
+ * A session is one connection, from dialling to death. It dies whole: after `dead` it does
+ * nothing more and the engine frees it and opens another. Everything here happens on the loop
+ * thread; nothing blocks. Requests may be made as soon as `ready` was reported; they are queued and
+ * pipelined by the backend, which also opens ("selects") the folder that a request names.
+ *
+ * Callback rules
+ *   1. Each request ends with exactly one `done`, also when it is cancelled
+ *      (MAILFS_ERROR_CANCELLED) and when the session dies (the error of the death). No other
+ *      callback of the request comes after `done`.
+ *   2. No callback is made from inside the call that starts the request, nor from inside close(),
+ *      cancel() or free(); only from the loop.
+ *   3. Inside a callback every function here may be called, close() too. free() may not.
+ *   4. Pointers passed to a callback are borrowed for that call. Pointers inside a request struct
+ *      are borrowed until the function returns: the backend copies what it keeps.
+ *   5. `dead` comes after the `done` of every open request, and at most once.
+ */
+#pragma once
+
+#include <glib.h>
+
+#include "mailfs/error.h"
+#include "mailfs/types.h"
+
+/* ---- configuration ------------------------------------------------------------------------ */
+
+enum mailfs_tls {
+	MAILFS_TLS_IMPLICIT, /* imaps, pop3s */
+	MAILFS_TLS_STARTTLS, /* imap, pop3: required, never optional */
+	MAILFS_TLS_NONE,     /* only by -o tls=none */
+};
+
+enum mailfs_auth {
+	MAILFS_AUTH_ANY,       /* the strongest that both sides know */
+	MAILFS_AUTH_PLAINTEXT, /* as ANY, and plain text is allowed without TLS */
+	MAILFS_AUTH_SCRAM,     /* nothing but SCRAM */
+	MAILFS_AUTH_PLAIN,     /* SASL PLAIN only */
+	MAILFS_AUTH_LOGIN,     /* LOGIN command only */
+	MAILFS_AUTH_OAUTH,     /* OAUTHBEARER, then XOAUTH2: the secret is a token */
+	MAILFS_AUTH_EXTERNAL,
+};
+
+/* The secret arrives: `secret` is borrowed and is wiped by the giver. NULL + error: none. */
+typedef void (*mailfs_secret_fn)(void *user, const char *secret, const GError *error);
+
+/* Asks for the password or token, at each login anew. Answers from the loop, exactly once. */
+struct mailfs_secret_source {
+	void (*get)(void *source_user, mailfs_secret_fn done, void *user);
+	void *source_user;
+};
+
+struct mailfs_backend_config {
+	const char *host;
+	uint16_t port;
+	enum mailfs_tls tls;
+	const char *tls_fingerprint; /* "sha256:HEX" of the leaf certificate; NULL = none */
+	const char *tls_ca_file;     /* a further CA file; NULL = none */
+	const char *user;
+	enum mailfs_auth auth;
+	struct mailfs_secret_source secret;
+
+	const char *const *disable; /* capabilities to treat as not offered; NULL-terminated or NULL */
+	const char *const *include; /* folder globs on the decoded path; NULL = all */
+	const char *const *exclude;
+	bool subscribed_only;
+	bool want_compress; /* COMPRESS=DEFLATE where offered */
+	bool want_head;     /* sweeps report MAILFS_INFO_HEAD */
+
+	unsigned connect_timeout_ms; /* DNS, TCP, TLS, greeting and login, each */
+	unsigned silence_timeout_ms; /* requests under way and not a byte: the connection is dead */
+};
+
+/* ---- events of a session ------------------------------------------------------------------ */
+
+/* Known after login; strings are borrowed. For status and `mailfsctl check`. */
+struct mailfs_server_info {
+	const char *tls_version; /* "TLSv1.3"; NULL = clear text */
+	const char *tls_cipher;
+	const char *auth;         /* mechanism that was used */
+	const char *server_id;    /* from ID, printable; NULL = unknown */
+	const char *capabilities; /* space separated, after login */
+	bool compressed;
+	unsigned max_pipeline;  /* requests worth having in flight on one session */
+	uint64_t append_limit;  /* octets; 0 = unknown */
+	bool can_range;         /* fetches of a range are possible */
+	bool can_delta;         /* sync of a known folder costs no full sweep */
+};
+
+struct mailfs_session_events {
+	void (*ready)(void *user, const struct mailfs_server_info *info);
+	/* Something changed in `folder` (wire name) that no request asked for: sync it soon. */
+	void (*folder_changed)(void *user, const char *folder);
+	/* Text that the server wants a person to see ([ALERT]); already printable. */
+	void (*alert)(void *user, const char *text);
+	/* The end. `error` is never NULL; after close() no `dead` comes. */
+	void (*dead)(void *user, const GError *error);
+};
+
+struct mailfs_session; /* the backend's own */
+
+/* ---- requests ----------------------------------------------------------------------------- */
+
+/* Names a request until its done; 0 is none. */
+typedef uint64_t mailfs_ticket;
+
+typedef void (*mailfs_done_fn)(void *user, const GError *error);
+
+struct mailfs_list_request {
+	void (*folder)(void *user, const struct mailfs_folder_info *info);
+	mailfs_done_fn done; /* success = the listing is whole */
+	void *user;
+};
+
+/* What the index knows of a folder; uidvalidity 0 = nothing. */
+struct mailfs_known {
+	uint32_t uidvalidity;
+	uint32_t uid_max; /* highest UID known; 0 = none */
+	uint32_t count;
+	uint64_t modseq; /* HIGHESTMODSEQ of the last complete sync; 0 = none */
+};
+
+struct mailfs_sync_state {
+	uint32_t uidvalidity; /* 0 = the server gives none: nothing may be cached past the session */
+	uint32_t uidnext;     /* 0 = not given */
+	uint32_t exists;
+	bool read_only;
+	bool keywords_allowed;        /* PERMANENTFLAGS has \* or is absent */
+	unsigned permanent_flags;     /* enum mailfs_flag */
+	const char *const *keywords;  /* of PERMANENTFLAGS; NULL-terminated or NULL */
+	/* What the callbacks that follow mean for messages they do not mention. */
+	bool is_delta;  /* true: unmentioned = unchanged. false: unmentioned = gone (full listing) */
+	bool is_reset;  /* the UIDVALIDITY differs from the known one: forget all UIDs first */
+};
+
+struct mailfs_sync_result {
+	uint64_t modseq; /* to be remembered once everything reported is stored; 0 = none */
+};
+
+/*
+ * Brings the engine's knowledge of a folder up to date: `state` once, then any number of
+ * `messages`, `uids` and `vanished`, then `done`. A UID may be mentioned more than once; the
+ * later one counts. Without error, everything the server has was mentioned or is unchanged.
+ */
+struct mailfs_sync_request {
+	const char *folder; /* wire name */
+	struct mailfs_known known;
+	void (*state)(void *user, const struct mailfs_sync_state *state);
+	void (*messages)(void *user, const struct mailfs_message_info *infos, size_t count);
+	/* These exist (unchanged as far as is known). Ascending. */
+	void (*uids)(void *user, const uint32_t *uids, size_t count);
+	/* UIDs first … last are gone; may span UIDs that never were. Never expand it. */
+	void (*vanished)(void *user, uint32_t first, uint32_t last);
+	void (*done)(void *user, const struct mailfs_sync_result *result, const GError *error);
+	void *user;
+};
+
+/* Which of the UIDs first … last exist now, by the plainest means (no delta, no cache). */
+struct mailfs_uids_request {
+	const char *folder;
+	uint32_t first, last; /* last = UINT32_MAX: to the end */
+	void (*uids)(void *user, const uint32_t *uids, size_t count); /* ascending */
+	mailfs_done_fn done;
+	void *user;
+};
+
+/*
+ * Bodies, byte for byte. For each message that came whole: `begin`, `data` in order, `end`. What
+ * was asked for and had no `end` before a `done` without error is gone from the server, verified
+ * (MAILFS_ERROR_PROTOCOL otherwise: NIL, empty, wrong UID, literal out of step).
+ * Never marks anything as read.
+ */
+struct mailfs_fetch_request {
+	const char *folder;
+	uint32_t uidvalidity;   /* the folder's, else MAILFS_ERROR_STALE */
+	const uint32_t *uids;   /* ascending */
+	size_t uid_count;
+	bool is_range;          /* one UID and `range`; else whole messages */
+	struct mailfs_range range;
+	bool is_background;     /* may wait behind other requests of the session */
+	/* `size` octets follow, exactly. A range that reaches past the end is shorter than asked. */
+	void (*begin)(void *user, uint32_t uid, uint64_t size);
+	void (*data)(void *user, uint32_t uid, const void *bytes, size_t len);
+	void (*end)(void *user, uint32_t uid);
+	mailfs_done_fn done;
+	void *user;
+};
+
+/* A protocol. All functions: loop thread. */
+struct mailfs_backend {
+	const char *name; /* "imap" */
+
+	struct mailfs_session *(*open)(const struct mailfs_backend_config *config,
+		const struct mailfs_session_events *events, void *user);
+	/* Ends every request (CANCELLED, from the loop), says goodbye, bounded; then the session may be
+	 * freed: `closed` says when. No `dead` after this. */
+	void (*close)(struct mailfs_session *session, void (*closed)(void *user), void *user);
+	/* After `dead` or `closed`; at any time when the process ends. */
+	void (*free)(struct mailfs_session *session);
+
+	mailfs_ticket (*list)(struct mailfs_session *, const struct mailfs_list_request *);
+	mailfs_ticket (*sync)(struct mailfs_session *, const struct mailfs_sync_request *);
+	mailfs_ticket (*uids)(struct mailfs_session *, const struct mailfs_uids_request *);
+	mailfs_ticket (*fetch)(struct mailfs_session *, const struct mailfs_fetch_request *);
+	/* Asks the server for a sign of life in the selected folder; changes come as events. */
+	mailfs_ticket (*poll)(struct mailfs_session *, mailfs_done_fn done, void *user);
+
+	/* The request ends with CANCELLED soon; what was sent already runs out unheard. */
+	void (*cancel)(struct mailfs_session *, mailfs_ticket ticket);
+	/* Stop (true) or go on (false) reading from the network: back pressure of the disk. */
+	void (*hold)(struct mailfs_session *, bool is_held);
+};
+
+extern const struct mailfs_backend imap_backend;

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Plain values that every layer shares. Strings are UTF-8 without NUL inside unless said
+ * otherwise; pointers in these structs are borrowed for the call that passes them.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* System flags, RFC 9051 §2.3.2. \Recent is ignored. */
+enum mailfs_flag {
+	MAILFS_FLAG_SEEN     = 1u << 0,
+	MAILFS_FLAG_ANSWERED = 1u << 1,
+	MAILFS_FLAG_FLAGGED  = 1u << 2,
+	MAILFS_FLAG_DELETED  = 1u << 3,
+	MAILFS_FLAG_DRAFT    = 1u << 4,
+};
+
+/* Bytes [offset, offset + len) of a message. */
+struct mailfs_range {
+	uint64_t offset;
+	uint64_t len;
+};
+
+/* Header fields, decoded to valid UTF-8, one line each; NULL = absent from the header. */
+struct mailfs_head {
+	const char *subject;
+	const char *from;      /* "Ann Lee <ann@example.org>", all of the field */
+	const char *from_name; /* display name of the first address, else its local part */
+	const char *to;
+	const char *cc;
+	const char *message_id;
+	const char *date; /* Date field as RFC 3339 UTC; NULL when absent or invalid */
+};
+
+/* Which members of struct mailfs_message_info a backend reports. */
+enum mailfs_info_field {
+	MAILFS_INFO_FLAGS     = 1u << 0, /* flags and keywords */
+	MAILFS_INFO_DATE      = 1u << 1,
+	MAILFS_INFO_SIZE      = 1u << 2,
+	MAILFS_INFO_MODSEQ    = 1u << 3,
+	MAILFS_INFO_REMOTE_ID = 1u << 4,
+	MAILFS_INFO_HEAD      = 1u << 5,
+};
+
+/* What a sweep tells about one message. */
+struct mailfs_message_info {
+	uint32_t uid;    /* never 0 */
+	unsigned fields; /* enum mailfs_info_field: what is set below */
+
+	unsigned flags;              /* enum mailfs_flag */
+	const char *const *keywords; /* NULL-terminated; NULL = none; atoms as the server wrote them */
+	int64_t date;                /* INTERNALDATE, seconds since 1970 UTC */
+	uint64_t size;               /* RFC822.SIZE in octets: what the server claims */
+	uint64_t modseq;
+	const char *remote_id; /* EMAILID, X-GM-MSGID or UIDL: equal id = equal bytes in an account */
+	const char *thread_id;
+	struct mailfs_head head;
+};
+
+enum mailfs_folder_flag {
+	MAILFS_FOLDER_NOSELECT    = 1u << 0, /* a directory without messages */
+	MAILFS_FOLDER_NOINFERIORS = 1u << 1,
+	MAILFS_FOLDER_SUBSCRIBED  = 1u << 2,
+	MAILFS_FOLDER_INBOX       = 1u << 3,
+	MAILFS_FOLDER_HAS_STATUS  = 1u << 4, /* messages … highestmodseq below are set */
+};
+
+/* What a listing tells about one folder. */
+struct mailfs_folder_info {
+	const char *name;  /* as on the wire: identity, sent back byte for byte; never shown */
+	const char *path;  /* decoded, UTF-8 where the wire name decodes cleanly, else wire bytes */
+	char delimiter;    /* in `path`; 0 = flat, no split */
+	unsigned flags;    /* enum mailfs_folder_flag */
+	const char *role;  /* special use as "\\Sent"; NULL = none. RFC 6154 */
+
+	uint32_t messages, unseen, uidnext; /* a hint for "look again", never the truth */
+	uint32_t uidvalidity;
+	uint64_t highestmodseq; /* 0 = not given */
+};

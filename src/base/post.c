@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Posting between threads, on GLib's queue, context and pool: the only primitives used. The loop
+ * is the default main context.
+ */
+#include "base/post.h"
+
+#include <glib.h>
+
+struct job {
+	post_fn fn;
+	void *data;
+};
+
+struct post_thread {
+	GThread *thread;
+	GAsyncQueue *jobs;
+};
+
+static GThreadPool *workers;
+
+static struct job *job_new(post_fn fn, void *data)
+{
+	struct job *job = g_new(struct job, 1);
+
+	*job = (struct job){ .fn = fn, .data = data };
+	return job;
+}
+
+static void job_run_free(struct job *job)
+{
+	job->fn(job->data);
+	g_free(job);
+}
+
+static gboolean on_loop(gpointer data)
+{
+	job_run_free(data);
+	return G_SOURCE_REMOVE;
+}
+
+void post_to_loop(post_fn fn, void *data)
+{
+	GSource *source = g_idle_source_new();
+
+	/* Default, not idle, priority: results of other threads must not starve behind I/O. */
+	g_source_set_priority(source, G_PRIORITY_DEFAULT);
+	g_source_set_callback(source, on_loop, job_new(fn, data), NULL);
+	g_source_attach(source, NULL);
+	g_source_unref(source);
+}
+
+static void on_worker(gpointer data, gpointer user)
+{
+	job_run_free(data);
+}
+
+void post_workers_start(unsigned count)
+{
+	g_assert(!workers);
+	workers = g_thread_pool_new(on_worker, NULL, (int)count, FALSE, NULL);
+}
+
+void post_workers_stop(void)
+{
+	GThreadPool *stopping = g_steal_pointer(&workers);
+
+	if (stopping)
+		g_thread_pool_free(stopping, FALSE, TRUE);
+}
+
+void post_to_worker(post_fn fn, void *data)
+{
+	g_assert(workers);
+	g_thread_pool_push(workers, job_new(fn, data), NULL);
+}
+
+static gpointer thread_main(gpointer data)
+{
+	struct post_thread *thread = data;
+
+	for (;;) {
+		struct job *job = g_async_queue_pop(thread->jobs);
+
+		if (!job->fn) {
+			g_free(job);
+			return NULL;
+		}
+		job_run_free(job);
+	}
+}
+
+struct post_thread *post_thread_new(const char *name)
+{
+	struct post_thread *thread = g_new0(struct post_thread, 1);
+
+	thread->jobs = g_async_queue_new();
+	thread->thread = g_thread_new(name, thread_main, thread);
+	return thread;
+}
+
+void post_to_thread(struct post_thread *thread, post_fn fn, void *data)
+{
+	g_assert(fn);
+	g_async_queue_push(thread->jobs, job_new(fn, data));
+}
+
+void post_thread_join(struct post_thread *thread)
+{
+	g_async_queue_push(thread->jobs, job_new(NULL, NULL));
+	g_thread_join(thread->thread);
+	g_async_queue_unref(thread->jobs);
+	g_free(thread);
+}
