@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+/* Every bound on what a server may make us hold. All sizes in bytes. */
+#pragma once
+
+#define WIRE_LINE_MAX           (1024 * 1024)      /* one response without its literals */
+#define WIRE_RESPONSE_MAX       (4 * 1024 * 1024)  /* one response with its inline literals, parsed */
+#define WIRE_DEPTH_MAX          32                 /* nested lists */
+#define WIRE_LITERAL_INLINE_MAX (64 * 1024)        /* larger literals are streamed as data events */
+#define WIRE_LITERAL_MAX        (4ull << 30)       /* announced size that is refused outright */
+#define WIRE_QUOTED_MAX         (64 * 1024)
+#define WIRE_COMMAND_MAX        8000               /* a command line that we send */
+#define WIRE_SET_MAX            900                /* a UID set inside a command that we send */
+#define WIRE_KEYWORD_MAX        100                /* length of one keyword */
+#define WIRE_KEYWORDS_MAX       256                /* keywords of one message or mailbox */
+#define WIRE_LEADING_NUL_MAX    1024               /* NULs before a line (seen in the field) */
