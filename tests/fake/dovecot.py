@@ -7,7 +7,7 @@ service is touched. It runs as root (mail then belongs to nobody) or as any
 user. As a library it prints nothing:
 
     with Dovecot(storage="maildir", separator=".", prefix="INBOX.") as d:
-        d.add("Archive/2023", [mail])          # mail: see class Mail
+        d.add("Archive/2023", [mail])          # mail: mailgen.Mail
         d.imaps_port, d.imap_port, d.ca_file   # password "secret", user "demo"
         d.fetch("INBOX", 1)                    # the exact bytes a client gets
         d.doveadm("mailbox", "status", "-u", "demo", "messages", "INBOX")
@@ -35,7 +35,9 @@ import tempfile
 import time
 
 import certs
+import mailgen
 import mutf7
+from mailgen import Mail  # noqa: F401 (for users of this module)
 
 MAIL_OWNER = "nobody"  # who owns the mail when we are root: Dovecot refuses uid 0
 
@@ -133,15 +135,6 @@ plugin {{
 """
 
 SPECIAL_USE = {"Entwürfe": "\\Drafts", "Sent": "\\Sent", "Trash": "\\Trash", "Junk": "\\Junk"}
-
-
-class Mail:
-    """One message to import: raw bytes, IMAP flags, INTERNALDATE (seconds)."""
-
-    def __init__(self, raw, flags=(), date=1700000000):
-        self.raw = raw
-        self.flags = tuple(flags)
-        self.date = int(date)
 
 
 class Dovecot:
@@ -651,7 +644,6 @@ def cli_start(args):
                          capability=args.capability, max_userip=args.max_userip,
                          compress=args.compress, pop3=args.pop3)
         if args.generate and is_new:
-            import mailgen
             server.start()
             mailgen.fill(server, mailgen.generate(args.generate, args.seed))
         server.start() if not server.is_running() else None
