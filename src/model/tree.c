@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: MIT */
+/* The folders of an account as a directory tree. Loop thread. */
+#include "model/tree.h"
+
+#include <string.h>
+
+static struct folder *folder_new(void)
+{
+	struct folder *folder = g_new0(struct folder, 1);
+
+	folder->named = g_hash_table_new(g_str_hash, g_str_equal);
+	folder->children = g_ptr_array_new();
+	return folder;
+}
+
+static void folder_free(struct folder *folder)
+{
+	g_hash_table_unref(folder->named);
+	g_ptr_array_unref(folder->children);
+	mailbox_free(folder->box);
+	g_free(folder->name);
+	g_free(folder->path);
+	g_free(folder->shown);
+	g_free(folder->role);
+	g_free(folder);
+}
+
+struct tree *tree_new(void)
+{
+	struct tree *tree = g_new0(struct tree, 1);
+
+	tree->root = folder_new();
+	tree->root->shown = g_strdup("");
+	tree->root->flags = MAILFS_FOLDER_NOSELECT;
+	tree->by_name = g_hash_table_new(g_str_hash, g_str_equal);
+	tree->by_id = g_hash_table_new(NULL, NULL);
+	tree->by_box = g_hash_table_new(NULL, NULL);
+	return tree;
+}
+
+void tree_free(struct tree *tree, tree_drop_fn drop, void *user)
+{
+	GHashTableIter iter;
+	gpointer folder;
+
+	g_hash_table_iter_init(&iter, tree->by_name);
+	while (g_hash_table_iter_next(&iter, NULL, &folder)) {
+		if (drop)
+			drop(user, folder);
+		folder_free(folder);
+	}
+	folder_free(tree->root);
+	g_hash_table_unref(tree->by_name);
+	g_hash_table_unref(tree->by_id);
+	g_hash_table_unref(tree->by_box);
+	g_free(tree);
+}
+
+void tree_set_box(struct tree *tree, struct folder *folder, struct mailbox *box)
+{
+	if (folder->box && folder->box != box) {
+		g_hash_table_remove(tree->by_box, GUINT_TO_POINTER(folder->box->id));
+		mailbox_free(folder->box);
+	}
+	folder->box = box;
+	if (!box)
+		return;
+	folder->box_id = box->id;
+	folder->uidvalidity = box->uidvalidity;
+	g_hash_table_replace(tree->by_box, GUINT_TO_POINTER(box->id), folder);
+}
+
+/* The wire name of the parent: the name up to its last delimiter; NULL at the top. */
+static char *parent_name(const struct tree_entry *entry)
+{
+	const char *cut = entry->delimiter != 0 ? strrchr(entry->name, entry->delimiter) : NULL;
+
+	return cut ? g_strndup(entry->name, (gsize)(cut - entry->name)) : NULL;
+}
+
+static const char *last_component(const struct tree_entry *entry)
+{
+	const char *cut = entry->delimiter != 0 ? strrchr(entry->path, entry->delimiter) : NULL;
+
+	return cut ? cut + 1 : entry->path;
+}
+
+static bool is_under(const struct folder *folder, const struct folder *top)
+{
+	for (; folder; folder = folder->parent) {
+		if (folder == top)
+			return true;
+	}
+	return false;
+}
+
+static struct folder *find_parent(const struct tree *tree, const struct tree_entry *entry,
+	const struct folder *folder)
+{
+	g_autofree char *name = parent_name(entry);
+	struct folder *parent = name ? g_hash_table_lookup(tree->by_name, name) : NULL;
+	unsigned depth = 0;
+
+	if (!parent || !parent->is_listed || is_under(parent, folder))
+		return tree->root;
+	for (const struct folder *up = parent; up; up = up->parent)
+		depth++;
+	return depth < TREE_DEPTH_MAX ? parent : tree->root;
+}
+
+/* A second folder that would be shown under the same name gets a suffix made of its identity. */
+static char *unique_shown(const struct folder *parent, const struct folder *folder, char *shown)
+{
+	const struct folder *twin = tree_child(parent, shown);
+	char *unique;
+
+	if (!twin || twin == folder)
+		return shown;
+	unique = g_strdup_printf("%.200s~%06x", shown, folder->dir_id);
+	g_free(shown);
+	return unique;
+}
+
+static bool replace_string(char **slot, const char *text)
+{
+	if (g_strcmp0(*slot, text) == 0)
+		return false;
+	g_free(*slot);
+	*slot = g_strdup(text);
+	return true;
+}
+
+static void take_out(struct folder *folder, GHashTable *changed)
+{
+	if (!folder->parent)
+		return;
+	g_hash_table_remove(folder->parent->named, folder->shown);
+	g_hash_table_add(changed, folder->parent);
+	folder->parent = NULL;
+}
+
+static void folder_drop(struct tree *tree, struct folder *folder, GHashTable *changed,
+	tree_drop_fn drop, void *user)
+{
+	GHashTableIter iter;
+	gpointer child;
+
+	if (drop)
+		drop(user, folder);
+	take_out(folder, changed);
+	g_hash_table_iter_init(&iter, folder->named);
+	while (g_hash_table_iter_next(&iter, NULL, &child))
+		((struct folder *)child)->parent = NULL;
+	g_hash_table_remove(tree->by_id, GUINT_TO_POINTER(folder->dir_id));
+	g_hash_table_remove(changed, folder);
+	tree_set_box(tree, folder, NULL);
+	folder_free(folder);
+}
+
+static void drop_unlisted(struct tree *tree, GHashTable *changed, tree_drop_fn drop, void *user)
+{
+	GHashTableIter iter;
+	gpointer value;
+
+	g_hash_table_iter_init(&iter, tree->by_name);
+	while (g_hash_table_iter_next(&iter, NULL, &value)) {
+		struct folder *folder = value;
+
+		if (folder->is_listed)
+			continue;
+		g_hash_table_iter_remove(&iter);
+		folder_drop(tree, folder, changed, drop, user);
+	}
+}
+
+/* First pass: every entry has an object, without a place in the tree yet if it is new. */
+static struct folder *enter(struct tree *tree, const struct tree_entry *entry)
+{
+	struct folder *folder = g_hash_table_lookup(tree->by_name, entry->name);
+
+	if (!folder) {
+		folder = folder_new();
+		folder->name = g_strdup(entry->name);
+		folder->dir_id = entry->dir_id;
+		g_hash_table_insert(tree->by_name, folder->name, folder);
+		g_hash_table_insert(tree->by_id, GUINT_TO_POINTER(folder->dir_id), folder);
+	}
+	replace_string(&folder->path, entry->path);
+	replace_string(&folder->role, entry->role);
+	folder->delimiter = entry->delimiter;
+	folder->flags = entry->flags;
+	folder->is_listed = true;
+	return folder;
+}
+
+/* Second pass: its parent, and the name it is shown under (which stays once it is placed). */
+static void place(struct tree *tree, const struct tree_entry *entry, tree_component_fn component,
+	GHashTable *changed)
+{
+	struct folder *folder = g_hash_table_lookup(tree->by_name, entry->name);
+	struct folder *parent = find_parent(tree, entry, folder);
+	const char *last = parent == tree->root ? entry->path : last_component(entry);
+
+	if (folder->parent == parent)
+		return;
+	take_out(folder, changed);
+	g_free(folder->shown);
+	folder->shown = unique_shown(parent, folder,
+		component(last, strlen(last), parent == tree->root));
+	folder->parent = parent;
+	g_hash_table_insert(parent->named, folder->shown, folder);
+	g_hash_table_add(changed, parent);
+}
+
+static int by_shown(gconstpointer a, gconstpointer b)
+{
+	const struct folder *const *left = a;
+	const struct folder *const *right = b;
+
+	return strcmp((*left)->shown, (*right)->shown);
+}
+
+static void sort_children(struct folder *folder)
+{
+	GHashTableIter iter;
+	gpointer child;
+
+	g_ptr_array_set_size(folder->children, 0);
+	g_hash_table_iter_init(&iter, folder->named);
+	while (g_hash_table_iter_next(&iter, NULL, &child))
+		g_ptr_array_add(folder->children, child);
+	g_ptr_array_sort(folder->children, by_shown);
+	folder->generation++;
+}
+
+static int by_wire_name(gconstpointer a, gconstpointer b)
+{
+	const struct tree_entry *const *left = a;
+	const struct tree_entry *const *right = b;
+
+	return strcmp((*left)->name, (*right)->name);
+}
+
+bool tree_update(struct tree *tree, const struct tree_entry *entries, size_t count,
+	tree_component_fn component, tree_drop_fn drop, void *user)
+{
+	g_autoptr(GHashTable) changed = g_hash_table_new(NULL, NULL);
+	g_autoptr(GPtrArray) order = g_ptr_array_sized_new((guint)count);
+	GHashTableIter iter;
+	gpointer value;
+
+	g_hash_table_iter_init(&iter, tree->by_name);
+	while (g_hash_table_iter_next(&iter, NULL, &value))
+		((struct folder *)value)->is_listed = false;
+
+	for (size_t i = 0; i < count; i++) {
+		enter(tree, &entries[i]);
+		g_ptr_array_add(order, (gpointer)&entries[i]);
+	}
+	drop_unlisted(tree, changed, drop, user);
+	/* By name a parent comes before its children, and the same listing gives the same tree. */
+	g_ptr_array_sort(order, by_wire_name);
+	for (guint i = 0; i < order->len; i++)
+		place(tree, g_ptr_array_index(order, i), component, changed);
+
+	g_hash_table_iter_init(&iter, changed);
+	while (g_hash_table_iter_next(&iter, &value, NULL))
+		sort_children(value);
+	return g_hash_table_size(changed) > 0;
+}
+
+struct folder *tree_by_id(const struct tree *tree, uint32_t dir_id)
+{
+	return g_hash_table_lookup(tree->by_id, GUINT_TO_POINTER(dir_id));
+}
+
+struct folder *tree_by_name(const struct tree *tree, const char *wire_name)
+{
+	return g_hash_table_lookup(tree->by_name, wire_name);
+}
+
+struct folder *tree_by_box(const struct tree *tree, uint32_t box_id)
+{
+	return g_hash_table_lookup(tree->by_box, GUINT_TO_POINTER(box_id));
+}
+
+struct folder *tree_child(const struct folder *folder, const char *shown)
+{
+	return g_hash_table_lookup(folder->named, shown);
+}
+
+struct folder *tree_by_shown_path(const struct tree *tree, const char *path)
+{
+	g_auto(GStrv) parts = g_strsplit(path, "/", TREE_DEPTH_MAX + 1);
+	struct folder *folder = tree->root;
+
+	for (char **part = parts; *part && folder; part++) {
+		if (**part != '\0')
+			folder = tree_child(folder, *part);
+	}
+	return folder;
+}
+
+char *tree_shown_path(const struct folder *folder)
+{
+	GString *path = g_string_new(NULL);
+
+	for (; folder && folder->parent; folder = folder->parent) {
+		if (path->len > 0)
+			g_string_prepend_c(path, '/');
+		g_string_prepend(path, folder->shown);
+	}
+	return g_string_free(path, FALSE);
+}

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The folders of an account as a directory tree. Loop thread; only the engine writes it. A folder
+ * object lives as long as its wire name is listed; whoever must outlive that keeps the dir_id and
+ * asks again.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <glib.h>
+
+#include "mailfs/types.h"
+#include "model/message.h"
+
+#define TREE_DEPTH_MAX 64
+
+struct folder {
+	uint32_t dir_id; /* 24 bits; the directory's inode; 0 only for the root of the tree */
+	char *name;      /* wire name; NULL for the root of the tree */
+	char *path;      /* decoded, for people and globs; NULL for the root of the tree */
+	char *shown;     /* the directory's name: one safe component, unique in its parent */
+	char delimiter;
+	unsigned flags; /* enum mailfs_folder_flag */
+	char *role;     /* NULL = none */
+
+	struct folder *parent;
+	GHashTable *named;   /* shown → struct folder * */
+	GPtrArray *children; /* the same, sorted by `shown` */
+
+	/* The mailbox synced last. */
+	uint32_t box_id; /* 0 = never */
+	uint32_t uidvalidity;
+	uint32_t messages, unseen; /* of the last sync, or of the server's STATUS before it */
+	int64_t listing_ns;        /* last change of the set of messages or of subfolders */
+	uint32_t generation;       /* rises with every change of the listing in this process */
+	struct mailbox *box;       /* loaded; NULL = not */
+
+	void *engine; /* the engine's own */
+	bool is_listed; /* scratch of tree_update() */
+};
+
+struct tree {
+	struct folder *root;
+	GHashTable *by_name; /* wire name → folder */
+	GHashTable *by_id;   /* dir_id → folder */
+	GHashTable *by_box;  /* box_id → folder, of loaded mailboxes */
+};
+
+/* Makes a decoded component safe to show; g_free() it. `is_top`: directly below the root. */
+typedef char *(*tree_component_fn)(const char *bytes, size_t len, bool is_top);
+
+/* One folder of a listing with the ids that the store gave it. */
+struct tree_entry {
+	uint32_t dir_id;
+	const char *name, *path;
+	char delimiter;
+	unsigned flags;
+	const char *role;
+};
+
+struct tree *tree_new(void);
+/* `drop` is called for each folder before it is freed; NULL is fine. */
+typedef void (*tree_drop_fn)(void *user, struct folder *folder);
+void tree_free(struct tree *tree, tree_drop_fn drop, void *user);
+
+/* Makes the tree show exactly `entries` (each parent is among them). Folders that stay keep their
+ * object. True when some directory's listing changed; those have a new generation. */
+bool tree_update(struct tree *tree, const struct tree_entry *entries, size_t count,
+	tree_component_fn component, tree_drop_fn drop, void *user);
+
+struct folder *tree_by_id(const struct tree *tree, uint32_t dir_id);
+struct folder *tree_by_name(const struct tree *tree, const char *wire_name);
+struct folder *tree_by_box(const struct tree *tree, uint32_t box_id);
+struct folder *tree_child(const struct folder *folder, const char *shown);
+/* "Archive/2023" as shown; NULL when there is none. "" is the root. */
+struct folder *tree_by_shown_path(const struct tree *tree, const char *path);
+char *tree_shown_path(const struct folder *folder); /* g_free() it */
+
+/* Puts a loaded mailbox in place (takes it; frees the former); NULL unloads. */
+void tree_set_box(struct tree *tree, struct folder *folder, struct mailbox *box);
