@@ -22,7 +22,6 @@ static const struct {
 	{ "&-&AOk-", "&é" },
 	{ "~peter/mail/&U,BTFw-/&ZeVnLIqe-", "~peter/mail/台北/日本語" },
 	{ "&2D3cBA-", "\xf0\x9f\x90\x84" },         /* a surrogate pair */
-	{ "&2D3cBABh2D3cBA-", NULL },                 /* ASCII `a` between two pairs in base64 */
 	{ "&IKw-1", "€1" },
 	{ "&AAk-", "\t" },
 	{ "&AH8-", "\x7f" },
@@ -52,8 +51,6 @@ static void decodes_what_is_canonical(void)
 	for (size_t i = 0; i < G_N_ELEMENTS(pairs); i++) {
 		g_autofree char *utf8 = NULL;
 
-		if (!pairs[i].utf8)
-			continue;
 		g_assert_true(utf7_decode(pairs[i].wire, strlen(pairs[i].wire), &utf8));
 		g_assert_cmpstr(utf8, ==, pairs[i].utf8);
 	}
@@ -62,10 +59,9 @@ static void decodes_what_is_canonical(void)
 static void encodes_the_canonical_form(void)
 {
 	for (size_t i = 0; i < G_N_ELEMENTS(pairs); i++) {
-		g_autofree char *wire = pairs[i].utf8 ? utf7_encode(pairs[i].utf8) : NULL;
+		g_autofree char *wire = utf7_encode(pairs[i].utf8);
 
-		if (pairs[i].utf8)
-			g_assert_cmpstr(wire, ==, pairs[i].wire);
+		g_assert_cmpstr(wire, ==, pairs[i].wire);
 	}
 }
 
