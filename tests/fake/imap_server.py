@@ -1,0 +1,1062 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""A scripted IMAP server for hostile and odd cases, in threads of the test process.
+
+Below: a small, well-behaved server over an in-memory account. Above it: hooks,
+by which a test replaces, delays, cuts or garbles any answer:
+
+    with ImapServer() as server:                       # user demo, password secret
+        inbox = server.account["INBOX"]
+        inbox.add(b"Subject: x\\r\\n\\r\\nbody\\r\\n", uid=7, size=100)
+
+        server.on("UID FETCH", reply("* 1 FETCH (UID 7 BODY[] NIL)", "%t OK done"))
+        server.on("SELECT", lambda c, tag, line: c.rst(), times=1)
+
+        @server.on("LIST")
+        def slow_list(c, tag, line):
+            answer = c.capture()                       # what the server would say
+            c.send(answer[:10]); c.sleep(1); c.send(answer[10:])
+
+        server.commands                                # everything clients have sent
+
+What a hook may do with its connection: send, line, ok, no, bad, default, capture, sleep,
+fin, rst, hang, cut_after, start_tls; and the attribute segment (bytes per TCP segment).
+A hook that sends nothing leaves the command without an answer.
+"""
+
+import base64
+import re
+import socket
+import ssl
+import struct
+import tempfile
+import threading
+import time
+import zlib
+
+import certs
+import imap_parse
+from imap_account import Account
+
+CAPABILITIES = ("IMAP4rev1 LITERAL+ SASL-IR ID ENABLE NAMESPACE IDLE UIDPLUS MOVE UNSELECT "
+                "CHILDREN LIST-EXTENDED LIST-STATUS SPECIAL-USE CONDSTORE QRESYNC ESEARCH "
+                "AUTH=PLAIN").split()
+
+
+class Closed(Exception):
+    """The connection is gone; ends its thread."""
+
+
+class Command:
+    """One line a client has sent, with its literals in place. data: a continuation line."""
+
+    def __init__(self, connection, tag, name, line):
+        self.connection = connection
+        self.time = time.monotonic()
+        self.tag = tag
+        self.name = name
+        self.line = line
+
+    def __repr__(self):
+        return "<%d %s %r>" % (self.connection, self.name, self.line)
+
+
+class Hook:
+    def __init__(self, name, function, times, match, connection):
+        self.name = name
+        self.function = function
+        self.times = times
+        self.match = match and re.compile(match if isinstance(match, bytes) else match.encode())
+        self.connection = connection
+
+    def fits(self, name, line, number):
+        if self.name not in (name, "*") or self.times == 0:
+            return False
+        if self.connection is not None and self.connection != number:
+            return False
+        return not self.match or bool(self.match.search(line))
+
+
+class Cut:
+    """A step of reply(): what happens after the lines before it."""
+
+    def __init__(self, how, seconds=0):
+        self.how = how
+        self.seconds = seconds
+
+
+FIN, RST, HANG = Cut("fin"), Cut("rst"), Cut("hang")
+
+
+def pause(seconds):
+    return Cut("sleep", seconds)
+
+
+def reply(*steps, one_segment=False):
+    """A hook that answers with these lines: text (CRLF is added, %t is the tag), bytes (sent
+    as they are, %t likewise), FIN, RST, HANG or pause(seconds)."""
+
+    def run(connection, tag, _line):
+        held = b""
+        for step in steps:
+            if isinstance(step, Cut):
+                connection.send(held)
+                held = b""
+                connection.step(step)
+                continue
+            if isinstance(step, str):
+                step = step.encode() + b"\r\n"
+            step = step.replace(b"%t", tag)
+            if one_segment:
+                held += step
+            else:
+                connection.send(step)
+        connection.send(held)
+
+    return run
+
+
+class ImapServer:
+    """One listening server.
+
+    tls           None (clear), "implicit" or "starttls"
+    pair, ca      certs.Pair to serve; ca_file names the CA to trust
+    greeting      bytes instead of the usual greeting (CRLF included)
+    capabilities  list; changed at any time
+    max_connections  more than these get a BYE
+    segment       bytes per TCP segment for everything sent (0 = as it comes)
+    latency       seconds before each default answer
+    """
+
+    def __init__(self, tls=None, ca=None, pair=None, host="127.0.0.1", directory=None,
+                 users=None, delimiter="/"):
+        self.tls = tls
+        self.host = host
+        self.port = 0
+        self.users = users or {"demo": "secret"}
+        self.token = "token"
+        self.account = Account(delimiter)
+        self.namespace = b'(("" %s)) NIL NIL' % imap_parse.quote(delimiter.encode())
+        self.capabilities = list(CAPABILITIES)
+        self.greeting = None
+        self.max_connections = 0
+        self.segment = 0
+        self.latency = 0
+        self.commands = []
+        self.connections = []
+        self.logins = []  # (user, password, accepted, encrypted)
+        self.hooks = []
+        self.errors = []  # exceptions of hooks: the test should look (assert not server.errors)
+        self.lock = threading.RLock()
+        self.listener = None
+        self._prepare_tls(ca, pair, directory)
+
+    def _prepare_tls(self, ca, pair, directory):
+        self.ca, self.pair = ca, pair
+        if self.tls and not (ca and pair):
+            self.scratch = None if ca or directory else tempfile.TemporaryDirectory()
+            self.ca = ca or certs.CA(directory or self.scratch.name)
+            self.pair = pair or self.ca.issue("server")
+        self.ca_file = self.ca.cert if self.ca else None
+
+    # Life cycle.
+
+    def start(self):
+        """Listens; after stop() on the same port again."""
+        self.listener = socket.socket()
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.listener.bind((self.host, self.port))
+        self.listener.listen(128)
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self._accept, args=(self.listener,), daemon=True).start()
+        return self
+
+    def refuse(self):
+        """No new connections; those that exist go on."""
+        listener, self.listener = self.listener, None
+        if listener:
+            try:
+                listener.shutdown(socket.SHUT_RDWR)  # wakes accept()
+            except OSError:
+                pass
+            listener.close()
+
+    def drop(self, how="rst"):
+        """Ends every open connection: fin or rst."""
+        for connection in self.open_connections():
+            connection.close(how)
+
+    def stop(self):
+        self.refuse()
+        self.drop("rst")
+        for connection in list(self.connections):
+            connection.thread.join(5)
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *_exc):
+        self.stop()
+
+    # What a test asks.
+
+    def on(self, name, function=None, times=-1, match=None, connection=None):
+        """Installs a hook for a command ("UID FETCH", "SELECT", "GREETING", "DONE", "*" ...).
+
+        The newest fitting hook wins. times: only so often; match: only lines that the
+        expression finds; connection: only on the n-th connection (from 0). Usable as a
+        decorator. Hooks are called as function(connection, tag, line), tag and line bytes.
+        """
+        if function is None:
+            return lambda given: self.on(name, given, times, match, connection)
+        self.hooks.append(Hook(name.upper(), function, times, match, connection))
+        return function
+
+    def off(self, name=None):
+        self.hooks = [hook for hook in self.hooks if name and hook.name != name.upper()]
+
+    def open_connections(self):
+        return [connection for connection in list(self.connections) if connection.is_open]
+
+    def count(self, name):
+        """How often a command was received."""
+        return sum(command.name == name.upper() for command in list(self.commands))
+
+    def lines(self, name=None):
+        """Lines received, as text, without CRLF."""
+        return [command.line.decode("utf-8", "replace").rstrip("\r\n")
+                for command in list(self.commands) if not name or command.name == name.upper()]
+
+    def wait_for(self, condition, timeout=10):
+        """Waits for a condition (function without arguments, or a command name)."""
+        if isinstance(condition, str):
+            name = condition
+            condition = lambda: self.count(name) > 0
+        end = time.monotonic() + timeout
+        while time.monotonic() < end:
+            if condition():
+                return True
+            time.sleep(0.01)
+        return bool(condition())
+
+    def bytes_sent(self):
+        return sum(connection.bytes_out for connection in list(self.connections))
+
+    WRITES = ("STORE", "APPEND", "COPY", "MOVE", "EXPUNGE", "CREATE", "DELETE", "RENAME",
+              "SUBSCRIBE", "UNSUBSCRIBE", "SETMETADATA", "REPLACE")
+
+    def writes(self):
+        """Commands that would change something on the server."""
+        return [command for command in list(self.commands)
+                if command.name.removeprefix("UID ") in self.WRITES]
+
+    def find_hook(self, name, line, number):
+        with self.lock:
+            for hook in reversed(self.hooks):
+                if hook.fits(name, line, number):
+                    hook.times -= 1
+                    return hook.function
+        return None
+
+    def _accept(self, listener):
+        while True:
+            try:
+                sock, _address = listener.accept()
+            except OSError:
+                return
+            connection = Connection(self, sock, len(self.connections))
+            self.connections.append(connection)
+            connection.thread.start()
+
+
+class Connection:
+    """One client. Its thread reads commands and calls hooks or the default answers."""
+
+    def __init__(self, server, sock, number):
+        self.server = server
+        self.sock = sock
+        self.number = number
+        self.segment = server.segment
+        self.is_open = True
+        self.is_tls = False
+        self.user = None
+        self.folder = None
+        self.read_only = False
+        self.view = []      # messages by sequence number, as the client knows them
+        self.known = {}     # id(message) -> flags last told
+        self.enabled = set()
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self.held = None    # a list while capture() runs
+        self.budget = None  # cut_after()
+        self.inbuf = b""
+        self.inflate = self.deflate = None
+        self.current = None
+        self.thread = threading.Thread(target=self._run, daemon=True)
+
+    # For hooks: sending.
+
+    def send(self, data):
+        """Raw bytes (or text), in segments of self.segment bytes."""
+        if isinstance(data, str):
+            data = data.encode()
+        if self.held is not None:
+            self.held.append(data)
+            return
+        if self.budget and len(data) >= self.budget[0]:
+            data, how = data[: self.budget[0]], self.budget[1]
+            self._write(data)
+            self.step(Cut(how))
+        if self.budget:
+            self.budget = (self.budget[0] - len(data), self.budget[1])
+        self._write(data)
+
+    def line(self, text):
+        self.send(text.encode() + b"\r\n" if isinstance(text, str) else text + b"\r\n")
+
+    def ok(self, tag, text="done"):
+        self.send(tag + b" OK " + text.encode() + b"\r\n")
+
+    def no(self, tag, text="no"):
+        self.send(tag + b" NO " + text.encode() + b"\r\n")
+
+    def bad(self, tag, text="bad"):
+        self.send(tag + b" BAD " + text.encode() + b"\r\n")
+
+    def default(self):
+        """Lets the well-behaved server answer the current command now."""
+        tag, name, line = self.current
+        self._default(tag, name, line)
+
+    def capture(self):
+        """Like default(), but returns the bytes instead of sending them."""
+        self.held = []
+        try:
+            self.default()
+            return b"".join(self.held)
+        finally:
+            self.held = None
+
+    def cut_after(self, count, how="fin"):
+        """After that many more bytes: fin, rst or hang."""
+        self.budget = (count, how)
+
+    # For hooks: ending and waiting.
+
+    def sleep(self, seconds):
+        end = time.monotonic() + seconds
+        while self.is_open and time.monotonic() < end:
+            time.sleep(min(0.05, seconds))
+
+    def fin(self):
+        self.close("fin")
+        raise Closed
+
+    def rst(self):
+        self.close("rst")
+        raise Closed
+
+    def hang(self):
+        """Silent until the test or the client ends the connection; reads nothing more."""
+        while self.is_open:
+            time.sleep(0.05)
+        raise Closed
+
+    def step(self, cut):
+        if cut.how == "sleep":
+            self.sleep(cut.seconds)
+        else:
+            getattr(self, cut.how)()
+
+    def close(self, how="fin"):
+        """From any thread."""
+        self.is_open = False
+        try:
+            if how == "rst":
+                self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            else:
+                self.sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        if threading.current_thread() is self.thread or how == "rst":
+            self.sock.close()
+
+    def start_tls(self, pair=None):
+        """Server side of the TLS handshake on this connection, now."""
+        pair = pair or self.server.pair
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(pair.cert, pair.key)
+        try:
+            self.sock = context.wrap_socket(self.sock, server_side=True)
+        except (OSError, ValueError):
+            self.close("rst")
+            raise Closed from None
+        self.is_tls = True
+
+    # Bytes.
+
+    def _write(self, data):
+        if self.deflate:
+            data = self.deflate.compress(data) + self.deflate.flush(zlib.Z_SYNC_FLUSH)
+        size = self.segment or len(data) or 1
+        try:
+            for at in range(0, len(data), size):
+                self.sock.sendall(data[at : at + size])
+                self.bytes_out += len(data[at : at + size])
+        except (OSError, ValueError):
+            self.close("rst")
+            raise Closed from None
+
+    def read(self, timeout=None):
+        """Some bytes; b"" on timeout. Closed when the client is gone."""
+        if self.inbuf:
+            data, self.inbuf = self.inbuf, b""
+            return data
+        try:
+            self.sock.settimeout(timeout)
+            data = self.sock.recv(65536)
+        except (TimeoutError, ssl.SSLWantReadError):
+            return b""
+        except (OSError, ValueError):
+            data = None
+        finally:
+            self._unset_timeout()
+        if not data:
+            self.close("fin")
+            raise Closed
+        self.bytes_in += len(data)
+        return self.inflate.decompress(data) if self.inflate else data
+
+    def _unset_timeout(self):
+        try:
+            self.sock.settimeout(None)
+        except OSError:
+            pass
+
+    def read_line(self, timeout=None):
+        """One line with its CRLF; b"" on timeout."""
+        while b"\n" not in self.inbuf:
+            held, self.inbuf = self.inbuf, b""
+            try:
+                data = self.read(timeout)
+            finally:
+                self.inbuf = held
+            if not data and timeout is not None:
+                return b""
+            self.inbuf += data
+        line, _, self.inbuf = self.inbuf.partition(b"\n")
+        return line + b"\n"
+
+    def read_exactly(self, count):
+        out = b""
+        while len(out) < count:
+            out += self.read()
+        self.inbuf = out[count:] + self.inbuf
+        return out[:count]
+
+    def read_command(self):
+        """A whole command, its literals included."""
+        line = self.read_line()
+        while True:
+            found = re.search(rb"\{(\d+)(\+?)\}\r?\n\Z", line)
+            if not found:
+                return line
+            if not found.group(2):
+                if self._hook("LITERAL", b"", line):
+                    pass
+                else:
+                    self.line("+ go")
+            line += self.read_exactly(int(found.group(1))) + self.read_line()
+
+    # The loop.
+
+    def _run(self):
+        try:
+            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._begin()
+            while True:
+                self._serve(self.read_command())
+        except Closed:
+            pass
+        except Exception as error:  # a bug in a hook must not vanish
+            self.server.errors.append(error)
+        finally:
+            self.is_open = False
+            try:
+                self.sock.close()
+            except OSError:
+                pass
+
+    def _begin(self):
+        server = self.server
+        if self._hook("CONNECT", b"", b""):
+            return
+        if server.tls == "implicit":
+            self.start_tls()
+        if self._hook("GREETING", b"", b""):
+            return
+        if server.greeting is not None:
+            self.send(server.greeting)
+        elif server.max_connections and len(server.open_connections()) > server.max_connections:
+            self.line("* BYE Too many connections")
+            self.fin()
+        else:
+            self.line("* OK [CAPABILITY %s] ready" % self.capability_text())
+
+    def _serve(self, line):
+        found = re.match(rb"([^ \r\n]+) +([A-Za-z0-9]+)", line)
+        if not found:
+            self._record(b"", "?", line)
+            self.line("* BAD what?")
+            return
+        tag, name = found.group(1), found.group(2).upper().decode()
+        if name == "UID":
+            rest = line[found.end() :].split()
+            name = "UID " + (rest[0].upper().decode("ascii", "replace") if rest else "?")
+        self._record(tag, name, line)
+        self.current = (tag, name, line)
+        if not self._hook(name, tag, line):
+            self.default()
+
+    def _record(self, tag, name, line):
+        self.server.commands.append(Command(self.number, tag, name, line))
+
+    def _hook(self, name, tag, line):
+        function = self.server.find_hook(name, line, self.number)
+        if function:
+            function(self, tag, line)
+        return function is not None
+
+    # The well-behaved server.
+
+    def capability_text(self):
+        words = list(self.server.capabilities)
+        if self.server.tls == "starttls" and not self.is_tls:
+            words = [word for word in words if not word.startswith("AUTH=")]
+            words += ["STARTTLS", "LOGINDISABLED"]
+        return " ".join(words)
+
+    def _default(self, tag, name, line):
+        if self.server.latency:
+            self.sleep(self.server.latency)
+        method = getattr(self, "do_" + name.lower().replace(" ", "_"), None)
+        rest = line.split(b" ", 2 if name.startswith("UID ") else 1)[-1].split(b" ", 1)
+        args = imap_parse.arguments(rest[1] if len(rest) > 1 else b"")
+        if not method:
+            self.bad(tag, "unknown command " + name)
+        elif name not in self.BEFORE_LOGIN and not self.user:
+            self.bad(tag, "log in first")
+        else:
+            method(tag, args)
+
+    BEFORE_LOGIN = ("CAPABILITY", "ID", "LOGIN", "AUTHENTICATE", "STARTTLS", "NOOP", "LOGOUT",
+                    "COMPRESS")
+
+    def do_capability(self, tag, _args):
+        self.line("* CAPABILITY " + self.capability_text())
+        self.ok(tag)
+
+    def do_id(self, tag, _args):
+        self.line('* ID ("name" "scripted")')
+        self.ok(tag)
+
+    def do_noop(self, tag, _args):
+        self.tell_changes()
+        self.ok(tag)
+
+    do_check = do_noop
+
+    def do_logout(self, tag, _args):
+        self.line("* BYE bye")
+        self.ok(tag)
+        if self.held is None:
+            self.fin()
+
+    def do_starttls(self, tag, _args):
+        if self.server.tls != "starttls" or self.is_tls:
+            self.bad(tag)
+            return
+        self.ok(tag, "go")
+        self.inbuf = b""
+        self.start_tls()
+
+    def do_compress(self, tag, _args):
+        self.ok(tag, "deflate")
+        self.inflate = zlib.decompressobj(-15)
+        self.deflate = zlib.compressobj(6, zlib.DEFLATED, -15)
+
+    def do_login(self, tag, args):
+        user, password = (arg.decode("utf-8", "replace") for arg in args[:2])
+        self.finish_login(tag, user, password, self.server.users.get(user) == password)
+
+    def do_authenticate(self, tag, args):
+        mechanism = args[0].upper().decode()
+        if mechanism == "PLAIN":
+            data = self.sasl_data(args)
+            _authz, user, password = (part.decode("utf-8", "replace")
+                                      for part in data.split(b"\0"))
+            self.finish_login(tag, user, password, self.server.users.get(user) == password)
+        elif mechanism in ("XOAUTH2", "OAUTHBEARER"):
+            self.oauth(tag, self.sasl_data(args))
+        else:
+            self.no(tag, "[CANNOT] unknown mechanism")
+
+    def sasl_data(self, args):
+        if len(args) > 1:
+            return base64.b64decode(args[1]) if args[1] != b"=" else b""
+        self.line("+ ")
+        line = self.read_line()
+        self._record(b"", "DATA", line)
+        return base64.b64decode(line)
+
+    def oauth(self, tag, data):
+        token = re.search(rb"auth=Bearer ([^\x01]*)", data)
+        token = token.group(1).decode() if token else ""
+        user = re.search(rb"(?:user=|a=)([^\x01,]*)", data)
+        user = user.group(1).decode() if user else "demo"
+        good = token == self.server.token
+        if not good:
+            self.send(b"+ " + base64.b64encode(b'{"status":"401"}') + b"\r\n")
+            self._record(b"", "DATA", self.read_line())
+        self.finish_login(tag, user, token, good)
+
+    def finish_login(self, tag, user, password, good):
+        self.server.logins.append((user, password, good, self.is_tls))
+        if not good:
+            self.no(tag, "[AUTHENTICATIONFAILED] wrong user or password")
+            return
+        self.user = user
+        self.ok(tag, "[CAPABILITY %s] logged in" % self.capability_text())
+
+    def do_enable(self, tag, args):
+        words = [arg.upper().decode() for arg in args]
+        self.enabled.update(words)
+        self.line("* ENABLED " + " ".join(words))
+        self.ok(tag)
+
+    def do_namespace(self, tag, _args):
+        self.line(b"* NAMESPACE " + self.server.namespace)
+        self.ok(tag)
+
+    # Folders.
+
+    def do_list(self, tag, args):
+        select, back, status = [], [], []
+        if args and isinstance(args[0], list):
+            select = [arg.upper() for arg in args.pop(0)]
+        if len(args) > 3 and args[2].upper() == b"RETURN":
+            back, status = self.list_return(args[3])
+        reference, patterns = args[0], args[1]
+        patterns = patterns if isinstance(patterns, list) else [patterns]
+        if patterns == [b""]:
+            self.line(b'* LIST (\\Noselect) %s ""' % self.delimiter_text(self.server.account))
+        for folder in list(self.server.account.folders.values()):
+            wanted = any(imap_parse.list_pattern(reference, pattern, folder.delimiter)
+                         .match(folder.wire_name) for pattern in patterns)
+            if not wanted or not folder.listed or not patterns[0]:
+                continue
+            if b"SUBSCRIBED" in select and not folder.subscribed:
+                continue
+            self.list_line(b"LIST", folder, b"SUBSCRIBED" in select + back)
+            if status and "\\Noselect" not in folder.attributes:
+                self.status_line(folder, status)
+        self.ok(tag)
+
+    def list_return(self, options):
+        back, status = [], []
+        for at, option in enumerate(options):
+            if isinstance(option, list):
+                status = [item.upper() for item in option]
+            elif option.upper() != b"STATUS" or at + 1 == len(options):
+                back.append(option.upper())
+        return back, status
+
+    def do_lsub(self, tag, args):
+        for folder in list(self.server.account.folders.values()):
+            pattern = imap_parse.list_pattern(args[0], args[1], folder.delimiter)
+            if folder.subscribed and pattern.match(folder.wire_name):
+                self.list_line(b"LSUB", folder, False)
+        self.ok(tag)
+
+    def delimiter_text(self, thing):
+        return imap_parse.quote(thing.delimiter.encode()) if thing.delimiter else b"NIL"
+
+    def list_line(self, kind, folder, say_subscribed):
+        words = list(folder.attributes)
+        if say_subscribed and folder.subscribed:
+            words.append("\\Subscribed")
+        if "CHILDREN" in self.server.capabilities:
+            has = self.server.account.has_children(folder)
+            words.append("\\HasChildren" if has else "\\HasNoChildren")
+        self.line(b"* %s (%s) %s %s" % (kind, " ".join(words).encode(), self.delimiter_text(folder),
+                                        imap_parse.quote(folder.wire_name)))
+
+    def status_line(self, folder, items):
+        values = {b"MESSAGES": len(folder.messages), b"UIDNEXT": folder.uidnext,
+                  b"UIDVALIDITY": folder.uidvalidity, b"UNSEEN": folder.unseen(), b"RECENT": 0,
+                  b"HIGHESTMODSEQ": folder.modseq,
+                  b"SIZE": sum(message.said_size() for message in folder.messages)}
+        text = b" ".join(b"%s %d" % (item, values[item]) for item in items if item in values)
+        self.line(b"* STATUS %s (%s)" % (imap_parse.quote(folder.wire_name), text))
+
+    def do_status(self, tag, args):
+        folder = self.server.account.get(args[0])
+        if not folder or "\\Noselect" in folder.attributes:
+            self.no(tag, "[NONEXISTENT] no such folder")
+            return
+        self.status_line(folder, [item.upper() for item in args[1]])
+        self.ok(tag)
+
+    def do_select(self, tag, args):
+        self.select(tag, args, False)
+
+    def do_examine(self, tag, args):
+        self.select(tag, args, True)
+
+    def select(self, tag, args, read_only):
+        folder = self.server.account.get(args[0])
+        self.folder, self.view, self.known = None, [], {}
+        if not folder or "\\Noselect" in folder.attributes:
+            self.no(tag, "[NONEXISTENT] no such folder")
+            return
+        self.folder = folder
+        self.read_only = read_only or folder.read_only
+        self.view = list(folder.messages)
+        self.known = {id(message): set(message.flags) for message in self.view}
+        self.line(b"* FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft)")
+        flags = [] if self.read_only else folder.permanent_flags
+        self.line("* OK [PERMANENTFLAGS (%s)] flags" % " ".join(flags))
+        self.line("* %d EXISTS" % len(self.view))
+        self.line("* 0 RECENT")
+        self.line("* OK [UIDVALIDITY %d] ok" % folder.uidvalidity)
+        self.line("* OK [UIDNEXT %d] ok" % folder.uidnext)
+        if "CONDSTORE" in self.server.capabilities:
+            self.line("* OK [HIGHESTMODSEQ %d] ok" % folder.modseq)
+        if len(args) > 1 and b"QRESYNC" in args[1]:
+            self.qresync(folder, args[1][args[1].index(b"QRESYNC") + 1])
+        self.ok(tag, "[READ-ONLY] ok" if self.read_only else "[READ-WRITE] ok")
+
+    def qresync(self, folder, known):
+        if int(known[0]) != folder.uidvalidity:
+            return
+        modseq = int(known[1])
+        gone = [uid for when, uid in folder.vanished if when > modseq]
+        if gone:
+            self.line("* VANISHED (EARLIER) " + imap_parse.compress_set(gone))
+        for number, message in enumerate(self.view, 1):
+            if message.modseq > modseq:
+                self.line(b"* %d FETCH (UID %d FLAGS (%s) MODSEQ (%d))"
+                          % (number, message.uid, flag_text(message), message.modseq))
+
+    def do_unselect(self, tag, _args):
+        self.folder, self.view = None, []
+        self.ok(tag)
+
+    do_close = do_unselect
+
+    # Changes made by the test, told to the client.
+
+    def tell_changes(self):
+        """EXPUNGE, EXISTS and FETCH FLAGS for what happened since; only where RFC 3501 allows."""
+        if not self.folder:
+            return
+        now = self.folder.messages
+        alive = {id(message) for message in now}
+        for number in range(len(self.view), 0, -1):
+            message = self.view[number - 1]
+            if id(message) not in alive:
+                self.view.pop(number - 1)
+                if "QRESYNC" in self.enabled:
+                    self.line("* VANISHED %d" % message.uid)
+                else:
+                    self.line("* %d EXPUNGE" % number)
+        if len(now) > len(self.view):
+            self.view = list(now)
+            self.line("* %d EXISTS" % len(now))
+        for number, message in enumerate(self.view, 1):
+            if self.known.setdefault(id(message), set(message.flags)) != message.flags:
+                self.known[id(message)] = set(message.flags)
+                modseq = b" MODSEQ (%d)" % message.modseq if self.enabled & {"CONDSTORE", "QRESYNC"} else b""
+                self.line(b"* %d FETCH (UID %d FLAGS (%s)%s)"
+                          % (number, message.uid, flag_text(message), modseq))
+
+    def do_idle(self, tag, _args):
+        self.line("+ idling")
+        while True:
+            line = self.read_line(timeout=0.05)
+            if line:
+                self._record(b"", "DONE", line)
+                break
+            self.tell_changes()
+        if not self._hook("DONE", tag, line):
+            self.ok(tag)
+
+    # Messages.
+
+    def selected(self, tag):
+        if not self.folder:
+            self.bad(tag, "nothing selected")
+        return self.folder is not None
+
+    def chosen(self, text, by_uid):
+        """(sequence number, message) pairs of a set."""
+        pairs = list(enumerate(self.view, 1))
+        key = (lambda pair: pair[1].uid) if by_uid else (lambda pair: pair[0])
+        largest = max((key(pair) for pair in pairs), default=0)
+        inside = imap_parse.number_set(text, largest)
+        return [pair for pair in pairs if inside(key(pair))]
+
+    def do_fetch(self, tag, args):
+        self.fetch(tag, args, False)
+
+    def do_uid_fetch(self, tag, args):
+        self.fetch(tag, args, True)
+
+    def fetch(self, tag, args, by_uid):
+        if not self.selected(tag):
+            return
+        items = [item.upper() for item in flatten(args[1])]
+        since, vanished = 0, False
+        if len(args) > 2:
+            words = [word.upper() for word in args[2]]
+            if b"CHANGEDSINCE" in words:
+                since = int(words[words.index(b"CHANGEDSINCE") + 1])
+                items.append(b"MODSEQ")
+            vanished = b"VANISHED" in words
+        if by_uid and b"UID" not in items:
+            items.insert(0, b"UID")
+        if vanished:
+            gone = [uid for when, uid in self.folder.vanished if when > since]
+            if gone:
+                self.line("* VANISHED (EARLIER) " + imap_parse.compress_set(gone))
+        for number, message in self.chosen(args[0], by_uid):
+            if message.modseq > since:
+                self.send(self.fetch_line(number, message, items))
+        self.ok(tag)
+
+    def fetch_line(self, number, message, items):
+        parts = [self.fetch_item(message, item) for item in items]
+        return b"* %d FETCH (%s)\r\n" % (number, b" ".join(part for part in parts if part))
+
+    def fetch_item(self, message, item):
+        simple = {
+            b"UID": lambda: b"UID %d" % message.uid,
+            b"FLAGS": lambda: b"FLAGS (%s)" % flag_text(message),
+            b"INTERNALDATE": lambda: b'INTERNALDATE "%s"' % message.said_date().encode(),
+            b"RFC822.SIZE": lambda: b"RFC822.SIZE %d" % message.said_size(),
+            b"MODSEQ": lambda: b"MODSEQ (%d)" % message.modseq,
+            b"EMAILID": lambda: b"EMAILID (%s)" % (message.email_id or "M%d" % id(message)).encode(),
+            b"X-GM-MSGID": lambda: b"X-GM-MSGID %d" % (message.gm_msgid or id(message)),
+            b"RFC822": lambda: literal(b"RFC822", message.raw),
+            b"RFC822.HEADER": lambda: literal(b"RFC822.HEADER", message.head()),
+        }.get(item)
+        if simple:
+            return simple()
+        found = imap_parse.SECTION.match(item)
+        if not found:
+            return b""
+        section, offset, count = found.groups()
+        data = section_data(message, section)
+        if not item.startswith(b"BODY.PEEK") and not self.read_only:
+            message.flags.add("\\Seen")
+        name = b"BODY[" + section + b"]"
+        if offset is not None:
+            name += b"<" + offset + b">"
+            data = data[int(offset) :][: int(count) if count else None]
+        return literal(name, data)
+
+    def do_search(self, tag, args):
+        self.search(tag, args, False)
+
+    def do_uid_search(self, tag, args):
+        self.search(tag, args, True)
+
+    def search(self, tag, args, by_uid):
+        if not self.selected(tag):
+            return
+        back = None
+        if args and args[0].upper() == b"RETURN":
+            back, args = [word.upper() for word in args[1]], args[2:]
+        if args and args[0].upper() == b"CHARSET":
+            args = args[2:]
+        found = [message.uid if by_uid else number
+                 for number, message in enumerate(self.view, 1) if self.matches(number, message, args)]
+        if back is None:
+            self.line("* SEARCH" + "".join(" %d" % number for number in found))
+        else:
+            self.esearch(tag, back, found, by_uid)
+        self.ok(tag)
+
+    def esearch(self, tag, back, found, by_uid):
+        text = '* ESEARCH (TAG "%s")' % tag.decode() + (" UID" if by_uid else "")
+        if b"COUNT" in back:
+            text += " COUNT %d" % len(found)
+        if found and b"MIN" in back:
+            text += " MIN %d" % min(found)
+        if found and b"MAX" in back:
+            text += " MAX %d" % max(found)
+        if found and (b"ALL" in back or not back):
+            text += " ALL " + imap_parse.compress_set(found)
+        self.line(text)
+
+    def matches(self, number, message, args):
+        """ALL, sets, UID sets and flag keys; other keys match everything."""
+        keys = {b"SEEN": "\\Seen", b"FLAGGED": "\\Flagged", b"ANSWERED": "\\Answered",
+                b"DELETED": "\\Deleted", b"DRAFT": "\\Draft"}
+        at = 0
+        while at < len(args):
+            word = args[at].upper() if isinstance(args[at], bytes) else b""
+            at += 1
+            if word == b"UID":
+                largest = max((other.uid for other in self.view), default=0)
+                if not imap_parse.number_set(args[at], largest)(message.uid):
+                    return False
+                at += 1
+            elif word in (b"KEYWORD", b"UNKEYWORD"):
+                if (args[at].decode() in message.flags) != (word == b"KEYWORD"):
+                    return False
+                at += 1
+            elif word in keys and keys[word] not in message.flags:
+                return False
+            elif word.startswith(b"UN") and word[2:] in keys and keys[word[2:]] in message.flags:
+                return False
+            elif re.fullmatch(rb"[\d:*,]+", word):
+                if not imap_parse.number_set(word, len(self.view))(number):
+                    return False
+        return True
+
+    # Writing: the least that a client's session survives; the log is what tests look at.
+
+    def do_store(self, tag, args):
+        self.store(tag, args, False)
+
+    def do_uid_store(self, tag, args):
+        self.store(tag, args, True)
+
+    def store(self, tag, args, by_uid):
+        if not self.selected(tag):
+            return
+        if isinstance(args[1], list):  # (UNCHANGEDSINCE n)
+            args.pop(1)
+        what = args[1].upper()
+        flags = {flag.decode() for flag in (args[2] if isinstance(args[2], list) else args[2:])}
+        for number, message in self.chosen(args[0], by_uid):
+            new = (message.flags | flags if what[:1] == b"+" else
+                   message.flags - flags if what[:1] == b"-" else flags)
+            self.folder.set_flags(message.uid, new)
+            self.known[id(message)] = set(new)
+            if b"SILENT" not in what:
+                self.line(b"* %d FETCH (UID %d FLAGS (%s))" % (number, message.uid, flag_text(message)))
+        self.ok(tag)
+
+    def do_append(self, tag, args):
+        folder = self.server.account.get(args[0])
+        if not folder:
+            self.no(tag, "[TRYCREATE] no such folder")
+            return
+        flags = [flag.decode() for arg in args[1:-1] if isinstance(arg, list) for flag in arg]
+        message = folder.add(args[-1], flags)
+        self.ok(tag, "[APPENDUID %d %d] stored" % (folder.uidvalidity, message.uid))
+
+    def do_uid_copy(self, tag, args):
+        self.copy(tag, args, False)
+
+    def do_uid_move(self, tag, args):
+        self.copy(tag, args, True)
+
+    def copy(self, tag, args, remove):
+        target = self.server.account.get(args[1])
+        if not self.selected(tag):
+            return
+        if not target:
+            self.no(tag, "[TRYCREATE] no such folder")
+            return
+        pairs = [(message.uid, target.add(message.raw, message.flags, message.date).uid)
+                 for _number, message in self.chosen(args[0], True)]
+        code = "[COPYUID %d %s %s]" % (target.uidvalidity,
+                                       ",".join(str(old) for old, _new in pairs),
+                                       ",".join(str(new) for _old, new in pairs))
+        if remove:
+            self.line("* OK %s moved" % code)
+            for old, _new in pairs:
+                self.folder.expunge(old)
+            self.tell_changes()
+        self.ok(tag, "done" if remove else code + " copied")
+
+    def do_expunge(self, tag, _args):
+        self.expunge(tag, lambda _uid: True)
+
+    def do_uid_expunge(self, tag, args):
+        self.expunge(tag, imap_parse.number_set(args[0], 2**32))
+
+    def expunge(self, tag, inside):
+        if not self.selected(tag):
+            return
+        for message in self.folder.messages:
+            if "\\Deleted" in message.flags and inside(message.uid):
+                self.folder.expunge(message.uid)
+        self.tell_changes()
+        self.ok(tag)
+
+    def do_create(self, tag, args):
+        if self.server.account.get(args[0]):
+            self.no(tag, "[ALREADYEXISTS] exists")
+            return
+        self.server.account.add(args[0])
+        self.ok(tag)
+
+    def do_delete(self, tag, args):
+        gone = self.server.account.folders.pop(args[0], None)
+        self.ok(tag) if gone else self.no(tag, "[NONEXISTENT] no such folder")
+
+    def do_rename(self, tag, args):
+        folder = self.server.account.folders.pop(args[0], None)
+        if not folder:
+            self.no(tag, "[NONEXISTENT] no such folder")
+            return
+        folder.wire_name = args[1]
+        self.server.account.folders[args[1]] = folder
+        self.ok(tag)
+
+    def do_subscribe(self, tag, args):
+        self.subscribe(tag, args, True)
+
+    def do_unsubscribe(self, tag, args):
+        self.subscribe(tag, args, False)
+
+    def subscribe(self, tag, args, value):
+        folder = self.server.account.get(args[0])
+        if folder:
+            folder.subscribed = value
+        self.ok(tag)
+
+
+def flatten(items):
+    """FETCH items: one, or a list; macros are spelled out."""
+    items = items if isinstance(items, list) else [items]
+    macros = {b"FAST": [b"FLAGS", b"INTERNALDATE", b"RFC822.SIZE"],
+              b"ALL": [b"FLAGS", b"INTERNALDATE", b"RFC822.SIZE"]}
+    return [part for item in items for part in macros.get(item.upper(), [item])]
+
+
+def flag_text(message):
+    return " ".join(sorted(message.flags)).encode()
+
+
+def literal(name, data):
+    return b"%s {%d}\r\n%s" % (name, len(data), data)
+
+
+def section_data(message, section):
+    word = section.upper()
+    if not word:
+        return message.raw
+    if word == b"HEADER":
+        return message.head()
+    if word == b"TEXT":
+        return message.text()
+    found = re.match(rb"HEADER\.FIELDS(\.NOT)? \(([^)]*)\)", word)
+    if found:
+        names = [name.strip(b'"') for name in found.group(2).split()]
+        return message.fields(names, negate=bool(found.group(1)))
+    return b""
