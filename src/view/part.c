@@ -52,6 +52,12 @@ static bool in_ranges(const struct range *ranges, size_t count, uint32_t code)
 	return false;
 }
 
+/* Vowels and finals of Hangul compose with the character before them, as marks do. */
+static bool joins_hangul(uint32_t code)
+{
+	return (code > 0x1160 && code <= 0x11ff) || (code >= 0xd7b0 && code <= 0xd7ff);
+}
+
 static enum char_class classify(uint32_t code)
 {
 	if (code < 0x80)
@@ -60,22 +66,20 @@ static enum char_class classify(uint32_t code)
 		return CLASS_DROP;
 	if (in_ranges(blank, G_N_ELEMENTS(blank), code))
 		return CLASS_SEPARATE;
-	/* Vowels and finals of Hangul join the character before them, as marks do. */
-	if ((code > 0x1160 && code <= 0x11ff) || (code >= 0xd7b0 && code <= 0xd7fb))
-		return CLASS_MARK;
 
 	switch (g_unichar_type(code)) {
 	case G_UNICODE_UPPERCASE_LETTER:
 	case G_UNICODE_LOWERCASE_LETTER:
 	case G_UNICODE_TITLECASE_LETTER:
 	case G_UNICODE_MODIFIER_LETTER:
-	case G_UNICODE_OTHER_LETTER:
 	case G_UNICODE_DECIMAL_NUMBER:
 	case G_UNICODE_LETTER_NUMBER:
 	case G_UNICODE_OTHER_NUMBER:
 	case G_UNICODE_CURRENCY_SYMBOL:
 	case G_UNICODE_OTHER_SYMBOL:
 		return CLASS_KEEP;
+	case G_UNICODE_OTHER_LETTER:
+		return joins_hangul(code) ? CLASS_MARK : CLASS_KEEP;
 	case G_UNICODE_SPACING_MARK:
 	case G_UNICODE_NON_SPACING_MARK:
 		return CLASS_MARK;

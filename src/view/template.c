@@ -123,10 +123,11 @@ static bool parse(struct template_view *view, const char *text, GError **error)
 			text += len;
 			continue;
 		}
-		len = strcspn(text, "}");
-		if (text[len] == '\0')
+		text++;
+		len = strcspn(text, "{}");
+		if (text[len] != '}')
 			return refuse(error, "'{' without '}'");
-		if (!add_field(view, text + 1, len - 1, error))
+		if (!add_field(view, text, len, error))
 			return false;
 		text += len + 1;
 	}
