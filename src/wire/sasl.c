@@ -20,6 +20,7 @@ static void plain_begin(struct sasl *sasl, const struct sasl_params *params);
 static void login_begin(struct sasl *sasl, const struct sasl_params *params);
 static void external_begin(struct sasl *sasl, const struct sasl_params *params);
 
+/* clang-format off */
 /* Strongest first: sasl_choose() takes the first that is offered and permitted. */
 static const struct sasl_mech_info {
 	enum sasl_mech mech;
@@ -40,6 +41,7 @@ static const struct sasl_mech_info {
 	{ SASL_MECH_XOAUTH2,            "XOAUTH2",            true,   true,  false, sasl_oauth_begin },
 	{ SASL_MECH_EXTERNAL,           "EXTERNAL",           true,   false, false, external_begin },
 };
+/* clang-format on */
 
 static const struct sasl_mech_info *sasl_mech_info(enum sasl_mech mech)
 {
@@ -53,7 +55,7 @@ unsigned sasl_mech_from_name(const char *name, size_t len)
 {
 	for (size_t i = 0; i < G_N_ELEMENTS(sasl_mechs); i++)
 		if (strlen(sasl_mechs[i].name) == len &&
-		    g_ascii_strncasecmp(sasl_mechs[i].name, name, len) == 0)
+			g_ascii_strncasecmp(sasl_mechs[i].name, name, len) == 0)
 			return sasl_mechs[i].mech;
 	return 0;
 }
@@ -156,8 +158,8 @@ enum sasl_result sasl_said_all(struct sasl *sasl)
 
 /* Any bytes go, also CR, LF and 8-bit: base64 carries them. Nothing is normalised, because servers
  * compare as they please. The identity to act as is left out: it is the user. RFC 4616 §2. */
-static enum sasl_result plain_say(struct sasl *sasl, const uint8_t *challenge, size_t len,
-                                  struct bytebuf *response)
+static enum sasl_result plain_say(
+	struct sasl *sasl, const uint8_t *challenge, size_t len, struct bytebuf *response)
 {
 	size_t user_len = strlen(sasl->user);
 	size_t secret_len = strlen(sasl->secret);
@@ -180,16 +182,16 @@ static void plain_begin(struct sasl *sasl, const struct sasl_params *params)
 
 /* The prompts are not looked at: servers word them as they like, some with a NUL at the end; the
  * order is always the same. */
-static enum sasl_result login_say_secret(struct sasl *sasl, const uint8_t *challenge, size_t len,
-                                         struct bytebuf *response)
+static enum sasl_result login_say_secret(
+	struct sasl *sasl, const uint8_t *challenge, size_t len, struct bytebuf *response)
 {
 	bytebuf_append_str(response, sasl->secret);
 	sasl_secret_freep(&sasl->secret);
 	return sasl_said_all(sasl);
 }
 
-static enum sasl_result login_say_user(struct sasl *sasl, const uint8_t *challenge, size_t len,
-                                       struct bytebuf *response)
+static enum sasl_result login_say_user(
+	struct sasl *sasl, const uint8_t *challenge, size_t len, struct bytebuf *response)
 {
 	bytebuf_append_str(response, sasl->user);
 	sasl->step = login_say_secret;
@@ -203,8 +205,8 @@ static void login_begin(struct sasl *sasl, const struct sasl_params *params)
 
 /* ---- EXTERNAL ----------------------------------------------------------------------------- */
 
-static enum sasl_result external_say(struct sasl *sasl, const uint8_t *challenge, size_t len,
-                                     struct bytebuf *response)
+static enum sasl_result external_say(
+	struct sasl *sasl, const uint8_t *challenge, size_t len, struct bytebuf *response)
 {
 	if (sasl->user)
 		bytebuf_append_str(response, sasl->user);
@@ -267,15 +269,16 @@ void sasl_free(struct sasl *sasl)
 	g_free(sasl);
 }
 
-enum sasl_result sasl_step(struct sasl *sasl, const uint8_t *challenge, size_t len,
-                           struct bytebuf *response)
+enum sasl_result sasl_step(
+	struct sasl *sasl, const uint8_t *challenge, size_t len, struct bytebuf *response)
 {
 	if (sasl->has_failed)
 		return SASL_FAIL;
 	if (!challenge && (sasl->has_spoken || !sasl_has_initial(sasl->mech)))
 		return SASL_DONE;
 	if (len > SASL_CHALLENGE_MAX)
-		return sasl_fail(sasl, "the server's challenge is longer than %u bytes", SASL_CHALLENGE_MAX);
+		return sasl_fail(
+			sasl, "the server's challenge is longer than %u bytes", SASL_CHALLENGE_MAX);
 	if (!sasl->step)
 		return sasl_fail(sasl, "the server goes on asking after the end of the login");
 

@@ -31,7 +31,7 @@
 #define SASL_USER_MAX       (4u * 1024)
 #define SASL_SECRET_MAX     (64u * 1024)
 #define SASL_SALT_MAX       1024u
-#define SASL_ITERATIONS_MIN 4096u    /* RFC 5802 §5.1; fewer makes a stolen exchange cheap to crack */
+#define SASL_ITERATIONS_MIN 4096u    /* RFC 5802 §5.1; fewer make a seen exchange cheap to crack */
 #define SASL_ITERATIONS_MAX 1000000u /* more is an attack on our time */
 
 /* ---- which mechanism ---------------------------------------------------------------------- */

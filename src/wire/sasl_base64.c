@@ -24,7 +24,7 @@ void sasl_base64_encode(const void *bytes, size_t len, struct bytebuf *ret_text)
 	for (size_t i = 0; i < len; i += 3) {
 		size_t left = len - i;
 		uint32_t bits = (uint32_t)in[i] << 16 | (left > 1 ? (uint32_t)in[i + 1] << 8 : 0) |
-			(left > 2 ? in[i + 2] : 0);
+				(left > 2 ? in[i + 2] : 0);
 
 		*out++ = digits[bits >> 18];
 		*out++ = digits[bits >> 12 & 63];
@@ -97,8 +97,8 @@ static bool is_space(char c)
 	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
-bool sasl_base64_decode(const char *text, size_t len, enum sasl_base64 how,
-                        struct bytebuf *ret_bytes)
+bool sasl_base64_decode(
+	const char *text, size_t len, enum sasl_base64 how, struct bytebuf *ret_bytes)
 {
 	struct base64_reader reader = { 0 };
 

@@ -79,8 +79,8 @@ static void remember_refusal(struct sasl *sasl, const uint8_t *challenge, size_t
 	}
 }
 
-static enum sasl_result oauth_refused_again(struct sasl *sasl, const uint8_t *challenge, size_t len,
-                                            struct bytebuf *response)
+static enum sasl_result oauth_refused_again(
+	struct sasl *sasl, const uint8_t *challenge, size_t len, struct bytebuf *response)
 {
 	g_autofree char *why = g_steal_pointer(&sasl->error);
 
@@ -88,8 +88,8 @@ static enum sasl_result oauth_refused_again(struct sasl *sasl, const uint8_t *ch
 }
 
 /* Any challenge after the token is a refusal, whatever the final answer says. */
-static enum sasl_result oauth_refused(struct sasl *sasl, const uint8_t *challenge, size_t len,
-                                      struct bytebuf *response)
+static enum sasl_result oauth_refused(
+	struct sasl *sasl, const uint8_t *challenge, size_t len, struct bytebuf *response)
 {
 	remember_refusal(sasl, challenge, len);
 	sasl->is_satisfied = false;
@@ -118,8 +118,8 @@ static void append_oauthbearer(struct sasl *sasl, struct bytebuf *out)
 		bytebuf_append_printf(out, CTRL_A "port=%u", (unsigned)sasl->port);
 }
 
-static enum sasl_result oauth_say(struct sasl *sasl, const uint8_t *challenge, size_t len,
-                                  struct bytebuf *response)
+static enum sasl_result oauth_say(
+	struct sasl *sasl, const uint8_t *challenge, size_t len, struct bytebuf *response)
 {
 	struct bytebuf head;
 	size_t secret_len = strlen(sasl->secret);
@@ -131,7 +131,8 @@ static enum sasl_result oauth_say(struct sasl *sasl, const uint8_t *challenge, s
 		append_oauthbearer(sasl, &head);
 	bytebuf_append_str(&head, CTRL_A "auth=Bearer ");
 
-	/* Room for all of it at once, so that no copy of the token stays behind in a smaller block. */
+	/* Room for all of it at once, so that no copy of the token stays behind in a smaller block.
+	 */
 	bytebuf_reserve(response, head.len + secret_len + 2);
 	bytebuf_append(response, bytebuf_bytes(&head), head.len);
 	bytebuf_append(response, sasl->secret, secret_len);
@@ -147,7 +148,8 @@ static enum sasl_result oauth_say(struct sasl *sasl, const uint8_t *challenge, s
 void sasl_oauth_begin(struct sasl *sasl, const struct sasl_params *params)
 {
 	if (!is_word(sasl->secret))
-		sasl_fail(sasl, "the token holds a character that no token has (a line end, a space?)");
+		sasl_fail(sasl,
+			"the token holds a character that no token has (a line end, a space?)");
 	else if (has_control(sasl->user))
 		sasl_fail(sasl, "the user name holds a control character");
 	else if (sasl->host && !is_word(sasl->host))

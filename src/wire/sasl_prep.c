@@ -18,6 +18,7 @@ struct code_range {
 	gunichar last;
 };
 
+/* clang-format off */
 /* RFC 3454 C.1.2: becomes a space. U+200B is in B.1 too; the space wins, as in RFC 4013's order. */
 static const struct code_range to_space[] = {
 	{ 0x00a0, 0x00a0 }, { 0x1680, 0x1680 }, { 0x2000, 0x200b }, { 0x202f, 0x202f },
@@ -53,6 +54,7 @@ static const struct code_range right_to_left[] = {
 	{ 0xfbd3, 0xfd3d }, { 0xfd50, 0xfd8f }, { 0xfd92, 0xfdc7 }, { 0xfdf0, 0xfdfc },
 	{ 0xfe70, 0xfe74 }, { 0xfe76, 0xfefc },
 };
+/* clang-format on */
 
 static bool is_in(const struct code_range *ranges, size_t count, gunichar c)
 {

@@ -18,13 +18,16 @@
 #include "base/parse.h"
 #include "wire/sasl_impl.h"
 
-#define NONCE_BYTES   18u /* 24 characters of base64 */
-#define NONCE_MAX     1024u
-#define CB_MAX        1024u
-#define HASH_MAX      EVP_MAX_MD_SIZE
-#define SCRAM_MAX     (8u * 1024) /* a server's message */
-#define GS2_NO_CB     "n,,"
-#define GS2_STRIPPED  "y,," /* we could bind, the server said it cannot: a lie shows. RFC 5802 §6 */
+#define NONCE_BYTES 18u /* 24 characters of base64 */
+#define NONCE_MAX   1024u
+#define CB_MAX      1024u
+#define HASH_MAX    EVP_MAX_MD_SIZE
+#define SCRAM_MAX   (8u * 1024) /* a server's message */
+
+/* "y" says: we could bind, the server said that it cannot. If that was a lie told by somebody in
+ * between, the server sees it. RFC 5802 §6. */
+#define GS2_NO_CB    "n,,"
+#define GS2_STRIPPED "y,,"
 
 struct sasl_scram {
 	const EVP_MD *md;
@@ -157,7 +160,7 @@ static bool take_nonce(struct sasl *sasl, const struct field *field, struct scra
 static bool take_salt(struct sasl *sasl, const struct field *field, struct scram_first *first)
 {
 	if (field->name != 's' || field->len == 0 ||
-	    !sasl_base64_decode(field->value, field->len, SASL_BASE64_STRICT, &first->salt)) {
+		!sasl_base64_decode(field->value, field->len, SASL_BASE64_STRICT, &first->salt)) {
 		sasl_fail(sasl, "the server's SCRAM message has no valid salt");
 		return false;
 	}
@@ -168,27 +171,28 @@ static bool take_salt(struct sasl *sasl, const struct field *field, struct scram
 	return true;
 }
 
-static bool take_iterations(struct sasl *sasl, const struct field *field,
-                            struct scram_first *first)
+static bool take_iterations(struct sasl *sasl, const struct field *field, struct scram_first *first)
 {
 	uint64_t count;
 
 	if (field->name != 'i' || !parse_u64(field->value, field->len, &count) ||
-	    (field->value[0] == '0' && field->len > 1)) {
+		(field->value[0] == '0' && field->len > 1)) {
 		sasl_fail(sasl, "the server's SCRAM message has no valid iteration count");
 		return false;
 	}
 	if (count < SASL_ITERATIONS_MIN || count > SASL_ITERATIONS_MAX) {
-		sasl_fail(sasl, "the server asks for %" G_GUINT64_FORMAT " SCRAM iterations; safe are %u to %u",
-		          count, SASL_ITERATIONS_MIN, SASL_ITERATIONS_MAX);
+		sasl_fail(sasl,
+			"the server asks for %" G_GUINT64_FORMAT
+			" SCRAM iterations; safe are %u to %u",
+			count, SASL_ITERATIONS_MIN, SASL_ITERATIONS_MAX);
 		return false;
 	}
 	first->iterations = (uint32_t)count;
 	return true;
 }
 
-static bool take_first(struct sasl *sasl, const uint8_t *challenge, size_t len,
-                       struct scram_first *first)
+static bool take_first(
+	struct sasl *sasl, const uint8_t *challenge, size_t len, struct scram_first *first)
 {
 	const char *text = (const char *)challenge;
 	struct cursor cursor = { text, text + len, false };
@@ -220,28 +224,28 @@ static bool take_first(struct sasl *sasl, const uint8_t *challenge, size_t len,
 /* ---- keys --------------------------------------------------------------------------------- */
 
 static bool hmac(const struct sasl_scram *scram, const uint8_t *key, const void *bytes, size_t len,
-                 uint8_t *ret_mac)
+	uint8_t *ret_mac)
 {
 	return HMAC(scram->md, key, (int)scram->hash_len, bytes, len, ret_mac, NULL) != NULL;
 }
 
 /* RFC 5802 §3. `message` is the AuthMessage. Keeps the signature that the server must show. */
 static bool derive(struct sasl *sasl, const struct scram_first *first,
-                   const struct bytebuf *message, struct scram_keys *keys)
+	const struct bytebuf *message, struct scram_keys *keys)
 {
 	struct sasl_scram *scram = sasl->scram;
 	const uint8_t *text = bytebuf_bytes(message);
 	const uint8_t *salt = bytebuf_bytes(&first->salt);
 
 	if (PKCS5_PBKDF2_HMAC(sasl->secret, (int)strlen(sasl->secret), salt, (int)first->salt.len,
-	                      (int)first->iterations, scram->md, (int)scram->hash_len,
-	                      keys->salted) != 1)
+		    (int)first->iterations, scram->md, (int)scram->hash_len, keys->salted) != 1)
 		return false;
 	if (!hmac(scram, keys->salted, "Client Key", 10, keys->client) ||
-	    !hmac(scram, keys->salted, "Server Key", 10, keys->server) ||
-	    EVP_Digest(keys->client, scram->hash_len, keys->stored, NULL, scram->md, NULL) != 1 ||
-	    !hmac(scram, keys->stored, text, message->len, keys->proof) ||
-	    !hmac(scram, keys->server, text, message->len, scram->server_signature))
+		!hmac(scram, keys->salted, "Server Key", 10, keys->server) ||
+		EVP_Digest(keys->client, scram->hash_len, keys->stored, NULL, scram->md, NULL) !=
+			1 ||
+		!hmac(scram, keys->stored, text, message->len, keys->proof) ||
+		!hmac(scram, keys->server, text, message->len, scram->server_signature))
 		return false;
 
 	for (size_t i = 0; i < scram->hash_len; i++)
@@ -251,8 +255,8 @@ static bool derive(struct sasl *sasl, const struct scram_first *first,
 
 /* ---- turns -------------------------------------------------------------------------------- */
 
-static enum sasl_result scram_verify(struct sasl *sasl, const uint8_t *challenge, size_t len,
-                                     struct bytebuf *response)
+static enum sasl_result scram_verify(
+	struct sasl *sasl, const uint8_t *challenge, size_t len, struct bytebuf *response)
 {
 	SCOPED(bytebuf_done) struct bytebuf signature = { 0 };
 	const char *text = (const char *)challenge;
@@ -260,22 +264,25 @@ static enum sasl_result scram_verify(struct sasl *sasl, const uint8_t *challenge
 	struct field field;
 
 	if (len > SCRAM_MAX)
-		return sasl_fail(sasl, "the server's SCRAM message is longer than %u bytes", SCRAM_MAX);
+		return sasl_fail(
+			sasl, "the server's SCRAM message is longer than %u bytes", SCRAM_MAX);
 	field = field_next(&cursor);
 	if (field.name == 'e')
 		return fail_by_server(sasl, &field);
 	if (field.name != 'v' || !has_only_extensions(&cursor))
 		return sasl_fail(sasl, "the server does not prove that it knows the password");
 	if (!sasl_base64_decode(field.value, field.len, SASL_BASE64_STRICT, &signature) ||
-	    signature.len != sasl->scram->hash_len ||
-	    CRYPTO_memcmp(bytebuf_bytes(&signature), sasl->scram->server_signature, signature.len) != 0)
-		return sasl_fail(sasl, "the server's proof is wrong: it does not know the password");
+		signature.len != sasl->scram->hash_len ||
+		CRYPTO_memcmp(bytebuf_bytes(&signature), sasl->scram->server_signature,
+			signature.len) != 0)
+		return sasl_fail(
+			sasl, "the server's proof is wrong: it does not know the password");
 
 	return sasl_said_all(sasl);
 }
 
-static void append_final_without_proof(const struct sasl_scram *scram,
-                                       const struct scram_first *first, struct bytebuf *out)
+static void append_final_without_proof(
+	const struct sasl_scram *scram, const struct scram_first *first, struct bytebuf *out)
 {
 	bytebuf_append_str(out, "c=");
 	sasl_base64_encode(bytebuf_bytes(&scram->binding), scram->binding.len, out);
@@ -283,8 +290,8 @@ static void append_final_without_proof(const struct sasl_scram *scram,
 	bytebuf_append(out, first->nonce, first->nonce_len);
 }
 
-static enum sasl_result scram_prove(struct sasl *sasl, const uint8_t *challenge, size_t len,
-                                    struct bytebuf *response)
+static enum sasl_result scram_prove(
+	struct sasl *sasl, const uint8_t *challenge, size_t len, struct bytebuf *response)
 {
 	SCOPED(keys_wipe) struct scram_keys keys = { 0 };
 	SCOPED(first_done) struct scram_first first = { 0 };
@@ -293,7 +300,8 @@ static enum sasl_result scram_prove(struct sasl *sasl, const uint8_t *challenge,
 	struct sasl_scram *scram = sasl->scram;
 
 	if (len > SCRAM_MAX)
-		return sasl_fail(sasl, "the server's SCRAM message is longer than %u bytes", SCRAM_MAX);
+		return sasl_fail(
+			sasl, "the server's SCRAM message is longer than %u bytes", SCRAM_MAX);
 	if (!take_first(sasl, challenge, len, &first))
 		return SASL_FAIL;
 
@@ -304,7 +312,8 @@ static enum sasl_result scram_prove(struct sasl *sasl, const uint8_t *challenge,
 	bytebuf_append_str(&message, ",");
 	bytebuf_append(&message, bytebuf_bytes(&final), final.len);
 	if (!derive(sasl, &first, &message, &keys))
-		return sasl_fail(sasl, "OpenSSL cannot compute %s here", sasl_mech_name(sasl->mech));
+		return sasl_fail(
+			sasl, "OpenSSL cannot compute %s here", sasl_mech_name(sasl->mech));
 
 	sasl_secret_freep(&sasl->secret);
 	bytebuf_append_str(&final, ",p=");
@@ -314,8 +323,8 @@ static enum sasl_result scram_prove(struct sasl *sasl, const uint8_t *challenge,
 	return SASL_SEND;
 }
 
-static enum sasl_result scram_greet(struct sasl *sasl, const uint8_t *challenge, size_t len,
-                                    struct bytebuf *response)
+static enum sasl_result scram_greet(
+	struct sasl *sasl, const uint8_t *challenge, size_t len, struct bytebuf *response)
 {
 	const struct sasl_scram *scram = sasl->scram;
 
@@ -355,7 +364,8 @@ static bool is_cb_type(const char *type)
 static bool begin_binding(struct sasl *sasl, const struct sasl_params *params)
 {
 	struct sasl_scram *scram = sasl->scram;
-	bool wants_cb = (sasl->mech & (SASL_MECH_SCRAM_SHA_1_PLUS | SASL_MECH_SCRAM_SHA_256_PLUS)) != 0;
+	bool wants_cb =
+		(sasl->mech & (SASL_MECH_SCRAM_SHA_1_PLUS | SASL_MECH_SCRAM_SHA_256_PLUS)) != 0;
 	bool has_cb = params->is_tls && params->cb_type && params->cb_data && params->cb_len > 0;
 
 	if (wants_cb && (!has_cb || !is_cb_type(params->cb_type) || params->cb_len > CB_MAX)) {
@@ -366,7 +376,7 @@ static bool begin_binding(struct sasl *sasl, const struct sasl_params *params)
 		bytebuf_append_printf(&scram->binding, "p=%s,,", params->cb_type);
 	else
 		bytebuf_append_str(&scram->binding,
-		                   has_cb && !params->server_offers_plus ? GS2_STRIPPED : GS2_NO_CB);
+			has_cb && !params->server_offers_plus ? GS2_STRIPPED : GS2_NO_CB);
 	scram->gs2_len = scram->binding.len;
 	if (wants_cb)
 		bytebuf_append(&scram->binding, params->cb_data, params->cb_len);

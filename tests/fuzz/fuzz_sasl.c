@@ -43,8 +43,10 @@ static void check_base64(const uint8_t *data, size_t size)
 		return;
 	/* The strict form is the only form: it comes back byte for byte. */
 	g_assert_true(is_tolerable && tolerant.len == strict.len);
+	if (size == 0)
+		return;
 	sasl_base64_encode(bytebuf_bytes(&strict), strict.len, &again);
-	g_assert_cmpmem(bytebuf_bytes(&again), again.len, data, size);
+	g_assert_true(again.len == size && memcmp(bytebuf_bytes(&again), data, size) == 0);
 }
 
 static bool is_scram(enum sasl_mech mech)

@@ -123,7 +123,11 @@ static void plain_text_in_clear_can_be_allowed(void)
 
 static void scram_only_never_falls_to_plain(void)
 {
-	struct sasl_policy policy = { .allowed = SASL_MECHS_SCRAM, .is_tls = true, .allow_plaintext = true };
+	struct sasl_policy policy = {
+		.allowed = SASL_MECHS_SCRAM,
+		.is_tls = true,
+		.allow_plaintext = true,
+	};
 
 	g_assert_cmpuint(sasl_choose(~SASL_MECHS_SCRAM, &policy), ==, SASL_MECH_NONE);
 }
@@ -369,7 +373,7 @@ static void an_error_text_is_short_and_printable(void)
 
 static void a_token_with_a_line_end_or_separator_is_refused(void)
 {
-	static const char *const bad[] = { "abc\n", "a b", "abc" A, "abc\r", "\xc3\xa4", "a\x7f" };
+	static const char *const bad[] = { "abc\n", "a b", "abc\x01", "abc\r", "\xc3\xa4", "a\x7f" };
 
 	for (size_t i = 0; i < G_N_ELEMENTS(bad); i++) {
 		struct sasl_params params = rfc_7628;

@@ -212,93 +212,6 @@ static void two_random_nonces_differ(void)
 	g_assert_true(memcmp(bytebuf_bytes(&one), bytebuf_bytes(&two), one.len) != 0);
 }
 
-/* ---- passwords ---------------------------------------------------------------------------- */
-
-/* The proof for a password, with the nonce "abc" and ABC_FIRST; NULL if it is refused. */
-static char *proof_for(const char *secret)
-{
-	struct sasl_params params = { .user = "user", .secret = secret, .test_nonce = "abc" };
-	SCOPED(sasl_freep) struct sasl *s = sasl_new(SASL_MECH_SCRAM_SHA_256, &params);
-	SCOPED(bytebuf_wipe) struct bytebuf out = { 0 };
-
-	if (sasl_step(s, NULL, 0, &out) == SASL_FAIL) {
-		g_assert_nonnull(strstr(sasl_error(s), "password"));
-		return NULL;
-	}
-	bytebuf_clear(&out);
-	g_assert_cmpint(sasl_step(s, (const uint8_t *)ABC_FIRST, strlen(ABC_FIRST), &out), ==, SASL_SEND);
-	return g_strndup((const char *)bytebuf_bytes(&out), out.len);
-}
-
-static void a_password_of_10_kb_is_used_whole(void)
-{
-	g_autofree char *secret = g_strnfill(10240, 'x');
-	g_autofree char *proof = proof_for(secret);
-
-	g_assert_cmpstr(proof, ==, "c=biws,r=abcXYZ,p=0CMMVs97Vov9vBCE7hAW1IBD2J0mTtToKnetSII7ttM=");
-}
-
-static void a_password_is_normalised(void)
-{
-	/* a + combining diaeresis, no-break space, one half, a key (newer than Unicode 3.2). */
-	g_autofree char *proof = proof_for("pa\xcc\x88\xc2\xa0\xc2\xbd\xf0\x9f\x94\x91");
-
-	g_assert_cmpstr(proof, ==, "c=biws,r=abcXYZ,p=0QjJnzdcTbiz0pUBIR5lioXVCKDC9ddrtRSvnpYrSUk=");
-}
-
-static void examples_of_rfc_4013_are_equal(void)
-{
-	g_autofree char *plain = proof_for("IX");
-	g_autofree char *soft_hyphen = proof_for("I\xc2\xadX");
-	g_autofree char *roman = proof_for("\xe2\x85\xa8");
-	g_autofree char *other_case = proof_for("ix");
-
-	g_assert_nonnull(plain);
-	g_assert_cmpstr(soft_hyphen, ==, plain);
-	g_assert_cmpstr(roman, ==, plain);
-	g_assert_cmpstr(other_case, !=, plain);
-}
-
-static void a_password_that_cannot_be_prepared_fails_cleanly(void)
-{
-	static const char *const bad[] = {
-		"a\r\nb", "\x07", "a\tb", "\x7f",
-		"\xff",                  /* not UTF-8 */
-		"a\xc3",                 /* cut */
-		"\xc2\x85",              /* C1 control */
-		"\xee\x80\x80",          /* private use */
-		"\xef\xbf\xbe",          /* U+FFFE */
-		"\xf0\x9f\xbf\xbe",      /* U+1FFFE */
-		"\xe2\x80\xae" "a",      /* direction override */
-		"\xd8\xa7" "1",          /* RFC 4013 §3, example 7: ends in no Arabic letter */
-		"\xd7\x90" "a\xd7\x90",  /* Hebrew around Latin */
-		"\xc2\xad",              /* nothing left */
-	};
-
-	for (size_t i = 0; i < G_N_ELEMENTS(bad); i++) {
-		g_autofree char *proof = proof_for(bad[i]);
-
-		if (proof)
-			g_error("password %zu was taken", i);
-	}
-}
-
-static void one_right_to_left_word_is_fine(void)
-{
-	g_autofree char *proof = proof_for("\xd7\x90" "1\xd7\x90");
-
-	g_assert_nonnull(proof);
-}
-
-static void a_user_name_that_cannot_be_prepared_fails_cleanly(void)
-{
-	struct sasl_params params = { .user = "a\nb", .secret = "x" };
-	SCOPED(sasl_freep) struct sasl *s = sasl_new(SASL_MECH_SCRAM_SHA_256, &params);
-
-	turn(s, NULL, SASL_FAIL, "");
-	g_assert_nonnull(strstr(sasl_error(s), "user name"));
-}
-
 /* ---- SEC-16: what a false server tries ---------------------------------------------------- */
 
 static void ok_before_the_proof_is_refused(void)
@@ -448,7 +361,11 @@ static void endless_messages_are_refused(void)
 
 static void a_mandatory_extension_is_refused(void)
 {
-	REFUSE_FIRST("m=x," SHA256_FIRST);
+	SCOPED(sasl_freep) struct sasl *s = sasl_new(SASL_MECH_SCRAM_SHA_256, &pencil);
+
+	turn(s, NULL, SASL_SEND, NULL);
+	turn(s, "m=x," SHA256_FIRST, SASL_FAIL, "");
+	g_assert_nonnull(strstr(sasl_error(s), "extension"));
 	REFUSE_FIRST(SHA256_FIRST ",m=x");
 }
 
@@ -470,7 +387,9 @@ static void iterations_out_of_bounds_are_refused(void)
 
 static void iterations_that_are_no_number_are_refused(void)
 {
-	static const char *const bad[] = { "", "x", "-4096", "+4096", " 4096", "4096 ", "04096", "4e3", "0x1000" };
+	static const char *const bad[] = {
+		"", "x", "-4096", "+4096", " 4096", "4096 ", "04096", "4e3", "0x1000",
+	};
 
 	for (size_t i = 0; i < G_N_ELEMENTS(bad); i++) {
 		g_autofree char *first = g_strdup_printf("r=" SHA256_NONCE "x,s=c2FsdHNhbHQ=,i=%s", bad[i]);
@@ -543,14 +462,6 @@ static void add_good_tests(void)
 	ADD("the user name is escaped", the_user_name_is_escaped);
 	ADD("extensions without a meaning are ignored", extensions_without_a_meaning_are_ignored);
 	ADD("two random nonces differ", two_random_nonces_differ);
-	ADD("SEC-20 a password of 10 kB is used whole", a_password_of_10_kb_is_used_whole);
-	ADD("a password is normalised", a_password_is_normalised);
-	ADD("examples of RFC 4013 are equal", examples_of_rfc_4013_are_equal);
-	ADD("SEC-20 a password that cannot be prepared fails cleanly",
-	    a_password_that_cannot_be_prepared_fails_cleanly);
-	ADD("one right-to-left word is fine", one_right_to_left_word_is_fine);
-	ADD("SEC-20 a user name that cannot be prepared fails cleanly",
-	    a_user_name_that_cannot_be_prepared_fails_cleanly);
 }
 
 static void add_refusal_tests(void)
