@@ -25,7 +25,9 @@ struct stream_events {
 	void (*input)(void *user);
 	/* stream_start_tls() or stream_start_deflate() took effect. */
 	void (*secured)(void *user);
-	/* The end; `error` is never NULL. Errors: NO_HOST, REFUSED, TLS, TIMEOUT, CONNECTION_LOST. */
+	/* The end; `error` is never NULL. Errors: NO_HOST, REFUSED, TLS, TIMEOUT, CONNECTION_LOST, and
+	 * PROTOCOL for compressed data that is damaged or a bomb. What was received before a plain end
+	 * was reported by `input` first. */
 	void (*closed)(void *user, const GError *error);
 };
 
@@ -34,8 +36,10 @@ struct stream_target {
 	uint16_t port;
 	bool is_tls;                  /* implicit TLS: verified before `open` */
 	struct tls_config *tls;       /* borrowed, must outlive the stream; also used for STARTTLS */
-	unsigned connect_timeout_ms;  /* name, TCP and TLS handshake, each */
-	unsigned silence_timeout_ms;  /* while stream_expect(true): no byte received for so long */
+	unsigned connect_timeout_ms;  /* name, TCP and TLS handshake, each; 0 = 30 s */
+	/* While stream_expect(true): no byte received, nor any sent from a queue that was stuck, for
+	 * so long. 0 = no limit. */
+	unsigned silence_timeout_ms;
 };
 
 /* Starts to dial. `host` is copied. */
@@ -50,7 +54,8 @@ struct bytebuf *stream_input(struct stream *stream);
 /* Queues a copy. Never fails: a broken stream says so by `closed`. */
 void stream_write(struct stream *stream, const void *bytes, size_t len);
 size_t stream_unsent(const struct stream *stream);
-/* After the queue is sent: TLS close_notify, FIN; then `closed`. Bounded by 2 s. */
+/* After the queue is sent: TLS close_notify, FIN; then, once the server has closed too, `closed`
+ * (CONNECTION_LOST). Bounded by 2 s. What arrives from now on is dropped. */
 void stream_finish(struct stream *stream);
 
 /* STARTTLS: fails with MAILFS_ERROR_TLS if a single byte is in the input (SEC-3). The certificate
@@ -62,7 +67,9 @@ void stream_start_deflate(struct stream *stream);
 
 /* An answer is due (true): the silence clock runs. */
 void stream_expect(struct stream *stream, bool is_waiting);
-/* Back pressure: true stops reading from the network. The silence clock stands still. */
+/* Back pressure: true stops reading from the network. The silence clock stands still and starts
+ * anew after it. The end of a connection is reported after the hold only; `input` comes again when
+ * the hold ends and bytes are left. */
 void stream_hold(struct stream *stream, bool is_held);
 
 bool stream_is_tls(const struct stream *stream); /* handshake done and peer verified */

@@ -31,6 +31,9 @@ void tls_free(struct tls *tls);
 
 enum tls_result { TLS_OK, TLS_WANT_READ, TLS_CLOSED, TLS_FAILED };
 
+/* Ciphertext that was received and not yet read: receive straight into it, or tls_feed(). */
+struct bytebuf *tls_input(struct tls *tls);
+
 /* Feeds ciphertext in; runs the handshake or decrypts into `plain` (at most `max` more bytes);
  * collects ciphertext to send in `out`. TLS_CLOSED: close_notify. TLS_FAILED: `error` is set, and
  * for a refused certificate says why and what is in it, printable. */
@@ -42,6 +45,9 @@ enum tls_result tls_write(struct tls *tls, const void *bytes, size_t len, struct
 	GError **error);
 void tls_shutdown(struct tls *tls, struct bytebuf *out);
 
+/* The handshake is done and the peer is verified: the chain and the name, or the pin. */
+bool tls_is_verified(const struct tls *tls);
+bool tls_is_resumed(const struct tls *tls);
 const char *tls_version(const struct tls *tls);
 const char *tls_cipher(const struct tls *tls);
 const char *tls_channel_binding(struct tls *tls, uint8_t *ret_bytes, size_t size, size_t *ret_len);
