@@ -40,6 +40,8 @@ uint64_t body_size(const struct body *body);     /* of a complete body */
 bool body_covers(const struct body *body, struct mailfs_range range);
 /* First byte at or after `offset` that is not here. */
 uint64_t body_covered_until(const struct body *body, uint64_t offset);
+/* First byte at or after `offset` that is here; UINT64_MAX: none. */
+uint64_t body_gap_until(const struct body *body, uint64_t offset);
 
 /* Bytes that arrived. They can be read at once, from memory; a worker writes them to disk, then
  * the memory goes. Overlap with what is there already is an error of the caller. On a full or

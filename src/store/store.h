@@ -41,6 +41,8 @@ const char *store_dir(const struct store *store);
 
 /* ---- account ------------------------------------------------------------------------------- */
 
+#define STORE_TRUST_PROVEN 32u /* bodies after which claimed sizes are believed */
+
 /* How far RFC822.SIZE is believed; product rule "unproven, trusted, liar". */
 struct store_trust {
 	uint32_t proven;       /* bodies whose size was as claimed, counted up to 32 */
