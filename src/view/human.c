@@ -9,16 +9,16 @@
 #include "view/views.h"
 
 static const struct piece human_pieces[] = {
-	{ PIECE_DATE },
-	{ PIECE_WORD, .word = "_" },
-	{ PIECE_TIME },
-	{ PIECE_WORD, .word = "_" },
-	{ PIECE_FROM, .width = 40 },
-	{ PIECE_WORD, .word = "_" },
-	{ PIECE_SUBJECT },
-	{ PIECE_WORD, .word = "." },
-	{ PIECE_UID },
-	{ PIECE_WORD, .word = ".eml" },
+	{ .kind = PIECE_DATE },
+	{ .kind = PIECE_WORD, .word = "_" },
+	{ .kind = PIECE_TIME },
+	{ .kind = PIECE_WORD, .word = "_" },
+	{ .kind = PIECE_FROM, .width = 40 },
+	{ .kind = PIECE_WORD, .word = "_" },
+	{ .kind = PIECE_SUBJECT },
+	{ .kind = PIECE_WORD, .word = "." },
+	{ .kind = PIECE_UID },
+	{ .kind = PIECE_WORD, .word = ".eml" },
 };
 
 static void human_write(const struct mailfs_view *view, const struct mailfs_name_input *input,
