@@ -34,6 +34,7 @@ struct imap_segment {
 };
 size_t imap_cmd_finish(struct imap_cmd *cmd, const char *tag);
 struct imap_segment imap_cmd_segment(const struct imap_cmd *cmd, size_t index);
-/* The text for a log: literals and strings of a command marked secret are masked. */
+/* The text for a log: the arguments of a command marked secret are masked, but for the mechanism of
+ * AUTHENTICATE. */
 void imap_cmd_set_secret(struct imap_cmd *cmd);
 char *imap_cmd_describe(const struct imap_cmd *cmd); /* g_free() it; printable, one line */

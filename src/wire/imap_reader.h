@@ -14,7 +14,13 @@
  * After IMAP_EVENT_ERROR the reader stays in error: the stream is out of step, close it.
  * Tolerated as the field requires: LF for CRLF, leading NULs, trailing and double spaces, missing
  * text, unquoted odd atoms ("[" and "]" balanced inside an atom as in BODY[HEADER.FIELDS (A B)]).
- * One CRLF between a literal and what follows is tolerated and sets `has_stray_crlf`.
+ * One CRLF between a literal and what follows is tolerated and sets `has_stray_crlf`. Refused,
+ * because the stream may be out of step: a list that is not closed where its line ends, anything
+ * but SP, ")" or that CRLF behind a literal, a count that is no number, a line without tag and
+ * status, and whatever is over a bound of wire/limits.h.
+ *
+ * A "* SEARCH" line of more than WIRE_SEARCH_PIECE bytes comes as several responses, cut between
+ * numbers: to be merged like several SEARCH lines. "* [CODE] text" has the name "" and the code.
  */
 #pragma once
 

@@ -6,8 +6,11 @@
 #define WIRE_RESPONSE_MAX       (4 * 1024 * 1024)  /* one response with its inline literals, parsed */
 #define WIRE_DEPTH_MAX          32                 /* nested lists */
 #define WIRE_LITERAL_INLINE_MAX (64 * 1024)        /* larger literals are streamed as data events */
-#define WIRE_LITERAL_MAX        (4ull << 30)       /* announced size that is refused outright */
+#define WIRE_LITERAL_MAX        (4ull << 30)       /* an announced size not below this is refused */
 #define WIRE_QUOTED_MAX         (64 * 1024)
+#define WIRE_SEARCH_PIECE       (64 * 1024)        /* a longer "* SEARCH" line comes in pieces */
+#define WIRE_TAG_MAX            64                 /* a tag in a response */
+#define WIRE_OBJECT_ID_MAX      255                /* EMAILID, THREADID. RFC 8474 §3 */
 #define WIRE_COMMAND_MAX        8000               /* a command line that we send */
 #define WIRE_SET_MAX            900                /* a UID set inside a command that we send */
 #define WIRE_KEYWORD_MAX        100                /* length of one keyword */
