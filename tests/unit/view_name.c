@@ -114,6 +114,8 @@ static void runs_become_one_dash_and_ends_are_trimmed(void)
 {
 	expect_subject("  [list]  Re:  hello!! ", "list-Re-hello");
 	expect_subject("wait... what", "wait-what");
+	expect_subject("wait...what", "wait-what");
+	expect_subject("a-.b", "a-b");
 	expect_subject("v1.2. final.", "v1.2-final");
 	expect_subject(".hidden.", "hidden");
 	expect_subject("“Grüße” — heute…", "Grüße-heute");
