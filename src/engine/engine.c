@@ -1,0 +1,457 @@
+/* SPDX-License-Identifier: MIT */
+/* One account: its start, its end, and what holds its parts together. Loop thread. */
+#include "engine/engine.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "engine/internal.h"
+
+#define CATCH_UP_MS      2000u /* a mount does not wait longer for news of known folders */
+#define CATCH_UP_FOLDERS 20u
+#define REASONS_MAX      100u
+
+/* ---- tickets ----------------------------------------------------------------------------------- */
+
+void engine_waiter_add(struct engine *engine, struct engine_waiter *waiter,
+	void (*cancel)(struct engine *engine, struct engine_waiter *waiter))
+{
+	waiter->ticket = ++engine->last_ticket;
+	waiter->cancel = cancel;
+	g_hash_table_insert(engine->waiters, &waiter->ticket, waiter);
+}
+
+void engine_waiter_remove(struct engine *engine, struct engine_waiter *waiter)
+{
+	g_hash_table_remove(engine->waiters, &waiter->ticket);
+}
+
+void engine_cancel(struct engine *engine, engine_ticket ticket)
+{
+	struct engine_waiter *waiter = g_hash_table_lookup(engine->waiters, &ticket);
+
+	if (!waiter)
+		return;
+	engine_waiter_remove(engine, waiter);
+	waiter->cancel(engine, waiter);
+}
+
+/* ---- start ------------------------------------------------------------------------------------- */
+
+static void tell_started(struct engine *engine, const GError *error)
+{
+	if (engine->was_started)
+		return;
+	engine->was_started = true;
+	if (engine->catch_up_timer != 0)
+		g_source_remove(engine->catch_up_timer);
+	engine->catch_up_timer = 0;
+	engine->events.started(engine->user, error);
+}
+
+static gboolean on_catch_up_timeout(gpointer user)
+{
+	struct engine *engine = user;
+
+	engine->catch_up_timer = 0;
+	tell_started(engine, NULL);
+	return G_SOURCE_REMOVE;
+}
+
+/* Folders that the index knows and the server has news of are brought up to date before the mount
+ * shows them, within a bound: afterwards nothing of them waits for the network. */
+static void catch_up(struct engine *engine)
+{
+	const GPtrArray *rows = store_folders(engine->config.store);
+
+	engine->catching_up = 1;
+	for (guint i = 0; i < rows->len && engine->catching_up < CATCH_UP_FOLDERS; i++) {
+		const struct store_folder *row = g_ptr_array_index(rows, i);
+		struct folder *folder = tree_by_name(engine->tree, row->name);
+
+		if (folder && row->listing_ns != 0 && syncer_has_news(folder, row))
+			syncer_catch_up(engine, folder);
+	}
+	engine->catch_up_timer = g_timeout_add(CATCH_UP_MS, on_catch_up_timeout, engine);
+	engine_caught_up(engine);
+}
+
+void engine_caught_up(struct engine *engine)
+{
+	if (--engine->catching_up == 0)
+		tell_started(engine, NULL);
+}
+
+static void on_first_listing(void *user, const GError *error)
+{
+	struct engine *engine = user;
+
+	if (engine->was_started)
+		return;
+	if (error && listing_count(engine->listing) == 0)
+		tell_started(engine, error);
+	else if (error)
+		tell_started(engine, NULL);
+	else
+		catch_up(engine);
+}
+
+static bool is_fatal_at_start(const GError *error)
+{
+	return g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_LOGIN) ||
+		g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_TLS) ||
+		g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_INVALID);
+}
+
+/* ---- the pool tells ---------------------------------------------------------------------------- */
+
+static void on_ready(void *user, const struct mailfs_server_info *info)
+{
+	struct engine *engine = user;
+
+	g_free(engine->server_id);
+	g_free(engine->tls);
+	g_free(engine->auth);
+	engine->server_id = g_strdup(info->server_id);
+	engine->tls = info->tls_version ? g_strdup_printf("%s %s", info->tls_version, info->tls_cipher) : NULL;
+	engine->auth = g_strdup(info->auth);
+	engine->can_range = info->can_range;
+}
+
+static void on_failed(void *user, const GError *error)
+{
+	struct engine *engine = user;
+
+	log_info("engine", "%s: %s", engine->config.account, error->message);
+	if (engine->was_started)
+		return;
+	if (listing_count(engine->listing) > 0 && !is_fatal_at_start(error))
+		tell_started(engine, NULL);
+	else
+		tell_started(engine, error);
+}
+
+static void refresh_used(struct engine *engine)
+{
+	GHashTableIter iter;
+	gpointer value;
+
+	g_hash_table_iter_init(&iter, engine->tree->by_name);
+	while (g_hash_table_iter_next(&iter, NULL, &value)) {
+		struct folder *folder = value;
+
+		if (syncer_is_in_use(folder) && !syncer_is_unchanged(folder))
+			syncer_sync(engine, folder, NULL, NULL);
+	}
+}
+
+static void on_relisted(void *user, const GError *error)
+{
+	struct engine *engine = user;
+
+	if (!error)
+		refresh_used(engine);
+}
+
+static void on_state(void *user, enum engine_state state)
+{
+	struct engine *engine = user;
+
+	if (state == ENGINE_ONLINE) {
+		engine->online_since = clock_realtime_ns() / 1000000000;
+		/* Events were missed while nobody listened. */
+		if (engine->was_started)
+			listing_refresh(engine->listing, on_relisted, engine);
+	} else {
+		engine->online_since = 0;
+	}
+	engine->events.state_changed(engine->user, state);
+}
+
+static void on_folder_changed(void *user, const char *name)
+{
+	struct engine *engine = user;
+	struct folder *folder = tree_by_name(engine->tree, name);
+
+	if (folder && syncer_is_in_use(folder))
+		syncer_sync(engine, folder, NULL, NULL);
+}
+
+static void on_reason(void *user, const char *text)
+{
+	engine_add_reason(user, "%s", text);
+}
+
+static gboolean on_poll(gpointer user)
+{
+	struct engine *engine = user;
+
+	if (pool_state(engine->pool) == ENGINE_ONLINE)
+		listing_refresh(engine->listing, on_relisted, engine);
+	return G_SOURCE_CONTINUE;
+}
+
+/* ---- for those above --------------------------------------------------------------------------- */
+
+struct engine *engine_new(const struct engine_config *config, const struct engine_events *events,
+	void *user)
+{
+	struct engine *engine = g_new0(struct engine, 1);
+
+	engine->config = *config;
+	engine->events = *events;
+	engine->user = user;
+	engine->waiters = g_hash_table_new(g_int64_hash, g_int64_equal);
+	engine->reasons = g_ptr_array_new_with_free_func(g_free);
+	engine->tree = tree_new();
+	engine->listing = listing_new(engine);
+	engine->fetcher = fetcher_new(engine);
+	engine->pool = pool_new(
+		&(struct pool_config){
+			.backend = config->backend,
+			.server = &engine->config.server,
+			.connections = MAX(config->connections, 1),
+		},
+		&(struct pool_events){
+			.ready = on_ready,
+			.failed = on_failed,
+			.state = on_state,
+			.folder_changed = on_folder_changed,
+			.reason = on_reason,
+		},
+		engine);
+	return engine;
+}
+
+void engine_start(struct engine *engine)
+{
+	listing_from_store(engine->listing);
+	listing_refresh(engine->listing, on_first_listing, engine);
+	if (engine->config.poll_seconds > 0)
+		engine->poll_timer = g_timeout_add_seconds(engine->config.poll_seconds, on_poll, engine);
+	if (engine->config.delay_connect && listing_count(engine->listing) > 0)
+		tell_started(engine, NULL);
+}
+
+void engine_stop(struct engine *engine, void (*stopped)(void *user), void *user)
+{
+	engine->was_started = true; /* whoever stops does not want to hear of it any more */
+	if (engine->poll_timer != 0)
+		g_source_remove(engine->poll_timer);
+	engine->poll_timer = 0;
+	if (engine->catch_up_timer != 0)
+		g_source_remove(engine->catch_up_timer);
+	engine->catch_up_timer = 0;
+	pool_stop(engine->pool, stopped, user);
+}
+
+static void drop_sync(void *user, struct folder *folder)
+{
+	syncer_drop(user, folder);
+}
+
+void engine_free(struct engine *engine)
+{
+	tree_free(engine->tree, drop_sync, engine);
+	fetcher_free(engine->fetcher);
+	pool_free(engine->pool);
+	listing_free(engine->listing);
+	g_hash_table_unref(engine->waiters);
+	g_ptr_array_unref(engine->reasons);
+	g_free(engine->server_id);
+	g_free(engine->tls);
+	g_free(engine->auth);
+	g_free(engine);
+}
+
+enum engine_state engine_state(const struct engine *engine)
+{
+	return pool_state(engine->pool);
+}
+
+struct tree *engine_tree(struct engine *engine)
+{
+	return engine->tree;
+}
+
+engine_ticket engine_open_folder(struct engine *engine, struct folder *folder, engine_done_fn done,
+	void *user)
+{
+	if ((folder->flags & MAILFS_FOLDER_NOSELECT) != 0) {
+		done(user, NULL);
+		return 0;
+	}
+	return syncer_open(engine, folder, done, user);
+}
+
+/* A refresh of everything: first the folders, then each one in use. */
+struct refresh {
+	struct engine_waiter waiter;
+	struct engine *engine;
+	engine_done_fn done;
+	void *user;
+	bool is_cancelled;
+	unsigned left;
+	GError *error;
+};
+
+static void refresh_unref(struct refresh *refresh)
+{
+	if (--refresh->left > 0)
+		return;
+	if (!refresh->is_cancelled) {
+		engine_waiter_remove(refresh->engine, &refresh->waiter);
+		if (refresh->done)
+			refresh->done(refresh->user, refresh->error);
+	}
+	g_clear_error(&refresh->error);
+	g_free(refresh);
+}
+
+static void refresh_cancel(struct engine *engine, struct engine_waiter *waiter)
+{
+	((struct refresh *)waiter)->is_cancelled = true;
+}
+
+static void on_refreshed_folder(void *user, const GError *error)
+{
+	struct refresh *refresh = user;
+
+	if (error && !refresh->error)
+		refresh->error = g_error_copy(error);
+	refresh_unref(refresh);
+}
+
+static void on_refreshed_list(void *user, const GError *error)
+{
+	struct refresh *refresh = user;
+	GHashTableIter iter;
+	gpointer value;
+
+	if (error) {
+		on_refreshed_folder(refresh, error);
+		return;
+	}
+	g_hash_table_iter_init(&iter, refresh->engine->tree->by_name);
+	while (g_hash_table_iter_next(&iter, NULL, &value)) {
+		if (!syncer_is_in_use(value) || syncer_is_unchanged(value))
+			continue;
+		refresh->left++;
+		syncer_sync(refresh->engine, value, on_refreshed_folder, refresh);
+	}
+	refresh_unref(refresh);
+}
+
+engine_ticket engine_refresh(struct engine *engine, struct folder *folder, engine_done_fn done,
+	void *user)
+{
+	struct refresh *refresh = g_new0(struct refresh, 1);
+
+	refresh->engine = engine;
+	refresh->done = done;
+	refresh->user = user;
+	refresh->left = 1;
+	engine_waiter_add(engine, &refresh->waiter, refresh_cancel);
+	pool_wake(engine->pool);
+	if (folder && (folder->flags & MAILFS_FOLDER_NOSELECT) == 0)
+		syncer_sync(engine, folder, on_refreshed_folder, refresh);
+	else
+		listing_refresh(engine->listing, on_refreshed_list, refresh);
+	return refresh->waiter.ticket;
+}
+
+engine_ticket engine_read(struct engine *engine, uint32_t box_id, uint32_t uid,
+	struct mailfs_range range, body_read_fn done, void *user)
+{
+	return fetcher_read(engine->fetcher, box_id, uid, range, done, user);
+}
+
+engine_ticket engine_make_exact(struct engine *engine, uint32_t box_id, uint32_t uid,
+	engine_done_fn done, void *user)
+{
+	return fetcher_make_exact(engine->fetcher, box_id, uid, done, user);
+}
+
+bool engine_is_unproven(const struct engine *engine)
+{
+	struct store_trust trust = store_get_trust(engine->config.store);
+
+	return trust.is_liar || trust.proven < STORE_TRUST_PROVEN;
+}
+
+void engine_distrust(struct engine *engine)
+{
+	struct store_trust trust = store_get_trust(engine->config.store);
+
+	if (trust.is_liar)
+		return;
+	trust.is_liar = true;
+	store_put_trust(engine->config.store, trust);
+}
+
+/* ---- for people -------------------------------------------------------------------------------- */
+
+void engine_add_reason(struct engine *engine, const char *format, ...)
+{
+	g_autoptr(GDateTime) now = g_date_time_new_now_utc();
+	g_autofree char *time = g_date_time_format(now, "%Y-%m-%dT%H:%M:%SZ");
+	g_autofree char *text = NULL;
+	g_autofree char *safe = NULL;
+	va_list args;
+
+	va_start(args, format);
+	text = g_strdup_vprintf(format, args);
+	va_end(args);
+	safe = log_safe(text, -1);
+	if (engine->reasons->len >= REASONS_MAX)
+		g_ptr_array_remove_index(engine->reasons, 0);
+	g_ptr_array_add(engine->reasons, g_strdup_printf("%s %s", time, safe));
+}
+
+const GPtrArray *engine_reasons(const struct engine *engine)
+{
+	return engine->reasons;
+}
+
+static void count_loaded(const struct engine *engine, struct engine_status *status)
+{
+	GHashTableIter iter;
+	gpointer value;
+
+	g_hash_table_iter_init(&iter, engine->tree->by_name);
+	while (g_hash_table_iter_next(&iter, NULL, &value)) {
+		const struct folder *folder = value;
+
+		if (!folder->box)
+			continue;
+		status->folders_loaded++;
+		status->messages_loaded += mailbox_count(folder->box);
+	}
+}
+
+void engine_get_status(struct engine *engine, struct engine_status *ret_status)
+{
+	*ret_status = (struct engine_status){
+		.state = pool_state(engine->pool),
+		.account = engine->config.account,
+		.server = engine->config.identity,
+		.tls = engine->tls,
+		.auth = engine->auth,
+		.server_id = engine->server_id,
+		.sessions = pool_sessions(engine->pool),
+		.sessions_max = pool_sessions_max(engine->pool),
+		.waiting = pool_waiting(engine->pool),
+		.folders = listing_count(engine->listing),
+		.trust = store_get_trust(engine->config.store),
+		.cache = store_usage(engine->config.store),
+		.bodies_fetched = engine->bodies_fetched,
+		.body_bytes_fetched = engine->body_bytes_fetched,
+		.reads_from_cache = engine->reads_from_cache,
+		.reads_fetched = engine->reads_fetched,
+		.syncs = engine->syncs,
+		.sweeps = engine->sweeps,
+		.online_since = engine->online_since,
+		.last_sync = engine->last_sync,
+		.retry_in_ms = pool_retry_in_ms(engine->pool),
+	};
+	count_loaded(engine, ret_status);
+}

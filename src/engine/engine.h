@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One account: folders, messages and bodies from the store and from sessions of a backend, kept up
+ * to date. It knows neither FUSE nor the protocol. Loop thread only; nothing blocks.
+ *
+ * Requests answer exactly once through their callback: at once (from inside the call) when memory
+ * knows the answer, else from the loop. A ticket of 0 means that it was answered already;
+ * engine_cancel() makes sure that the callback does not come.
+ *
+ * Changes that nobody asked for are told through struct engine_events, from the loop.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <glib.h>
+
+#include "mailfs/backend.h"
+#include "model/tree.h"
+#include "store/body.h"
+#include "store/store.h"
+
+struct engine;
+
+/* The file name of a message, to be stored for ever: writes it to `name` (256 bytes) and returns
+ * its hash, never 0. */
+typedef uint32_t (*engine_name_fn)(void *user, uint32_t uid, int64_t date,
+	const struct mailfs_head *head, char *name);
+
+struct engine_config {
+	const struct mailfs_backend *backend;
+	struct mailfs_backend_config server; /* strings are borrowed for the engine's life */
+	const char *account;                 /* for messages to people */
+	const char *identity;                /* scheme://user@host:port */
+	struct store *store;                 /* borrowed */
+	tree_component_fn component;
+	engine_name_fn name;   /* NULL: names are not stored (name=uid) */
+	void *name_user;
+	unsigned connections;  /* at most */
+	unsigned poll_seconds; /* look for changes; 0 = only on request */
+	bool delay_connect;    /* a start from the cache does not wait for the server */
+};
+
+enum engine_state {
+	ENGINE_CONNECTING, /* nothing is known yet, or a lost connection is being replaced */
+	ENGINE_ONLINE,
+	ENGINE_OFFLINE,       /* the last try failed; the next one comes by itself */
+	ENGINE_LOGIN_REFUSED, /* no further try until engine_refresh() */
+	ENGINE_STOPPED,
+};
+
+struct engine_events {
+	/* The first listing is there (error NULL), or it failed. Once. With a warm cache and a server
+	 * that is away: NULL, and engine_state() says so. */
+	void (*started)(void *user, const GError *error);
+	/* `folder->generation` has risen: other messages or subfolders than before. */
+	void (*listing_changed)(void *user, const struct folder *folder);
+	/* Attributes (flags, size) of a message are other than before. */
+	void (*message_changed)(void *user, const struct folder *folder, uint32_t uid);
+	/* The message is no more. The folder's listing_changed comes too, after a batch of these. */
+	void (*message_gone)(void *user, const struct folder *folder, uint32_t uid);
+	/* The mailbox `box_id` is no more, with all its messages (UIDVALIDITY changed). */
+	void (*box_gone)(void *user, const struct folder *folder, uint32_t box_id);
+	void (*state_changed)(void *user, enum engine_state state);
+};
+
+struct engine *engine_new(const struct engine_config *config, const struct engine_events *events,
+	void *user);
+/* Dials, logs in, lists; then `started`. */
+void engine_start(struct engine *engine);
+/* Ends all requests (CANCELLED), logs out, at most 2 s; then `stopped`, and the engine may be
+ * freed. */
+void engine_stop(struct engine *engine, void (*stopped)(void *user), void *user);
+void engine_free(struct engine *engine);
+
+enum engine_state engine_state(const struct engine *engine);
+struct tree *engine_tree(struct engine *engine);
+
+typedef uint64_t engine_ticket;
+typedef void (*engine_done_fn)(void *user, const GError *error);
+void engine_cancel(struct engine *engine, engine_ticket ticket);
+
+/* The folder's messages are loaded (folder->box is set, unless it is NOSELECT). A folder that the
+ * index knows answers without the network. */
+engine_ticket engine_open_folder(struct engine *engine, struct folder *folder, engine_done_fn done,
+	void *user);
+/* Looks at the server now, at all folders in use (NULL) or at one; answers when it has. Also tries
+ * to connect at once. */
+engine_ticket engine_refresh(struct engine *engine, struct folder *folder, engine_done_fn done,
+	void *user);
+
+/* A body's bytes from `range.offset` on, at least one, at most range.len. The range lies within
+ * the message's size. */
+engine_ticket engine_read(struct engine *engine, uint32_t box_id, uint32_t uid,
+	struct mailfs_range range, body_read_fn done, void *user);
+/* The message's size becomes exact: fetches the body unless it is exact already. */
+engine_ticket engine_make_exact(struct engine *engine, uint32_t box_id, uint32_t uid,
+	engine_done_fn done, void *user);
+/* Sizes are claims that may be wrong: open() must call engine_make_exact(). */
+bool engine_is_unproven(const struct engine *engine);
+
+/* Counters for people and tests; strings are borrowed until the next call into the engine. */
+struct engine_status {
+	enum engine_state state;
+	const char *account, *server, *tls, *auth, *server_id;
+	unsigned sessions, sessions_max;
+	unsigned waiting;        /* requests not yet given to a session */
+	uint32_t folders;
+	uint32_t folders_loaded;
+	uint32_t messages_loaded;
+	struct store_trust trust;
+	struct store_usage cache;
+	uint64_t bodies_fetched, body_bytes_fetched;
+	uint64_t reads_from_cache, reads_fetched;
+	uint64_t syncs, sweeps;
+	int64_t online_since, last_sync; /* s since 1970; 0 = never */
+	unsigned retry_in_ms;
+};
+void engine_get_status(struct engine *engine, struct engine_status *ret_status);
+/* The last refusals and failures, oldest first, printable, secrets removed; at most 100. */
+const GPtrArray *engine_reasons(const struct engine *engine); /* char *: "2024-01-02T…Z text" */
+void engine_add_reason(struct engine *engine, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));

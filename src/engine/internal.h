@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+/* What the parts of the engine share. Loop thread. */
+#pragma once
+
+#include "engine/engine.h"
+#include "engine/pool.h"
+
+struct sync;    /* syncer.c: one per folder, in folder->engine */
+struct fetcher; /* fetcher.c */
+struct listing; /* listing.c */
+
+/* Something that waits inside the engine under a ticket. Embedded first in its struct. */
+struct engine_waiter {
+	engine_ticket ticket;
+	/* The owner forgets it; its callback does not come. */
+	void (*cancel)(struct engine *engine, struct engine_waiter *waiter);
+};
+
+struct engine {
+	struct engine_config config;
+	struct engine_events events;
+	void *user;
+
+	struct pool *pool;
+	struct tree *tree;
+	struct fetcher *fetcher;
+	struct listing *listing;
+
+	GHashTable *waiters; /* ticket → struct engine_waiter * */
+	engine_ticket last_ticket;
+
+	bool was_started;      /* `started` was told */
+	unsigned catching_up;  /* syncs that `started` waits for */
+	guint catch_up_timer;
+	guint poll_timer;
+
+	/* for status */
+	GPtrArray *reasons;
+	char *server_id, *tls, *auth;
+	bool can_range;
+	uint64_t bodies_fetched, body_bytes_fetched, reads_from_cache, reads_fetched;
+	uint64_t syncs, sweeps;
+	int64_t online_since, last_sync;
+};
+
+void engine_waiter_add(struct engine *engine, struct engine_waiter *waiter,
+	void (*cancel)(struct engine *engine, struct engine_waiter *waiter));
+/* Its callback is about to be called, or it was cancelled: the ticket is no more. */
+void engine_waiter_remove(struct engine *engine, struct engine_waiter *waiter);
+
+/* One of the syncs that `started` waits for has ended. */
+void engine_caught_up(struct engine *engine);
+
+/* The server was caught lying about a size. */
+void engine_distrust(struct engine *engine);
+
+/* ---- listing.c: the folders ---- */
+
+struct listing *listing_new(struct engine *engine);
+void listing_free(struct listing *listing);
+/* Asks the server for its folders. `done` may be NULL; requests made meanwhile share one answer. */
+void listing_refresh(struct listing *listing, engine_done_fn done, void *user);
+/* The tree from the index, without network. */
+void listing_from_store(struct listing *listing);
+uint32_t listing_count(const struct listing *listing);
+
+/* ---- syncer.c: the messages of a folder ---- */
+
+engine_ticket syncer_open(struct engine *engine, struct folder *folder, engine_done_fn done,
+	void *user);
+/* Look at the server; done may be NULL. */
+void syncer_sync(struct engine *engine, struct folder *folder, engine_done_fn done, void *user);
+/* At the start: loads the folder and, if the server has news, syncs it; `started` waits for it. */
+void syncer_catch_up(struct engine *engine, struct folder *folder);
+/* The server's STATUS is not, or cannot be shown to be, what the index has. */
+bool syncer_has_news(const struct folder *folder, const struct store_folder *row);
+void syncer_drop(struct engine *engine, struct folder *folder); /* the folder is about to be freed */
+/* STATUS of the last listing says that `folder` is as it was at its last sync. */
+bool syncer_is_unchanged(const struct folder *folder);
+/* The folder was opened in this process. */
+bool syncer_is_in_use(const struct folder *folder);
+struct sync *syncer_get(struct engine *engine, struct folder *folder);
+/* What the server's STATUS told in the last listing. */
+void syncer_note_status(struct engine *engine, struct folder *folder,
+	const struct mailfs_folder_info *info);
+
+/* ---- fetcher.c: bodies ---- */
+
+struct fetcher *fetcher_new(struct engine *engine);
+void fetcher_free(struct fetcher *fetcher);
+engine_ticket fetcher_read(struct fetcher *fetcher, uint32_t box_id, uint32_t uid,
+	struct mailfs_range range, body_read_fn done, void *user);
+engine_ticket fetcher_make_exact(struct fetcher *fetcher, uint32_t box_id, uint32_t uid,
+	engine_done_fn done, void *user);

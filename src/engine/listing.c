@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The folders of the account: listed by the server, kept in the index, shown by the tree. A
+ * listing that fails or comes back empty changes nothing: the last good one stays.
+ */
+#include "engine/internal.h"
+
+#include <string.h>
+
+#include "base/log.h"
+
+#define LISTING_FOLDERS_MAX 200000u
+
+struct listing_waiter {
+	engine_done_fn done;
+	void *user;
+};
+
+struct listing {
+	struct engine *engine;
+	struct pool_job job;
+	bool is_running;
+	GPtrArray *infos; /* struct mailfs_folder_info with strings of its own */
+	GHashTable *names;
+	GQueue waiters;
+	uint32_t count;
+};
+
+/* ---- infos of our own -------------------------------------------------------------------------- */
+
+static void info_free(gpointer data)
+{
+	struct mailfs_folder_info *info = data;
+
+	g_free((char *)info->name);
+	g_free((char *)info->path);
+	g_free((char *)info->role);
+	g_free(info);
+}
+
+static void add_info(struct listing *listing, const struct mailfs_folder_info *info)
+{
+	struct mailfs_folder_info *copy;
+
+	if (listing->infos->len >= LISTING_FOLDERS_MAX || *info->name == '\0' ||
+		g_hash_table_contains(listing->names, info->name))
+		return;
+	copy = g_memdup2(info, sizeof(*info));
+	copy->name = g_strdup(info->name);
+	copy->path = g_strdup(info->path);
+	copy->role = g_strdup(info->role);
+	g_ptr_array_add(listing->infos, copy);
+	g_hash_table_add(listing->names, (gpointer)copy->name);
+}
+
+static void on_folder(void *user, const struct mailfs_folder_info *info)
+{
+	add_info(user, info);
+}
+
+/* A server may list "a/b" without "a": the parent is a directory all the same. */
+static void add_parents(struct listing *listing, const struct mailfs_folder_info *child)
+{
+	g_autofree char *name = g_strdup(child->name);
+	g_autofree char *path = g_strdup(child->path);
+	char *name_cut, *path_cut;
+
+	while (child->delimiter != 0 && (name_cut = strrchr(name, child->delimiter)) &&
+		(path_cut = strrchr(path, child->delimiter))) {
+		*name_cut = '\0';
+		*path_cut = '\0';
+		if (*name == '\0' || g_hash_table_contains(listing->names, name))
+			return;
+		add_info(listing, &(struct mailfs_folder_info){
+			.name = name,
+			.path = path,
+			.delimiter = child->delimiter,
+			.flags = MAILFS_FOLDER_NOSELECT,
+		});
+	}
+}
+
+/* ---- into the tree ----------------------------------------------------------------------------- */
+
+static void on_drop(void *user, struct folder *folder)
+{
+	syncer_drop(user, folder);
+}
+
+static void take_index(struct engine *engine, const struct store_folder *row)
+{
+	struct folder *folder = tree_by_name(engine->tree, row->name);
+
+	if (!folder || folder->box)
+		return;
+	folder->box_id = row->box_id;
+	folder->uidvalidity = row->uidvalidity;
+	folder->messages = row->messages;
+	folder->unseen = row->unseen;
+	folder->listing_ns = row->listing_ns;
+}
+
+static void show(struct listing *listing)
+{
+	struct engine *engine = listing->engine;
+	const GPtrArray *rows = store_folders(engine->config.store);
+	g_autofree struct tree_entry *entries = g_new0(struct tree_entry, rows->len + 1);
+	bool changed;
+
+	for (guint i = 0; i < rows->len; i++) {
+		const struct store_folder *row = g_ptr_array_index(rows, i);
+
+		entries[i] = (struct tree_entry){
+			.dir_id = row->dir_id,
+			.name = row->name,
+			.path = row->path,
+			.delimiter = row->delimiter,
+			.flags = row->flags,
+			.role = row->role,
+		};
+	}
+	changed = tree_update(engine->tree, entries, rows->len, engine->config.component, on_drop, engine);
+	for (guint i = 0; i < rows->len; i++)
+		take_index(engine, g_ptr_array_index(rows, i));
+	listing->count = rows->len;
+	if (changed)
+		engine->events.listing_changed(engine->user, NULL);
+}
+
+static void take_status(struct listing *listing)
+{
+	struct engine *engine = listing->engine;
+
+	for (guint i = 0; i < listing->infos->len; i++) {
+		const struct mailfs_folder_info *info = g_ptr_array_index(listing->infos, i);
+		struct folder *folder = tree_by_name(engine->tree, info->name);
+
+		if (!folder || (info->flags & MAILFS_FOLDER_HAS_STATUS) == 0)
+			continue;
+		syncer_note_status(engine, folder, info);
+		if (!folder->box) {
+			folder->messages = info->messages;
+			folder->unseen = info->unseen;
+		}
+	}
+}
+
+static void take_listing(struct listing *listing)
+{
+	struct engine *engine = listing->engine;
+	guint listed = listing->infos->len;
+	g_autofree struct mailfs_folder_info *flat = NULL;
+
+	if (listed == 0) {
+		engine_add_reason(engine, "the server listed no folder at all; the last listing stays");
+		return;
+	}
+	for (guint i = 0; i < listed; i++)
+		add_parents(listing, g_ptr_array_index(listing->infos, i));
+	flat = g_new(struct mailfs_folder_info, listing->infos->len);
+	for (guint i = 0; i < listing->infos->len; i++)
+		flat[i] = *(struct mailfs_folder_info *)g_ptr_array_index(listing->infos, i);
+	store_set_folders(engine->config.store, flat, listing->infos->len);
+	show(listing);
+	take_status(listing);
+}
+
+/* ---- the request ------------------------------------------------------------------------------- */
+
+static void answer(struct listing *listing, const GError *error)
+{
+	for (guint left = g_queue_get_length(&listing->waiters); left > 0; left--) {
+		struct listing_waiter *waiter = g_queue_pop_head(&listing->waiters);
+
+		if (waiter->done)
+			waiter->done(waiter->user, error);
+		g_free(waiter);
+	}
+}
+
+static void listing_end(struct listing *listing, const GError *error)
+{
+	listing->is_running = false;
+	if (!error)
+		take_listing(listing);
+	else if (!g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_OFFLINE) &&
+		!g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_CANCELLED))
+		engine_add_reason(listing->engine, "folder list: %s", error->message);
+	g_ptr_array_set_size(listing->infos, 0);
+	g_hash_table_remove_all(listing->names);
+	answer(listing, error);
+}
+
+static void on_done(void *user, const GError *error)
+{
+	struct listing *listing = user;
+
+	pool_done(listing->engine->pool, &listing->job);
+	listing_end(listing, error);
+}
+
+static struct listing *of_job(struct pool_job *job)
+{
+	return (struct listing *)((char *)job - G_STRUCT_OFFSET(struct listing, job));
+}
+
+static mailfs_ticket job_start(struct pool_job *job, struct mailfs_session *session)
+{
+	return of_job(job)->engine->config.backend->list(session, &(struct mailfs_list_request){
+		.folder = on_folder,
+		.done = on_done,
+		.user = of_job(job),
+	});
+}
+
+static void job_fail(struct pool_job *job, const GError *error)
+{
+	listing_end(of_job(job), error);
+}
+
+void listing_refresh(struct listing *listing, engine_done_fn done, void *user)
+{
+	struct listing_waiter *waiter = g_new(struct listing_waiter, 1);
+
+	*waiter = (struct listing_waiter){ .done = done, .user = user };
+	g_queue_push_tail(&listing->waiters, waiter);
+	if (listing->is_running)
+		return;
+	listing->is_running = true;
+	listing->job = (struct pool_job){
+		.priority = POOL_SYNC,
+		.weight = 2,
+		.start = job_start,
+		.fail = job_fail,
+	};
+	pool_submit(listing->engine->pool, &listing->job);
+}
+
+void listing_from_store(struct listing *listing)
+{
+	show(listing);
+}
+
+uint32_t listing_count(const struct listing *listing)
+{
+	return listing->count;
+}
+
+struct listing *listing_new(struct engine *engine)
+{
+	struct listing *listing = g_new0(struct listing, 1);
+
+	listing->engine = engine;
+	listing->infos = g_ptr_array_new_with_free_func(info_free);
+	listing->names = g_hash_table_new(g_str_hash, g_str_equal);
+	g_queue_init(&listing->waiters);
+	return listing;
+}
+
+void listing_free(struct listing *listing)
+{
+	g_queue_clear_full(&listing->waiters, g_free);
+	g_hash_table_unref(listing->names);
+	g_ptr_array_unref(listing->infos);
+	g_free(listing);
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The connections of an account and who may use them: interactive requests before syncs before
+ * background work, a folder's requests where it is selected already. Loop thread.
+ *
+ * A job is embedded in the struct of whoever wants something done. It is submitted, then either
+ * `start`ed on a session (then its owner says pool_done() when the request's `done` came) or
+ * `fail`ed, both only from the loop.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <glib.h>
+
+#include "engine/engine.h"
+#include "mailfs/backend.h"
+
+enum pool_priority { POOL_INTERACTIVE, POOL_SYNC, POOL_BACKGROUND, POOL_PRIORITIES };
+
+struct pool;
+struct pool_session;
+
+struct pool_job {
+	enum pool_priority priority;
+	unsigned weight;    /* how much it keeps a session busy: a small fetch is 1 */
+	const char *folder; /* wire name, the owner's; NULL = any session will do */
+	mailfs_ticket (*start)(struct pool_job *job, struct mailfs_session *session);
+	void (*fail)(struct pool_job *job, const GError *error);
+
+	/* the pool's own */
+	struct pool_session *session; /* set between start and pool_done() */
+	mailfs_ticket ticket;
+	int64_t since_us;
+	bool is_queued;
+};
+
+struct pool_events {
+	/* A session logged in. */
+	void (*ready)(void *user, const struct mailfs_server_info *info);
+	/* No session is left, or the first try failed; `error` says why. */
+	void (*failed)(void *user, const GError *error);
+	void (*state)(void *user, enum engine_state state);
+	void (*folder_changed)(void *user, const char *folder);
+	void (*reason)(void *user, const char *text);
+};
+
+struct pool_config {
+	const struct mailfs_backend *backend;
+	const struct mailfs_backend_config *server;
+	unsigned connections;
+};
+
+struct pool *pool_new(const struct pool_config *config, const struct pool_events *events, void *user);
+/* Closes all sessions, at most 2 s; jobs fail with CANCELLED first. */
+void pool_stop(struct pool *pool, void (*stopped)(void *user), void *user);
+void pool_free(struct pool *pool);
+
+/* Connect now, whatever the back-off says; also after a refused login. */
+void pool_wake(struct pool *pool);
+
+void pool_submit(struct pool *pool, struct pool_job *job);
+void pool_done(struct pool *pool, struct pool_job *job);
+/* Not started yet: forgotten, `fail` does not come, returns true. Started: the request is cancelled
+ * and its done comes. */
+bool pool_cancel(struct pool *pool, struct pool_job *job);
+
+/* Back pressure of the disk, on all sessions. */
+void pool_hold(struct pool *pool, bool is_held);
+
+enum engine_state pool_state(const struct pool *pool);
+unsigned pool_sessions(const struct pool *pool);
+unsigned pool_sessions_max(const struct pool *pool);
+unsigned pool_waiting(const struct pool *pool);
+unsigned pool_retry_in_ms(const struct pool *pool);
