@@ -92,6 +92,10 @@ void tls_free(struct tls *tls)
 {
 	if (!tls)
 		return;
+	/* A lost connection is no reason to distrust its session: OpenSSL would spoil it, as TLS 1.0
+	 * asked for. After failures of TLS itself tls_config_forget() was called. */
+	if (tls->is_verified)
+		SSL_set_shutdown(tls->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
 	SSL_free(tls->ssl);
 	bytebuf_done(&tls->in);
 	g_free(tls->host);
