@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The mount: FUSE requests answered from an engine and shown through a view. Loop thread, with a
+ * notifier thread of its own for what is told to the kernel.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <glib.h>
+
+#include "engine/engine.h"
+#include "mailfs/view.h"
+
+struct fs;
+
+struct fs_config {
+	const char *mountpoint;
+	const char *fsname;         /* "user@host:"; no comma, no backslash */
+	const char *root;           /* shown path of the folder that is the root; "" = the account */
+	const struct mailfs_view *view;
+	uid_t uid;
+	gid_t gid;
+	mode_t umask;
+	bool is_read_only;          /* -o ro */
+	bool allow_other;           /* implies default_permissions */
+	bool default_permissions;
+	bool flag_bits;             /* u+x = \Flagged */
+	bool ctime_is_mtime;
+	bool exact_size;            /* fetch at stat */
+	bool is_debug;              /* libfuse's own trace */
+	unsigned timeout_ms;        /* of a request that waits */
+};
+
+struct fs_events {
+	/* The kernel ended the mount (umount, fusermount3 -u, abort). Once. */
+	void (*ended)(void *user);
+};
+
+/* The config's strings are borrowed for the fs' life. */
+struct fs *fs_new(const struct fs_config *config, const struct fs_events *events, void *user);
+/* Before the mount: whose mail it is. */
+void fs_set_engine(struct fs *fs, struct engine *engine);
+
+/* Mounts and begins to answer. Error: text for a person; MAILFS_ERROR_INVALID. */
+bool fs_mount(struct fs *fs, GError **error);
+/* Fails what waits, stops the notifier's feed, unmounts, joins. May take a moment, never long. */
+void fs_unmount(struct fs *fs);
+void fs_free(struct fs *fs);
+
+/* Give these to engine_new(): they tell the kernel. */
+void fs_listing_changed(struct fs *fs, const struct folder *folder); /* NULL: the tree */
+void fs_message_changed(struct fs *fs, const struct folder *folder, uint32_t uid);
+void fs_message_gone(struct fs *fs, const struct folder *folder, uint32_t uid);
+void fs_box_gone(struct fs *fs, const struct folder *folder, uint32_t box_id);
+/* SIGHUP: the kernel forgets its directory caches. */
+void fs_drop_caches(struct fs *fs);
+
+/* The component function for engine_config: how a folder's name is shown. */
+char *fs_component(const char *bytes, size_t len, bool is_top);
+/* The name function for engine_config; `view` is its user pointer. */
+uint32_t fs_message_name(void *view, uint32_t uid, int64_t date, const struct mailfs_head *head,
+	char *name);
