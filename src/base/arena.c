@@ -79,7 +79,10 @@ void *arena_alloc(struct arena *arena, size_t size)
 
 char *arena_memdup(struct arena *arena, const void *bytes, size_t len)
 {
-	char *copy = arena_alloc(arena, len + 1);
+	char *copy;
+
+	g_assert(len < SIZE_MAX / 2);
+	copy = arena_alloc(arena, len + 1);
 
 	if (len > 0)
 		memcpy(copy, bytes, len);

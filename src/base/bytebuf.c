@@ -27,14 +27,15 @@ void bytebuf_wipe(struct bytebuf *buf)
 
 const uint8_t *bytebuf_bytes(const struct bytebuf *buf)
 {
-	return buf->data + buf->start;
+	/* NULL + 0 is undefined in C. */
+	return buf->data ? buf->data + buf->start : NULL;
 }
 
 uint8_t *bytebuf_reserve(struct bytebuf *buf, size_t want)
 {
 	size_t need;
 
-	if (buf->cap - buf->start - buf->len >= want)
+	if (buf->data && buf->cap - buf->start - buf->len >= want)
 		return buf->data + buf->start + buf->len;
 
 	/* Moving down is cheap when at least half of the allocation is spent. */

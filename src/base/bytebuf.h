@@ -18,7 +18,10 @@ struct bytebuf {
 
 void bytebuf_init(struct bytebuf *buf);
 void bytebuf_done(struct bytebuf *buf);
-/* Zero the whole allocation before freeing it: for secrets. */
+/*
+ * Zero the whole allocation before freeing it: for secrets. Growing leaves copies behind, so
+ * bytebuf_reserve() all that a secret needs before it is appended.
+ */
 void bytebuf_wipe(struct bytebuf *buf);
 
 const uint8_t *bytebuf_bytes(const struct bytebuf *buf); /* never NULL when len > 0 */
@@ -26,7 +29,7 @@ void bytebuf_append(struct bytebuf *buf, const void *bytes, size_t len);
 void bytebuf_append_str(struct bytebuf *buf, const char *text);
 void bytebuf_append_printf(struct bytebuf *buf, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
-/* Room for at least `want` more bytes; fill it, then call bytebuf_commit(). */
+/* Room for at least `want` more bytes, never NULL; fill it, then call bytebuf_commit(). */
 uint8_t *bytebuf_reserve(struct bytebuf *buf, size_t want);
 void bytebuf_commit(struct bytebuf *buf, size_t len);
 void bytebuf_consume(struct bytebuf *buf, size_t len); /* len <= buf->len */

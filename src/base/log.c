@@ -51,15 +51,27 @@ void log_secrets_clear(void)
 	g_clear_pointer(&secrets, g_ptr_array_unref);
 }
 
-static void mask_secrets(char *line)
+/* Looks in `line`, masks in `masked`: so secrets that overlap or contain each other all go. */
+static void mask_secret(const char *line, const char *secret, char *masked)
 {
-	for (guint i = 0; secrets && i < secrets->len; i++) {
-		const char *secret = g_ptr_array_index(secrets, i);
-		char *hit = line;
+	size_t len = strlen(secret);
+	size_t done = 0;
 
-		while ((hit = strstr(hit, secret)))
-			memset(hit, '*', strlen(secret));
+	for (const char *hit = strstr(line, secret); hit; hit = strstr(hit + 1, secret)) {
+		size_t start = MAX((size_t)(hit - line), done);
+
+		done = (size_t)(hit - line) + len;
+		memset(masked + start, '*', done - start);
 	}
+}
+
+static char *mask_secrets(const char *line)
+{
+	char *masked = g_strdup(line);
+
+	for (guint i = 0; secrets && i < secrets->len; i++)
+		mask_secret(line, g_ptr_array_index(secrets, i), masked);
+	return masked;
 }
 
 void log_write(enum log_level level, const char *layer, const char *format, ...)
@@ -69,15 +81,16 @@ void log_write(enum log_level level, const char *layer, const char *format, ...)
 		[LOG_INFO] = G_LOG_LEVEL_MESSAGE,  [LOG_DEBUG] = G_LOG_LEVEL_MESSAGE,
 		[LOG_WIRE] = G_LOG_LEVEL_MESSAGE,
 	};
+	g_autofree char *text = NULL;
 	g_autofree char *line = NULL;
 	va_list args;
 
 	if (!log_is_on(level))
 		return;
 	va_start(args, format);
-	line = g_strdup_vprintf(format, args);
+	text = g_strdup_vprintf(format, args);
 	va_end(args);
-	mask_secrets(line);
+	line = mask_secrets(text);
 	if (g_log_writer_is_journald(fileno(stderr)))
 		g_log_structured("mailfs", flags[level], "MAILFS_LAYER", layer, "MESSAGE", "%s: %s", layer,
 			line);
@@ -85,21 +98,30 @@ void log_write(enum log_level level, const char *layer, const char *format, ...)
 		fprintf(stderr, "mailfs: %s: %s\n", layer, line);
 }
 
+/* What moves the cursor, ends the line or turns the text round: C0, C1, DEL, bidi marks. */
+static bool is_unsafe(gunichar c)
+{
+	return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0x061c || c == 0x200e || c == 0x200f ||
+		(c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
+}
+
 char *log_safe(const char *text, long len)
 {
 	size_t size = len < 0 ? strlen(text) : (size_t)len;
 	char *valid = g_utf8_make_valid(text, (gssize)MIN(size, LOG_SAFE_MAX));
+	char *p = valid;
 
-	for (char *p = valid; *p; p = g_utf8_next_char(p)) {
-		gunichar c = g_utf8_get_char(p);
+	while (*p) {
+		size_t width = g_utf8_skip[(guchar)*p];
 
-		/* C0 and DEL are one byte; C1 controls and bidi marks are replaced bytewise. */
-		if (c < 0x20 || c == 0x7f || (c >= 0x80 && c < 0xa0) || (c >= 0x202a && c <= 0x202e) ||
-			(c >= 0x2066 && c <= 0x2069)) {
-			int width = g_utf8_skip[(guchar)*p];
-
-			memset(p, '?', (size_t)width);
+		/* Each invalid byte has become three. */
+		if ((size_t)(p - valid) + width > LOG_SAFE_MAX) {
+			*p = '\0';
+			break;
 		}
+		if (is_unsafe(g_utf8_get_char(p)))
+			memset(p, '?', width);
+		p += width;
 	}
 	return valid;
 }

@@ -3,8 +3,8 @@
  * Logging through GLib's structured log. Any thread. One failure is one line at warn, at the layer
  * that gives up. `wire` and `model` never log.
  *
- * Text from a server goes through log_safe() first: control characters and invalid UTF-8 are
- * replaced and it is cut at 1 kB, so that no server can write to the user's terminal.
+ * Text from a server goes through log_safe() first: control and bidi characters and invalid UTF-8
+ * are replaced and it is cut at 1 KiB, so that no server can write to the user's terminal.
  * Secrets that were registered with log_secret_add() are masked in every line.
  */
 #pragma once

@@ -79,15 +79,15 @@ static gpointer thread_main(gpointer data)
 {
 	struct post_thread *thread = data;
 
-	for (;;) {
-		struct job *job = g_async_queue_pop(thread->jobs);
+	struct job *job;
 
-		if (!job->fn) {
-			g_free(job);
-			return NULL;
-		}
+	while ((job = g_async_queue_pop(thread->jobs))->fn)
 		job_run_free(job);
-	}
+	g_free(job);
+	/* What the last jobs posted to their own thread, else it would leak. */
+	while ((job = g_async_queue_try_pop(thread->jobs)))
+		job_run_free(job);
+	return NULL;
 }
 
 struct post_thread *post_thread_new(const char *name)

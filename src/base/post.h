@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The only way between threads: a function and a pointer that is given away. Posts to one place
- * keep their order. Nothing here blocks the caller.
+ * The only way between threads: a function and a pointer that is given away. Posts to the loop or
+ * to one thread keep their order; workers run at the same time. Only stop and join block.
  */
 #pragma once
 
@@ -22,5 +22,6 @@ void post_to_worker(post_fn fn, void *data);
 struct post_thread;
 struct post_thread *post_thread_new(const char *name);
 void post_to_thread(struct post_thread *thread, post_fn fn, void *data);
-/* Runs what was posted before, then ends the thread and frees it. */
+/* Runs what was posted before, and what those jobs post to it, then ends the thread and frees it.
+ * Not from the thread itself. */
 void post_thread_join(struct post_thread *thread);

@@ -90,8 +90,9 @@ static void take_angle(struct scan *scan)
 static void take_plain(struct scan *scan)
 {
 	const char *at = scan->text + scan->pos;
-	size_t len = MAX(rfc2047_word_len(at, scan->len - scan->pos), 1);
+	size_t len = rfc2047_word_len(at, scan->len - scan->pos);
 
+	len = MAX(len, 1);
 	/* Behind the angle only a comment is of use. */
 	if (!scan->has_angle)
 		g_string_append_len(scan->phrase, at, (gssize)len);
