@@ -60,6 +60,15 @@ def run(command, timeout=20, check=True, cwd=None, stdin=None, env=None):
     return done
 
 
+def end_on_sigterm():
+    """SIGTERM ends the tests as Ctrl-C does: fixtures clean up, no server or mount is left."""
+
+    def interrupt(_number, _frame):
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+
+
 def mounts():
     """{mount point: (device minor, file system type)}; the topmost where they are stacked."""
     found = {}

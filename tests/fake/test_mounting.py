@@ -20,14 +20,14 @@ password = os.read(passfd, 100).decode().strip()
 if password != "secret":
     print("login refused", file=sys.stderr)
     sys.exit(77)
-os.makedirs(path + ".tree/.mailfs")
-open(path + ".tree/.mailfs/status.json", "w").write('{"state": "online"}')
-subprocess.run(["mount", "--bind", path + ".tree", path], check=True)
 def end(*_):
     %s
     subprocess.run(["umount", path], check=True)
     os._exit(%d)
 signal.signal(signal.SIGTERM, end)
+os.makedirs(path + ".tree/.mailfs")
+open(path + ".tree/.mailfs/status.json", "w").write('{"state": "online"}')
+subprocess.run(["mount", "--bind", path + ".tree", path], check=True)
 if "-f" not in sys.argv and os.fork():
     os._exit(0)
 while True:

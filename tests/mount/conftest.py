@@ -49,12 +49,18 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "may_skip: a skip is no failure, even where FUSE works")
     config.addinivalue_line("markers", "smoke: part of the short suite on the release build")
     signal.signal(signal.SIGALRM, on_alarm)
+    mounting.end_on_sigterm()
     if HAVE_FUSE and os.getuid() == 0 and not os.listdir("/sys/fs/fuse/connections"):
         subprocess.run(["mount", "-t", "fusectl", "none", "/sys/fs/fuse/connections"],
                        capture_output=True, check=False)
 
 
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
+    shard, _, shards = os.environ.get("MAILFS_SHARD", "0/1").partition("/")
+    drop = [item for at, item in enumerate(items) if at % int(shards) != int(shard)]
+    if drop:
+        config.hook.pytest_deselected(items=drop)
+        items[:] = [item for item in items if item not in set(drop)]
     if HAVE_FUSE:
         return
     for item in items:
