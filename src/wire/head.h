@@ -23,8 +23,9 @@ struct head {
 	struct mailfs_head fields;
 };
 
-void head_parse(const void *bytes, size_t len, struct head *head); /* inits *head; then head_done() */
-void head_done(struct head *head);                                 /* leaves all fields NULL */
+/* Sets all of *head, which needs no init; then head_done(), which leaves all fields NULL. */
+void head_parse(const void *bytes, size_t len, struct head *head);
+void head_done(struct head *head);
 
 /*
  * Of the value of an address field: the display name of the first address (quotes and comments

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* INTERNALDATE as text: "17-Jul-1996 02:44:25 -0700". RFC 9051 §9 (date-time). Pure; any thread. */
+/*
+ * INTERNALDATE as text: "17-Jul-1996 02:44:25 -0700". RFC 9051 §9 (date-time). Pure; any thread.
+ */
 #pragma once
 
 #include <stdbool.h>
