@@ -1,0 +1,535 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One connection: stream and reader in, one dispatcher for whatever comes in whatever state, and
+ * death. Loop thread. RFC 9051 §3, §7.
+ */
+#include "backend/imap/session.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+#include "backend/imap/login.h"
+#include "backend/imap/request.h"
+#include "backend/imap/verdict.h"
+#include "base/log.h"
+
+#define LOGOUT_WAIT_MS 2000
+
+/* ---- marks and death ------------------------------------------------------------------------- */
+
+static gboolean on_kick(gpointer user);
+
+void session_kick(struct mailfs_session *s)
+{
+	if (s->kick || s->state == SESSION_OVER)
+		return;
+	s->kick = g_idle_source_new();
+	g_source_set_priority(s->kick, G_PRIORITY_DEFAULT);
+	g_source_set_callback(s->kick, on_kick, s, NULL);
+	g_source_attach(s->kick, g_main_context_get_thread_default());
+}
+
+static void source_clear(GSource **source)
+{
+	if (*source) {
+		g_source_destroy(*source);
+		g_source_unref(*source);
+	}
+	*source = NULL;
+}
+
+void session_fail_take(struct mailfs_session *s, GError *error)
+{
+	if (s->failure || s->state == SESSION_OVER) {
+		g_error_free(error);
+		return;
+	}
+	s->failure = error;
+	session_kick(s);
+}
+
+void session_fail(struct mailfs_session *s, enum mailfs_error code, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	session_fail_take(s, g_error_new_valist(MAILFS_ERROR, (gint)code, format, args));
+	va_end(args);
+}
+
+static void finish_all(struct mailfs_session *s, const GError *error)
+{
+	struct request *request;
+
+	while ((request = g_queue_peek_head(&s->requests)))
+		request_finish(request, error);
+}
+
+static void drop_connection(struct mailfs_session *s)
+{
+	g_clear_pointer(&s->login, login_free);
+	g_clear_pointer(&s->stream, stream_free);
+	queue_done(&s->queue);
+}
+
+/* Nothing is touched after `dead`: a caller that frees at once is forgiven. */
+static void die(struct mailfs_session *s)
+{
+	g_autoptr(GError) error = g_error_copy(s->failure);
+
+	drop_connection(s);
+	finish_all(s, error);
+	/* A done above may have called close(): then `closed` is the last word, by the next kick. */
+	if (s->state == SESSION_LOGOUT)
+		return;
+	s->state = SESSION_OVER;
+	source_clear(&s->kick);
+	log_debug("imap", "session with %s ended: %s", s->config.host, error->message);
+	s->events.dead(s->user, error);
+}
+
+/* ---- the goodbye ----------------------------------------------------------------------------- */
+
+static gboolean on_logout_timeout(gpointer user)
+{
+	struct mailfs_session *s = user;
+
+	s->is_goodbye_done = true;
+	session_kick(s);
+	return G_SOURCE_REMOVE;
+}
+
+static void logout_done(struct command *command, const struct imap_response *response,
+	const GError *error)
+{
+	struct mailfs_session *s = command->user;
+
+	s->is_goodbye_done = true;
+	session_kick(s);
+}
+
+static const struct command_hooks logout_hooks = { .done = logout_done };
+
+static void send_logout(struct mailfs_session *s)
+{
+	struct command *command = command_new(imap_cmd_new("LOGOUT"), &logout_hooks, NULL, "logout");
+
+	command->user = s;
+	s->is_logout_sent = true;
+	queue_send_now(&s->queue, command);
+	s->logout_timer = g_timeout_source_new(LOGOUT_WAIT_MS);
+	g_source_set_callback(s->logout_timer, on_logout_timeout, s, NULL);
+	g_source_attach(s->logout_timer, g_main_context_get_thread_default());
+}
+
+static bool can_say_goodbye(const struct mailfs_session *s)
+{
+	return s->stream && !s->login && !s->failure && !s->queue.unsent && !s->is_switching;
+}
+
+static void run_close(struct mailfs_session *s)
+{
+	g_autoptr(GError) error =
+		g_error_new(MAILFS_ERROR, MAILFS_ERROR_CANCELLED, "the session was closed");
+
+	finish_all(s, error);
+	if (!s->is_logout_sent && can_say_goodbye(s)) {
+		send_logout(s);
+		return;
+	}
+	if (s->is_logout_sent && !s->is_goodbye_done && !s->failure)
+		return;
+	drop_connection(s);
+	source_clear(&s->logout_timer);
+	s->state = SESSION_OVER;
+	source_clear(&s->kick);
+	s->closed(s->closed_user);
+}
+
+/* ---- the kick -------------------------------------------------------------------------------- */
+
+static void finish_cancelled(struct mailfs_session *s)
+{
+	g_autoptr(GError) error = NULL;
+	GList *link = s->requests.head;
+
+	while (link) {
+		struct request *request = link->data;
+
+		if (!request->is_cancelled) {
+			link = link->next;
+			continue;
+		}
+		if (!error)
+			error = g_error_new(MAILFS_ERROR, MAILFS_ERROR_CANCELLED, "cancelled");
+		request_finish(request, error);
+		link = s->requests.head; /* the callback may have changed the list */
+	}
+}
+
+static void start_new(struct mailfs_session *s)
+{
+	GList *link = s->requests.head;
+
+	while (link && !s->failure) {
+		struct request *request = link->data;
+
+		link = link->next;
+		if (request->is_started)
+			continue;
+		request->is_started = true;
+		request->start(request);
+		link = s->requests.head;
+	}
+}
+
+static gboolean on_kick(gpointer user)
+{
+	struct mailfs_session *s = user;
+
+	/* Cleared first: what follows may mark anew. */
+	g_clear_pointer(&s->kick, g_source_unref);
+	if (s->state == SESSION_LOGOUT) {
+		run_close(s);
+		return G_SOURCE_REMOVE;
+	}
+	if (s->failure) {
+		die(s);
+		return G_SOURCE_REMOVE;
+	}
+	finish_cancelled(s);
+	if (s->state == SESSION_READY)
+		start_new(s);
+	queue_pump(&s->queue);
+	return G_SOURCE_REMOVE;
+}
+
+/* ---- dispatching ----------------------------------------------------------------------------- */
+
+bool session_is_trusted(const struct mailfs_session *s)
+{
+	return s->config.tls == MAILFS_TLS_NONE || stream_is_tls(s->stream);
+}
+
+void session_box_changed(struct mailfs_session *s)
+{
+	if (s->state != SESSION_READY || s->box.state != BOX_OPEN || s->box.is_change_told)
+		return;
+	s->box.is_change_told = true;
+	if (s->events.folder_changed)
+		s->events.folder_changed(s->user, s->box.name);
+}
+
+void session_alert(struct mailfs_session *s, const struct imap_response *response)
+{
+	g_autofree char *text = NULL;
+
+	if (!response->code || strcmp(response->code, "ALERT") != 0 || !session_is_trusted(s))
+		return;
+	text = log_safe(response->text, -1);
+	log_info("imap", "the server says: %s", text);
+	if (s->events.alert)
+		s->events.alert(s->user, text);
+}
+
+static void on_bye(struct mailfs_session *s, const struct imap_response *response)
+{
+	if (s->is_logout_sent)
+		return;
+	session_fail_take(s, verdict_error(response,
+		s->state == SESSION_LOGIN ? VERDICT_HELLO : VERDICT_READ, "connection"));
+}
+
+static void on_fetch(struct mailfs_session *s, const struct imap_response *response)
+{
+	struct imap_fetch fetch;
+
+	if (!imap_fetch_parse(response, &s->arena, &fetch))
+		return;
+	if (fetch.seq == 0 || s->box.state != BOX_OPEN)
+		return; /* ID-5, SEC-34 */
+	if (queue_on_fetch(&s->queue, &fetch))
+		return;
+	/* News about flags that nobody asked for; of a message without a name too (ID-5). */
+	if ((fetch.has & IMAP_FETCH_FLAGS) != 0 && fetch.seq <= s->box.exists)
+		session_box_changed(s);
+}
+
+static void on_untagged(struct mailfs_session *s, const struct imap_response *response)
+{
+	session_alert(s, response);
+	if (response->status == IMAP_BYE) {
+		on_bye(s, response);
+		return;
+	}
+	if (strcmp(response->name, "FETCH") == 0) {
+		on_fetch(s, response);
+		return;
+	}
+	/* Both look at VANISHED: the box counts, a sync reports. */
+	if (queue_on_untagged(&s->queue, response) && strcmp(response->name, "VANISHED") != 0)
+		return;
+	box_on_untagged(s, response);
+}
+
+static void log_received(const struct imap_response *r)
+{
+	g_autofree char *text = NULL;
+
+	if (!log_is_on(LOG_WIRE))
+		return;
+	text = r->text ? log_safe(r->text, -1) : g_strdup("");
+	if (r->has_number)
+		log_write(LOG_WIRE, "imap", "S: * %u %s", r->number, r->name);
+	else
+		log_write(LOG_WIRE, "imap", "S: %s %s%s%s%s %s",
+			r->kind == IMAP_TAGGED ? r->tag : r->kind == IMAP_UNTAGGED ? "*" : "+",
+			r->name, r->code ? " [" : "", r->code ? r->code : "", r->code ? "]" : "",
+			r->kind == IMAP_CONTINUATION ? "" : text);
+}
+
+static void on_response(struct mailfs_session *s, const struct imap_response *response)
+{
+	log_received(response);
+	if (s->login)
+		login_on_response(s->login, response);
+	else if (response->kind == IMAP_TAGGED)
+		queue_on_tagged(&s->queue, response);
+	else if (response->kind == IMAP_CONTINUATION)
+		queue_on_continuation(&s->queue, response);
+	else
+		on_untagged(s, response);
+	/* Whoever took the body that streamed has seen its end now. */
+	s->queue.is_streaming = false;
+	s->queue.streaming = NULL;
+}
+
+static void on_data_begin(struct mailfs_session *s, const struct imap_response *response)
+{
+	struct imap_fetch fetch;
+	bool is_fetch = !s->login && s->box.state == BOX_OPEN && response->kind == IMAP_UNTAGGED &&
+		imap_fetch_parse(response, &s->arena, &fetch) && fetch.body &&
+		fetch.body->type == IMAP_NODE_STREAMED;
+
+	if (s->login)
+		session_fail(s, MAILFS_ERROR_PROTOCOL, "the server sends too much before the login");
+	queue_on_data_begin(&s->queue, is_fetch ? &fetch : NULL);
+}
+
+/* One event; false when there is no more. */
+static bool read_event(struct mailfs_session *s)
+{
+	struct imap_event event;
+
+	imap_reader_next(s->reader, stream_input(s->stream), &event);
+	switch (event.type) {
+	case IMAP_EVENT_NEED_MORE:
+		return false;
+	case IMAP_EVENT_RESPONSE:
+		on_response(s, event.response);
+		break;
+	case IMAP_EVENT_DATA_BEGIN:
+		on_data_begin(s, event.response);
+		break;
+	case IMAP_EVENT_DATA:
+		queue_on_data(&s->queue, event.bytes, event.len);
+		break;
+	case IMAP_EVENT_DATA_END:
+		break;
+	case IMAP_EVENT_ERROR:
+		session_fail(s, MAILFS_ERROR_PROTOCOL, "the server's answer is out of step: %s",
+			event.error);
+		return false;
+	}
+	arena_reset(&s->arena);
+	return true;
+}
+
+static void flush_requests(struct mailfs_session *s)
+{
+	for (GList *link = s->requests.head; link; link = link->next) {
+		struct request *request = link->data;
+
+		/* It reports only; what the callback asks for waits for the kick. */
+		if (request->flush && !request->is_cancelled)
+			request->flush(request);
+	}
+}
+
+static void on_input(void *user)
+{
+	struct mailfs_session *s = user;
+
+	while (!s->failure && !s->is_switching && s->state != SESSION_OVER && read_event(s))
+		;
+	if (!s->failure && s->state == SESSION_READY)
+		flush_requests(s);
+	queue_pump(&s->queue);
+}
+
+/* ---- the stream ------------------------------------------------------------------------------ */
+
+static void on_open(void *user)
+{
+	struct mailfs_session *s = user;
+
+	login_on_open(s->login);
+}
+
+static void on_secured(void *user)
+{
+	struct mailfs_session *s = user;
+
+	s->is_switching = false;
+	if (s->login && !s->failure)
+		login_on_secured(s->login);
+	on_input(s);
+}
+
+static void on_closed(void *user, const GError *error)
+{
+	session_fail_take(user, g_error_copy(error));
+}
+
+void session_ready(struct mailfs_session *s)
+{
+	struct mailfs_server_info info = {
+		.tls_version = stream_tls_version(s->stream),
+		.tls_cipher = stream_tls_cipher(s->stream),
+		.auth = s->auth_name,
+		.server_id = s->server_id,
+		.capabilities = s->caps.text,
+		.compressed = s->is_compressed,
+		.max_pipeline = s->queue.limit,
+		.append_limit = s->caps.append_limit,
+		.can_range = (s->quirks & QUIRK_NO_RANGE) == 0,
+		.can_delta = s->caps.condstore || s->caps.qresync,
+	};
+
+	s->state = SESSION_READY;
+	session_kick(s);
+	s->events.ready(s->user, &info);
+}
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+static void config_copy(struct mailfs_backend_config *to, const struct mailfs_backend_config *from)
+{
+	*to = *from;
+	to->host = g_strdup(from->host);
+	to->tls_fingerprint = g_strdup(from->tls_fingerprint);
+	to->tls_ca_file = g_strdup(from->tls_ca_file);
+	to->user = g_strdup(from->user);
+	to->disable = (const char *const *)g_strdupv((char **)from->disable);
+	to->include = (const char *const *)g_strdupv((char **)from->include);
+	to->exclude = (const char *const *)g_strdupv((char **)from->exclude);
+}
+
+static void config_done(struct mailfs_backend_config *config)
+{
+	g_free((char *)config->host);
+	g_free((char *)config->tls_fingerprint);
+	g_free((char *)config->tls_ca_file);
+	g_free((char *)config->user);
+	g_strfreev((char **)config->disable);
+	g_strfreev((char **)config->include);
+	g_strfreev((char **)config->exclude);
+}
+
+/* Connections of one account resume each other's TLS sessions: the last configuration is kept. */
+static struct tls_config *shared_tls(const struct mailfs_backend_config *config, GError **error)
+{
+	static struct tls_config *last;
+	static char *last_key;
+	g_autofree char *key = g_strdup_printf("%s:%u\n%s\n%s", config->host, config->port,
+		config->tls_ca_file ? config->tls_ca_file : "",
+		config->tls_fingerprint ? config->tls_fingerprint : "");
+	struct tls_config *fresh;
+
+	if (g_strcmp0(key, last_key) == 0)
+		return tls_config_ref(last);
+	fresh = tls_config_new(config->tls_ca_file, config->tls_fingerprint, "imap", error);
+	if (!fresh)
+		return NULL;
+	g_clear_pointer(&last, tls_config_unref);
+	g_free(last_key);
+	last_key = g_steal_pointer(&key);
+	last = tls_config_ref(fresh);
+	return fresh;
+}
+
+static void dial(struct mailfs_session *s)
+{
+	static const struct stream_events events = {
+		.open = on_open, .input = on_input, .secured = on_secured, .closed = on_closed,
+	};
+	struct stream_target target = {
+		.host = s->config.host,
+		.port = s->config.port,
+		.is_tls = s->config.tls == MAILFS_TLS_IMPLICIT,
+		.connect_timeout_ms = s->config.connect_timeout_ms,
+		.silence_timeout_ms = s->config.silence_timeout_ms,
+	};
+	GError *error = NULL;
+
+	if (s->config.tls != MAILFS_TLS_NONE) {
+		s->tls = shared_tls(&s->config, &error);
+		if (!s->tls) {
+			session_fail_take(s, error);
+			return;
+		}
+	}
+	target.tls = s->tls;
+	s->stream = stream_new(&target, &events, s);
+}
+
+struct mailfs_session *session_open(const struct mailfs_backend_config *config,
+	const struct mailfs_session_events *events, void *user)
+{
+	struct mailfs_session *s = g_new0(struct mailfs_session, 1);
+
+	s->events = *events;
+	s->user = user;
+	config_copy(&s->config, config);
+	s->reader = imap_reader_new();
+	arena_init(&s->arena);
+	queue_init(&s->queue, s);
+	g_queue_init(&s->requests);
+	s->login = login_new(s);
+	dial(s);
+	return s;
+}
+
+void session_close(struct mailfs_session *s, void (*closed)(void *user), void *user)
+{
+	g_assert(s->state != SESSION_LOGOUT);
+	s->closed = closed;
+	s->closed_user = user;
+	/* After the death there is no kick any more; this one source is for `closed` alone. */
+	s->state = SESSION_LOGOUT;
+	session_kick(s);
+}
+
+void session_free(struct mailfs_session *s)
+{
+	struct request *request;
+
+	if (!s)
+		return;
+	source_clear(&s->kick);
+	source_clear(&s->logout_timer);
+	s->state = SESSION_OVER; /* no kick from here on */
+	drop_connection(s);
+	while ((request = g_queue_pop_head(&s->requests)))
+		request->free(request);
+	g_clear_error(&s->failure);
+	g_clear_pointer(&s->tls, tls_config_unref);
+	imap_reader_free(s->reader);
+	box_reset(&s->box);
+	arena_done(&s->arena);
+	config_done(&s->config);
+	g_free(s->greeting);
+	g_free(s->server_id);
+	g_free(s->namespace_prefix);
+	g_free(s);
+}

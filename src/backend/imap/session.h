@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One IMAP connection from dialling to death: what the modules of this directory share. Loop
+ * thread. Everything asynchronous ends in session_kick(): calls from above only leave marks, and
+ * the kick does the work from the loop (backend.h, callback rules).
+ */
+#pragma once
+
+#include <glib.h>
+
+#include "base/arena.h"
+#include "backend/imap/quirks.h"
+#include "backend/imap/queue.h"
+#include "backend/imap/select.h"
+#include "mailfs/backend.h"
+#include "net/stream.h"
+#include "wire/imap_caps.h"
+#include "wire/imap_reader.h"
+#include "wire/imap_resp.h"
+
+enum session_state {
+	SESSION_LOGIN,  /* dialling, TLS and the login steps */
+	SESSION_READY,  /* requests run */
+	SESSION_LOGOUT, /* close() was called */
+	SESSION_OVER,   /* `dead` or `closed` was reported */
+};
+
+struct login;
+struct request;
+
+struct mailfs_session {
+	/* For life. */
+	struct mailfs_backend_config config; /* own copies, freed by session_free() */
+	struct mailfs_session_events events;
+	void *user;
+	struct tls_config *tls;
+	struct stream *stream; /* NULL once closed */
+	struct imap_reader *reader;
+	struct arena arena; /* scratch of one event */
+	enum session_state state;
+
+	/* What the server is. */
+	struct login *login; /* NULL once ready */
+	struct imap_caps caps;
+	unsigned quirks; /* enum quirk */
+	bool has_enabled_condstore, has_enabled_qresync, is_compressed;
+	const char *auth_name; /* static: the mechanism that was used */
+	char *greeting;        /* printable */
+	char *server_id;       /* printable, or NULL */
+	char *namespace_prefix;
+
+	/* Rejected once on this connection: not tried again (EX-4). */
+	bool no_list_return, no_condstore_examine, no_esearch, no_search;
+	bool is_uid_late; /* FETCH lines name the UID after the body: one message at a time */
+
+	struct queue queue;
+	struct box box;
+
+	/* Requests from above. */
+	GQueue requests; /* struct request, oldest first */
+	uint64_t last_ticket;
+
+	/* Marks for the kick. */
+	GSource *kick;
+	GError *failure; /* once set nothing is sent or read */
+	bool is_switching; /* STARTTLS or COMPRESS under way: the input is not ours to read */
+
+	/* close() */
+	void (*closed)(void *user);
+	void *closed_user;
+	GSource *logout_timer;
+	bool is_logout_sent, is_goodbye_done;
+};
+
+struct mailfs_session *session_open(const struct mailfs_backend_config *config,
+	const struct mailfs_session_events *events, void *user);
+void session_close(struct mailfs_session *s, void (*closed)(void *user), void *user);
+void session_free(struct mailfs_session *s);
+
+/* Does what is due, from the loop, soon. */
+void session_kick(struct mailfs_session *s);
+
+/* The connection is done for: requests end and `dead` comes from the loop. The first counts. */
+void session_fail(struct mailfs_session *s, enum mailfs_error code, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+void session_fail_take(struct mailfs_session *s, GError *error);
+
+/* The login is through. */
+void session_ready(struct mailfs_session *s);
+
+/* Something changed in the open box that no request covers; told once until its next sync. */
+void session_box_changed(struct mailfs_session *s);
+
+/* Passes an [ALERT] on, if it may be shown. */
+void session_alert(struct mailfs_session *s, const struct imap_response *response);
+/* May text of the server be shown or believed? False before TLS is up where TLS is due. */
+bool session_is_trusted(const struct mailfs_session *s);

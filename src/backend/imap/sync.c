@@ -1,0 +1,692 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Bringing a folder up to date. EXAMINE first; then, from the cheapest:
+ *
+ *   delta   known, and the server counts changes (CONDSTORE): flags CHANGEDSINCE, with VANISHED
+ *           where QRESYNC is on; new mail; where the numbers do not add up, the UID list, whose
+ *           gaps are what vanished. is_delta = true.
+ *   compare known, no CONDSTORE: the flags of all known UIDs, and new mail. is_delta = false.
+ *   sweep   nothing known: everything about everything, in chunks. is_delta = false.
+ *
+ * VANISHED is held back to the end and is never expanded; when it would remove half of a folder
+ * the UID list has the last word (ID-6). A full listing that is shorter than the folder is an
+ * error, never a smaller folder. Loop thread. RFC 7162.
+ */
+#include <string.h>
+
+#include "backend/imap/request.h"
+#include "backend/imap/search.h"
+#include "backend/imap/session.h"
+#include "base/log.h"
+#include "wire/head.h"
+
+#define CHUNK          5000 /* messages in one command of a sweep */
+#define CHUNKS_OPEN    2    /* so that the wire never idles, and others get in between */
+#define BATCH          256  /* messages in one report */
+#define BORDERS_MAX    100  /* sequence numbers in one command */
+#define VANISHED_DOUBT 20   /* fewer vanished messages than this are believed */
+
+struct sync {
+	struct request request;
+	struct mailfs_sync_request args;
+	char *folder;
+
+	/* Set when the folder is open. */
+	uint32_t uidvalidity;
+	uint64_t modseq;
+	bool is_full;  /* a full listing: `seen` must account for every message */
+	bool is_delta;
+
+	/* The sweep. */
+	GArray *borders; /* uint32_t: last UIDs of chunks, ascending */
+	uint32_t border_seq; /* next sequence number to ask for */
+	guint borders_before, next_chunk;
+	uint32_t sweep_last; /* UINT32_MAX: to the end */
+	bool did_sweep;
+
+	unsigned open; /* commands without an answer */
+	bool did_wait; /* the numbers were given a second chance */
+	struct uidlist seen;
+	uint32_t new_count;
+	struct uidlist vanished;
+	bool has_vanished;
+	struct search search;
+
+	/* The report that is being gathered; reset by report_messages(). */
+	GArray *batch; /* struct mailfs_message_info */
+	GPtrArray *heads; /* struct head, lives as long as the batch */
+	struct arena arena;
+};
+
+static void sync_check(struct sync *sync);
+
+/* ---- reports --------------------------------------------------------------------------------- */
+
+static void head_free(gpointer head)
+{
+	head_done(head);
+	g_free(head);
+}
+
+static void report_messages(struct sync *sync)
+{
+	if (sync->batch->len > 0 && !sync->request.is_cancelled)
+		sync->args.messages(sync->args.user,
+			&g_array_index(sync->batch, struct mailfs_message_info, 0),
+			sync->batch->len);
+	g_array_set_size(sync->batch, 0);
+	g_ptr_array_set_size(sync->heads, 0);
+	arena_reset(&sync->arena);
+}
+
+static const char *const *copy_keywords(struct sync *sync, const char *const *keywords)
+{
+	size_t count = 0;
+	const char **copy;
+
+	if (!keywords || !keywords[0])
+		return NULL;
+	while (keywords[count])
+		count++;
+	copy = arena_alloc(&sync->arena, (count + 1) * sizeof(*copy));
+	for (size_t i = 0; i < count; i++)
+		copy[i] = arena_strdup(&sync->arena, keywords[i]);
+	return copy;
+}
+
+static void add_head(struct sync *sync, struct mailfs_message_info *info,
+	const struct imap_fetch *line)
+{
+	struct head *head = g_new0(struct head, 1);
+
+	head_parse(line->header, line->header_len, head);
+	g_ptr_array_add(sync->heads, head);
+	info->head = head->fields;
+	info->fields |= MAILFS_INFO_HEAD;
+}
+
+static void add_message(struct sync *sync, const struct imap_fetch *line)
+{
+	static const struct {
+		unsigned item, field;
+	} same[] = {
+		{ IMAP_FETCH_FLAGS, MAILFS_INFO_FLAGS }, { IMAP_FETCH_DATE, MAILFS_INFO_DATE },
+		{ IMAP_FETCH_SIZE, MAILFS_INFO_SIZE },   { IMAP_FETCH_MODSEQ, MAILFS_INFO_MODSEQ },
+		{ IMAP_FETCH_EMAIL_ID, MAILFS_INFO_REMOTE_ID },
+	};
+	struct mailfs_message_info info = {
+		.uid = line->uid, .flags = line->flags, .date = line->date, .size = line->size,
+		.modseq = line->modseq,
+	};
+
+	for (size_t i = 0; i < G_N_ELEMENTS(same); i++)
+		if ((line->has & same[i].item) != 0)
+			info.fields |= same[i].field;
+	info.keywords = copy_keywords(sync, line->keywords);
+	if ((line->has & IMAP_FETCH_EMAIL_ID) != 0)
+		info.remote_id = arena_strdup(&sync->arena, line->email_id);
+	if ((line->has & IMAP_FETCH_THREAD_ID) != 0)
+		info.thread_id = arena_strdup(&sync->arena, line->thread_id);
+	if ((line->has & IMAP_FETCH_HEADER) != 0)
+		add_head(sync, &info, line);
+	g_array_append_val(sync->batch, info);
+	if (sync->batch->len >= BATCH)
+		report_messages(sync);
+}
+
+static void report_vanished(void *user, uint32_t first, uint32_t last)
+{
+	struct sync *sync = user;
+
+	sync->args.vanished(sync->args.user, first, last);
+}
+
+/* ---- the end --------------------------------------------------------------------------------- */
+
+static void sync_finish(struct sync *sync)
+{
+	report_messages(sync);
+	uidlist_each(&sync->vanished, report_vanished, sync);
+	request_finish(&sync->request, NULL);
+}
+
+/* ---- what all commands have in common -------------------------------------------------------- */
+
+static bool on_untagged(struct command *command, const struct imap_response *response)
+{
+	struct sync *sync = (struct sync *)command->request;
+	bool is_earlier;
+
+	if (strcmp(response->name, "VANISHED") != 0)
+		return false;
+	sync->has_vanished = true;
+	return imap_vanished_parse(response, &is_earlier, uidlist_add_range, &sync->vanished);
+}
+
+static bool is_too_many(const struct sync *sync)
+{
+	const struct box *box = &sync->request.session->box;
+	uint64_t bound = (uint64_t)MAX(box->exists, sync->args.known.count) * 2 + 1024;
+
+	return sync->seen.ranges->len > bound;
+}
+
+static bool take_line(struct sync *sync, const struct imap_fetch *line)
+{
+	if (line->uid == 0)
+		return true; /* ID-4: no message has this UID */
+	uidlist_add(&sync->seen, line->uid, line->uid);
+	if (is_too_many(sync)) {
+		session_fail(sync->request.session, MAILFS_ERROR_PROTOCOL,
+			"the server lists messages without end");
+		return true;
+	}
+	add_message(sync, line);
+	return true;
+}
+
+static bool on_known(struct command *command, const struct imap_fetch *line)
+{
+	struct sync *sync = (struct sync *)command->request;
+
+	if ((line->has & IMAP_FETCH_UID) == 0 || line->uid > sync->args.known.uid_max)
+		return false;
+	return take_line(sync, line);
+}
+
+static bool on_new(struct command *command, const struct imap_fetch *line)
+{
+	struct sync *sync = (struct sync *)command->request;
+
+	if ((line->has & IMAP_FETCH_UID) == 0)
+		return false;
+	/* n:* names the last message even when it is older than n (ID-3): no news. Only flags: a
+	 * change that some other session made. */
+	if (line->uid <= sync->args.known.uid_max)
+		return (line->has & (IMAP_FETCH_SIZE | IMAP_FETCH_DATE)) != 0;
+	return take_line(sync, line);
+}
+
+static bool on_swept(struct command *command, const struct imap_fetch *line)
+{
+	struct sync *sync = (struct sync *)command->request;
+
+	return (line->has & IMAP_FETCH_UID) != 0 && take_line(sync, line);
+}
+
+static void add_command(struct sync *sync, struct imap_cmd *cmd, const struct command_hooks *hooks,
+	bool is_pipelined)
+{
+	struct command *command = command_new(cmd, hooks, &sync->request, "listing the folder");
+
+	command->box = g_strdup(sync->folder);
+	command->has_uidvalidity = true;
+	command->uidvalidity = sync->uidvalidity;
+	command->is_pipelined = is_pipelined;
+	sync->open++;
+	queue_add(&sync->request.session->queue, command);
+}
+
+static void on_done(struct command *command, const struct imap_response *response,
+	const GError *error)
+{
+	struct sync *sync = (struct sync *)command->request;
+
+	if (error)
+		request_finish(&sync->request, error);
+	else if (--sync->open == 0)
+		sync_check(sync);
+}
+
+static char *full_items(const struct mailfs_session *s)
+{
+	GString *items = g_string_new("(UID FLAGS INTERNALDATE RFC822.SIZE");
+
+	if (s->caps.condstore || s->caps.qresync)
+		g_string_append(items, " MODSEQ");
+	if (s->caps.gmail)
+		g_string_append(items, " X-GM-MSGID X-GM-THRID");
+	else if (s->caps.objectid)
+		g_string_append(items, " EMAILID");
+	if (s->config.want_head)
+		g_string_append(items,
+			" BODY.PEEK[HEADER.FIELDS (DATE FROM TO CC SUBJECT MESSAGE-ID)]");
+	g_string_append_c(items, ')');
+	return g_string_free(items, FALSE);
+}
+
+/* ---- sweep ----------------------------------------------------------------------------------- */
+
+static void sweep_more(struct sync *sync);
+
+static void on_chunk_done(struct command *command, const struct imap_response *response,
+	const GError *error)
+{
+	struct sync *sync = (struct sync *)command->request;
+
+	if (error) {
+		request_finish(&sync->request, error);
+		return;
+	}
+	sync->open--;
+	sweep_more(sync);
+	if (sync->open == 0)
+		sync_check(sync);
+}
+
+static void sweep_chunk(struct sync *sync)
+{
+	static const struct command_hooks hooks = {
+		.untagged = on_untagged, .fetch = on_swept, .done = on_chunk_done,
+	};
+	g_autofree char *items = full_items(sync->request.session);
+	struct imap_cmd *cmd = imap_cmd_new("UID FETCH");
+	guint i = sync->next_chunk++;
+	uint32_t first = i == 0 ? 1 : g_array_index(sync->borders, uint32_t, i - 1) + 1;
+
+	if (i < sync->borders->len)
+		imap_cmd_rawf(cmd, "%u:%u %s", first, g_array_index(sync->borders, uint32_t, i), items);
+	else if (sync->sweep_last != UINT32_MAX)
+		imap_cmd_rawf(cmd, "%u:%u %s", first, sync->sweep_last, items);
+	else
+		imap_cmd_rawf(cmd, "%u:* %s", first, items);
+	add_command(sync, cmd, &hooks, true);
+}
+
+static void sweep_more(struct sync *sync)
+{
+	while (sync->open < CHUNKS_OPEN && sync->next_chunk <= sync->borders->len)
+		sweep_chunk(sync);
+}
+
+static gint compare_uids(gconstpointer a, gconstpointer b)
+{
+	uint32_t left = *(const uint32_t *)a, right = *(const uint32_t *)b;
+
+	return (left > right) - (left < right);
+}
+
+/* The borders only cut the work: whatever they are, the chunks cover every UID once. */
+static void sort_borders(struct sync *sync)
+{
+	guint kept = 0;
+
+	g_array_sort(sync->borders, compare_uids);
+	for (guint i = 0; i < sync->borders->len; i++) {
+		uint32_t uid = g_array_index(sync->borders, uint32_t, i);
+
+		if (uid >= sync->sweep_last || uid == UINT32_MAX)
+			break;
+		if (kept == 0 || uid > g_array_index(sync->borders, uint32_t, kept - 1))
+			g_array_index(sync->borders, uint32_t, kept++) = uid;
+	}
+	g_array_set_size(sync->borders, kept);
+}
+
+static bool on_border(struct command *command, const struct imap_fetch *line)
+{
+	struct sync *sync = (struct sync *)command->request;
+	uint32_t uid = line->uid;
+
+	if ((line->has & IMAP_FETCH_UID) == 0 || line->seq % CHUNK != 0 ||
+		(line->has & IMAP_FETCH_FLAGS) != 0)
+		return false;
+	if (uid != 0 && sync->borders->len <= UINT32_MAX / CHUNK)
+		g_array_append_val(sync->borders, uid);
+	return true;
+}
+
+static bool ask_borders(struct sync *sync);
+
+static void on_borders_done(struct command *command, const struct imap_response *response,
+	const GError *error)
+{
+	struct sync *sync = (struct sync *)command->request;
+
+	/* Refused borders cost nothing but the cutting. */
+	if (error && !response) {
+		request_finish(&sync->request, error);
+		return;
+	}
+	sync->open--;
+	/* A server that tells none in a whole turn is not asked on and on. */
+	if (!error && sync->borders->len > sync->borders_before && ask_borders(sync))
+		return;
+	sort_borders(sync);
+	sweep_more(sync);
+}
+
+/* False: there are none (left). FETCH by number: no EXPUNGE may come while it runs. */
+static bool ask_borders(struct sync *sync)
+{
+	static const struct command_hooks hooks = {
+		.untagged = on_untagged, .fetch = on_border, .done = on_borders_done,
+	};
+	g_autoptr(GString) set = g_string_new(NULL);
+	uint32_t exists = sync->request.session->box.exists;
+	struct imap_cmd *cmd;
+
+	for (int i = 0; i < BORDERS_MAX && sync->border_seq < exists; i++) {
+		g_string_append_printf(set, "%s%u", set->len > 0 ? "," : "", sync->border_seq);
+		sync->border_seq = sync->border_seq > UINT32_MAX - CHUNK ? UINT32_MAX
+									 : sync->border_seq + CHUNK;
+	}
+	if (set->len == 0)
+		return false;
+	sync->borders_before = sync->borders->len;
+	cmd = imap_cmd_new("FETCH");
+	imap_cmd_rawf(cmd, "%s (UID)", set->str);
+	add_command(sync, cmd, &hooks, false);
+	return true;
+}
+
+static void sweep(struct sync *sync, uint32_t last)
+{
+	sync->did_sweep = true;
+	sync->sweep_last = last;
+	sync->border_seq = CHUNK;
+	sync->next_chunk = 0;
+	g_array_set_size(sync->borders, 0);
+	if (!ask_borders(sync))
+		sweep_more(sync);
+}
+
+/* ---- delta and compare ----------------------------------------------------------------------- */
+
+static void fetch_new(struct sync *sync)
+{
+	static const struct command_hooks hooks = {
+		.untagged = on_untagged, .fetch = on_new, .done = on_done,
+	};
+	g_autofree char *items = full_items(sync->request.session);
+	struct imap_cmd *cmd;
+
+	if (sync->args.known.uid_max == UINT32_MAX)
+		return;
+	cmd = imap_cmd_new("UID FETCH");
+	imap_cmd_rawf(cmd, "%u:* %s", sync->args.known.uid_max + 1, items);
+	add_command(sync, cmd, &hooks, true);
+}
+
+static void fetch_flags(struct sync *sync, const char *modifier);
+
+/* The server knows CHANGEDSINCE by name only (EX-4): all flags then. What was said in `state`
+ * stays true: the numbers are checked in the end. */
+static void on_flags_done(struct command *command, const struct imap_response *response,
+	const GError *error)
+{
+	struct sync *sync = (struct sync *)command->request;
+	struct mailfs_session *s = sync->request.session;
+
+	if (!error || !response || response->status != IMAP_BAD || !sync->is_delta ||
+		!s->caps.condstore) {
+		on_done(command, response, error);
+		return;
+	}
+	s->caps.condstore = s->caps.qresync = false;
+	sync->open--;
+	fetch_flags(sync, "");
+}
+
+static void fetch_flags(struct sync *sync, const char *modifier)
+{
+	static const struct command_hooks hooks = {
+		.untagged = on_untagged, .fetch = on_known, .done = on_flags_done,
+	};
+	struct imap_cmd *cmd = imap_cmd_new("UID FETCH");
+
+	imap_cmd_rawf(cmd, "1:%u (UID FLAGS)%s", sync->args.known.uid_max, modifier);
+	add_command(sync, cmd, &hooks, true);
+}
+
+static bool is_unchanged(const struct sync *sync)
+{
+	const struct box *box = &sync->request.session->box;
+	const struct mailfs_known *known = &sync->args.known;
+
+	return box->highestmodseq == known->modseq && box->exists == known->count;
+}
+
+static void delta(struct sync *sync)
+{
+	bool has_vanished = sync->request.session->has_enabled_qresync;
+	g_autofree char *modifier = g_strdup_printf(" (CHANGEDSINCE %" G_GUINT64_FORMAT "%s)",
+		sync->args.known.modseq, has_vanished ? " VANISHED" : "");
+
+	if (is_unchanged(sync)) {
+		sync_finish(sync);
+		return;
+	}
+	fetch_flags(sync, modifier);
+	fetch_new(sync);
+}
+
+static void compare(struct sync *sync)
+{
+	fetch_flags(sync, "");
+	fetch_new(sync);
+}
+
+/* ---- do the numbers add up? ------------------------------------------------------------------ */
+
+static uint32_t count_up_to(struct uidlist *list, uint32_t last)
+{
+	struct uidlist part;
+	uint64_t count;
+
+	uidlist_init(&part);
+	uidlist_each(list, uidlist_add_range, &part);
+	uidlist_clip(&part, 1, last);
+	count = uidlist_count(&part);
+	uidlist_done(&part);
+	return (uint32_t)MIN(count, UINT32_MAX);
+}
+
+/* The UID list has the last word: what it leaves out up to the highest known UID is gone. */
+static void on_listed(struct request *request, const GError *error)
+{
+	struct sync *sync = (struct sync *)request;
+	uint32_t uid_max = sync->args.known.uid_max;
+
+	if (error) {
+		request_finish(request, error);
+		return;
+	}
+	uidlist_clear(&sync->vanished);
+	uidlist_each_gap(&sync->search.found, uid_max, uidlist_add_range, &sync->vanished);
+	/* More than were known: some were never heard of. They are told about now. */
+	if (count_up_to(&sync->search.found, uid_max) > sync->args.known.count && !sync->did_sweep)
+		sweep(sync, uid_max);
+	else
+		sync_finish(sync);
+}
+
+static void list_uids(struct sync *sync)
+{
+	sync->search.has_uidvalidity = true;
+	sync->search.uidvalidity = sync->uidvalidity;
+	search_start(&sync->search);
+}
+
+/* Can the folder have become what it is by what was reported? */
+static bool does_delta_add_up(struct sync *sync)
+{
+	uint64_t exists = sync->request.session->box.exists;
+	uint32_t known = sync->args.known.count;
+	uint64_t fresh, lost;
+
+	fresh = uidlist_count(&sync->seen) - count_up_to(&sync->seen, sync->args.known.uid_max);
+	if (!sync->has_vanished)
+		return exists == known + fresh;
+	/* VANISHED may name UIDs that we never knew: it only bounds what is lost. */
+	lost = count_up_to(&sync->vanished, sync->args.known.uid_max);
+	if (sync->vanished.is_over || (lost > VANISHED_DOUBT && lost > known / 2))
+		return false;
+	return exists <= known + fresh && exists + lost >= known + fresh;
+}
+
+static void check_delta(struct sync *sync)
+{
+	if (!sync->did_sweep && !does_delta_add_up(sync))
+		list_uids(sync);
+	else
+		sync_finish(sync);
+}
+
+/* What was expunged meanwhile is still counted until the server may say so: NOOP lets it. */
+static void wait_for_news(struct sync *sync)
+{
+	static const struct command_hooks hooks = { .untagged = on_untagged, .done = on_done };
+
+	sync->did_wait = true;
+	add_command(sync, imap_cmd_new("NOOP"), &hooks, false);
+}
+
+static void check_full(struct sync *sync)
+{
+	uint32_t exists = sync->request.session->box.exists;
+	uint64_t seen = uidlist_count(&sync->seen);
+	uint32_t uid_max = sync->args.known.uid_max;
+
+	if (seen < exists) {
+		if (!sync->did_wait)
+			wait_for_news(sync);
+		else
+			request_fail(&sync->request, MAILFS_ERROR_PROTOCOL,
+				"the server lists %" G_GUINT64_FORMAT " messages of %u", seen, exists);
+		return;
+	}
+	/* Some below the highest known UID were never heard of: all about them (ID-4). */
+	if (!sync->did_sweep && count_up_to(&sync->seen, uid_max) > sync->args.known.count)
+		sweep(sync, uid_max);
+	else
+		sync_finish(sync);
+}
+
+static void sync_check(struct sync *sync)
+{
+	if (sync->is_delta)
+		check_delta(sync);
+	else
+		check_full(sync);
+}
+
+/* ---- start ----------------------------------------------------------------------------------- */
+
+static bool can_delta(const struct sync *sync)
+{
+	const struct mailfs_session *s = sync->request.session;
+
+	/* A counter that went back cannot be trusted (ID-6). */
+	return (s->caps.condstore || s->caps.qresync) && sync->args.known.modseq > 0 &&
+		s->box.highestmodseq >= sync->args.known.modseq;
+}
+
+static void report_state(struct sync *sync, bool is_reset)
+{
+	const struct box *box = &sync->request.session->box;
+	struct mailfs_sync_state state = {
+		.uidvalidity = box->uidvalidity,
+		.uidnext = box->uidnext,
+		.exists = box->exists,
+		.read_only = box->is_read_only,
+		.keywords_allowed = !box->has_permanent_flags || box->has_star,
+		.permanent_flags = box->permanent_flags,
+		.keywords = (const char *const *)box->keywords,
+		.is_delta = sync->is_delta,
+		.is_reset = is_reset,
+	};
+
+	sync->args.state(sync->args.user, &state);
+}
+
+static void on_opened(struct request *request, const GError *error)
+{
+	struct sync *sync = (struct sync *)request;
+	const struct box *box = &request->session->box;
+	struct mailfs_known *known = &sync->args.known;
+	bool is_reset;
+
+	if (error) {
+		request_finish(request, error);
+		return;
+	}
+	is_reset = known->uidvalidity != 0 && known->uidvalidity != box->uidvalidity;
+	if (known->uidvalidity != box->uidvalidity || box->uidvalidity == 0)
+		*known = (struct mailfs_known){ 0 };
+	sync->uidvalidity = box->uidvalidity;
+	sync->modseq = box->highestmodseq;
+	sync->is_delta = box->exists > 0 && known->uid_max > 0 && can_delta(sync);
+	report_state(sync, is_reset);
+	if (box->exists == 0)
+		sync_finish(sync);
+	else if (sync->is_delta)
+		delta(sync);
+	else if (known->uid_max > 0 && known->count > 0)
+		compare(sync);
+	else
+		sweep(sync, UINT32_MAX);
+}
+
+static void sync_begin(struct request *request)
+{
+	struct sync *sync = (struct sync *)request;
+	struct command *command =
+		select_new(request->session, sync->folder, request, on_opened);
+
+	if (command)
+		queue_add(&request->session->queue, command);
+	else
+		request_fail(request, MAILFS_ERROR_INVALID, "no server takes this folder name");
+}
+
+static void sync_flush(struct request *request)
+{
+	report_messages((struct sync *)request);
+}
+
+static void sync_done(struct request *request, const GError *error)
+{
+	struct sync *sync = (struct sync *)request;
+	struct mailfs_sync_result result = { .modseq = sync->modseq };
+
+	sync->args.done(sync->args.user, error ? NULL : &result, error);
+}
+
+static void sync_free(struct request *request)
+{
+	struct sync *sync = (struct sync *)request;
+
+	search_done(&sync->search);
+	uidlist_done(&sync->seen);
+	uidlist_done(&sync->vanished);
+	g_array_unref(sync->borders);
+	g_array_unref(sync->batch);
+	g_ptr_array_unref(sync->heads);
+	arena_done(&sync->arena);
+	g_free(sync->folder);
+	g_free(sync);
+}
+
+mailfs_ticket sync_start(struct mailfs_session *s, const struct mailfs_sync_request *args)
+{
+	struct sync *sync = g_new0(struct sync, 1);
+
+	sync->request = (struct request){
+		.start = sync_begin, .flush = sync_flush, .done = sync_done, .free = sync_free,
+	};
+	sync->args = *args;
+	sync->folder = g_strdup(args->folder);
+	sync->borders = g_array_new(FALSE, FALSE, sizeof(uint32_t));
+	sync->batch = g_array_new(FALSE, FALSE, sizeof(struct mailfs_message_info));
+	sync->heads = g_ptr_array_new_with_free_func(head_free);
+	arena_init(&sync->arena);
+	uidlist_init(&sync->seen);
+	uidlist_init(&sync->vanished);
+	sync->search = (struct search){
+		.request = &sync->request, .box = sync->folder, .first = 1, .last = UINT32_MAX,
+		.then = on_listed,
+	};
+	search_init(&sync->search);
+	return request_add(s, &sync->request);
+}

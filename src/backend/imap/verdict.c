@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+/* Which error a refusal is. Codes count more than texts, and texts more than NO or BAD. Pure. */
+#include "backend/imap/verdict.h"
+
+#include <string.h>
+
+#include "base/log.h"
+
+struct code_row {
+	const char *code;
+	enum mailfs_error error;
+	enum mailfs_error login_error; /* in the login and hello phases */
+};
+
+/* RFC 5530 and others. OVERQUOTA while reading is bandwidth, never disk space (CN-3). */
+static const struct code_row codes[] = {
+	{ "AUTHENTICATIONFAILED", MAILFS_ERROR_LOGIN, MAILFS_ERROR_LOGIN },
+	{ "AUTHORIZATIONFAILED", MAILFS_ERROR_LOGIN, MAILFS_ERROR_LOGIN },
+	{ "EXPIRED", MAILFS_ERROR_LOGIN, MAILFS_ERROR_LOGIN },
+	{ "PRIVACYREQUIRED", MAILFS_ERROR_TLS, MAILFS_ERROR_TLS },
+	{ "CONTACTADMIN", MAILFS_ERROR_DENIED, MAILFS_ERROR_LOGIN },
+	{ "NOPERM", MAILFS_ERROR_DENIED, MAILFS_ERROR_LOGIN },
+	{ "UNAVAILABLE", MAILFS_ERROR_TRY_LATER, MAILFS_ERROR_TRY_LATER },
+	{ "INUSE", MAILFS_ERROR_IN_USE, MAILFS_ERROR_TRY_LATER },
+	{ "IN-USE", MAILFS_ERROR_IN_USE, MAILFS_ERROR_TRY_LATER },
+	{ "LIMIT", MAILFS_ERROR_TRY_LATER, MAILFS_ERROR_LIMIT },
+	{ "OVERQUOTA", MAILFS_ERROR_TRY_LATER, MAILFS_ERROR_TRY_LATER },
+	{ "SERVERBUG", MAILFS_ERROR_TRY_LATER, MAILFS_ERROR_TRY_LATER },
+	{ "NONEXISTENT", MAILFS_ERROR_GONE, MAILFS_ERROR_LOGIN },
+	{ "TRYCREATE", MAILFS_ERROR_GONE, MAILFS_ERROR_LOGIN },
+	{ "EXPUNGEISSUED", MAILFS_ERROR_GONE, MAILFS_ERROR_PROTOCOL },
+	{ "CANNOT", MAILFS_ERROR_INVALID, MAILFS_ERROR_LOGIN },
+	{ "CORRUPTION", MAILFS_ERROR_PROTOCOL, MAILFS_ERROR_TRY_LATER },
+};
+
+struct text_row {
+	const char *text;
+	enum mailfs_error error;
+};
+
+/* Wherever they come. A connection limit has many spellings (CN-2), a throttle too (CN-3). */
+static const struct text_row texts[] = {
+	{ "number of connections", MAILFS_ERROR_LIMIT },
+	{ "too many simultaneous", MAILFS_ERROR_LIMIT },
+	{ "too many connections", MAILFS_ERROR_LIMIT },
+	{ "too many concurrent", MAILFS_ERROR_LIMIT },
+	{ "connection limit", MAILFS_ERROR_LIMIT },
+	{ "authenticated but not connected", MAILFS_ERROR_TRY_LATER },
+	{ "throttled", MAILFS_ERROR_TRY_LATER },
+	{ "backoff time", MAILFS_ERROR_TRY_LATER },
+	{ "rate limit", MAILFS_ERROR_TRY_LATER },
+	{ "bandwidth limit", MAILFS_ERROR_TRY_LATER },
+	{ "try again later", MAILFS_ERROR_TRY_LATER },
+	{ "temporarily unavailable", MAILFS_ERROR_TRY_LATER },
+};
+
+/* Only for EXAMINE: servers without response codes. */
+static const struct text_row open_texts[] = {
+	{ "doesn't exist", MAILFS_ERROR_GONE },
+	{ "does not exist", MAILFS_ERROR_GONE },
+	{ "non-existent", MAILFS_ERROR_GONE },
+	{ "nonexistent", MAILFS_ERROR_GONE },
+	{ "no such", MAILFS_ERROR_GONE },
+	{ "unknown mailbox", MAILFS_ERROR_GONE },
+	{ "not found", MAILFS_ERROR_GONE },
+	{ "permission denied", MAILFS_ERROR_DENIED },
+	{ "access denied", MAILFS_ERROR_DENIED },
+};
+
+static bool find_text(const struct text_row *rows, size_t count, const char *text,
+	enum mailfs_error *ret_error)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (strcasestr(text, rows[i].text)) {
+			*ret_error = rows[i].error;
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool find_code(const char *code, enum verdict_phase phase, enum mailfs_error *ret_error)
+{
+	bool is_login = phase == VERDICT_LOGIN || phase == VERDICT_HELLO;
+
+	for (size_t i = 0; code && i < G_N_ELEMENTS(codes); i++) {
+		if (g_ascii_strcasecmp(code, codes[i].code) == 0) {
+			*ret_error = is_login ? codes[i].login_error : codes[i].error;
+			return true;
+		}
+	}
+	return false;
+}
+
+static enum mailfs_error verdict_code(const struct imap_response *response,
+	enum verdict_phase phase)
+{
+	enum mailfs_error error;
+
+	/* The text first for limits: [UNAVAILABLE] and [ALERT] are used for them too. */
+	if (find_text(texts, G_N_ELEMENTS(texts), response->text, &error))
+		return error;
+	if (find_code(response->code, phase, &error))
+		return error;
+	if (phase == VERDICT_OPEN &&
+		find_text(open_texts, G_N_ELEMENTS(open_texts), response->text, &error))
+		return error;
+	if (phase == VERDICT_LOGIN && response->status == IMAP_NO)
+		return MAILFS_ERROR_LOGIN;
+	if (response->status == IMAP_BYE)
+		return phase == VERDICT_HELLO ? MAILFS_ERROR_REFUSED : MAILFS_ERROR_CONNECTION_LOST;
+	return MAILFS_ERROR_PROTOCOL;
+}
+
+GError *verdict_error(const struct imap_response *response, enum verdict_phase phase,
+	const char *what)
+{
+	static const char *const verbs[] = {
+		[IMAP_NO] = "refused", [IMAP_BAD] = "not understood", [IMAP_BYE] = "ended by the server",
+	};
+	enum imap_status status = response->status;
+	const char *verb = status == IMAP_NO || status == IMAP_BAD || status == IMAP_BYE
+		? verbs[status]
+		: "answered oddly";
+	g_autofree char *text = log_safe(response->text, -1);
+	g_autofree char *code = response->code ? log_safe(response->code, -1) : NULL;
+
+	return g_error_new(MAILFS_ERROR, (gint)verdict_code(response, phase), "%s %s: %s%s%s%s", what,
+		verb, code ? "[" : "", code ? code : "", code ? "] " : "", text);
+}
