@@ -106,6 +106,8 @@ static void knows_the_usual_charsets(void)
 static void a_stateful_charset_starts_anew_in_each_use(void)
 {
 	DECODES("=?iso-2022-jp?B?GyRCRnw=?= x =?iso-2022-jp?q?abc?=", "日 x abc");
+	/* Cut off in a character, and shifted. */
+	DECODES("=?iso-2022-jp?B?GyRCRg==?= x =?iso-2022-jp?q?abc?=", FFFD " x abc");
 }
 
 static void an_unknown_charset_keeps_ascii(void)
