@@ -81,7 +81,7 @@ static enum tls_result link_handshake(struct link *link)
 	for (int i = 0; i < 10; i++) {
 		link_flush(link);
 		SSL_do_handshake(link->server);
-		link_fetch(link, link->result == TLS_WANT_READ ? step_handshake : step_read);
+		link_fetch(link, tls_is_verified(link->tls) ? step_read : step_handshake);
 	}
 	ERR_clear_error();
 	if (link->result == TLS_WANT_READ && SSL_is_init_finished(link->server))
