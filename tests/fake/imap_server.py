@@ -190,7 +190,8 @@ class ImapServer:
         self.refuse()
         self.drop("rst")
         for connection in list(self.connections):
-            connection.thread.join(5)
+            if connection.thread.ident:
+                connection.thread.join(5)
 
     def __enter__(self):
         return self.start()

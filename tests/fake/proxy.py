@@ -159,7 +159,7 @@ class Connection:
                 close(sock, how)
 
     def join(self):
-        for thread in self.threads:
+        for thread in list(self.threads):
             thread.join(5)
 
     def _pump(self, way, source, sink, settings):
@@ -169,8 +169,8 @@ class Connection:
         for target in (self._read, self._write):
             thread = threading.Thread(target=target, args=(way, source, sink, settings, queue),
                                       daemon=True)
-            self.threads.append(thread)
             thread.start()
+            self.threads.append(thread)
 
     def _read(self, way, source, _sink, settings, queue):
         data = b"x"
