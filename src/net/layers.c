@@ -19,8 +19,6 @@ bool layers_start_tls(struct layers *layers, struct tls_config *config, const ch
 {
 	if (layers->tls || layers->deflate || input->len > 0)
 		return false;
-	if (!layers_push(layers, NULL))
-		return false;
 	layers->tls = tls_new(config, host);
 	return true;
 }

@@ -25,8 +25,8 @@ struct layers {
 void layers_done(struct layers *layers); /* on zeroed memory, too */
 
 /* From here on: TLS, whose handshake the owner runs; no layers_push() or layers_pull() before it
- * is done. What was written before leaves as it is. False: something was received already, which
- * must not be trusted later (SEC-3), or TLS is on. */
+ * is done. What is in `plain` goes out encrypted: push first what is to leave in clear. False:
+ * something was received already, which must not be trusted later (SEC-3), or TLS is on. */
 bool layers_start_tls(struct layers *layers, struct tls_config *config, const char *host,
 	const struct bytebuf *input);
 /* From here on: DEFLATE. Moves what is in `input` under it. False + error: it is on, or broken. */

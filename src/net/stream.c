@@ -307,8 +307,16 @@ void stream_finish(struct stream *stream)
 
 void stream_start_tls(struct stream *stream)
 {
-	if (stream->state == STREAM_UP)
-		stream_begin_handshake(stream);
+	GError *error = NULL;
+
+	if (stream->state != STREAM_UP)
+		return;
+	/* The STARTTLS command itself, if it has not left yet; what comes later is encrypted. */
+	if (!layers_push(&stream->layers, &error)) {
+		stream_fail_take(stream, error);
+		return;
+	}
+	stream_begin_handshake(stream);
 }
 
 void stream_start_deflate(struct stream *stream)
@@ -334,8 +342,10 @@ void stream_expect(struct stream *stream, bool is_waiting)
 
 void stream_hold(struct stream *stream, bool is_held)
 {
-	if (stream->is_held && !is_held)
+	if (stream->is_held && !is_held) {
 		stream->is_input_due = true;
+		stream_heard(stream);
+	}
 	stream->is_held = is_held;
 }
 

@@ -71,20 +71,19 @@ void stream_heard(struct stream *stream)
 
 static bool silence_is_watched(const struct stream *stream)
 {
-	return stream->is_expecting && stream->state == STREAM_UP && stream->silence_timeout_ms > 0 &&
-		stream_can_read(stream);
+	return stream->is_expecting && stream->state == STREAM_UP && stream->silence_timeout_ms > 0;
 }
 
 int64_t stream_next_deadline(struct stream *stream)
 {
 	int64_t next = stream->deadline_us;
-	bool is_listening = silence_is_watched(stream);
+	bool is_reading = stream_can_read(stream);
 	int64_t silence_us;
 
-	if (is_listening && !stream->was_listening)
+	if (is_reading && !stream->was_reading)
 		stream_heard(stream);
-	stream->was_listening = is_listening;
-	if (!is_listening)
+	stream->was_reading = is_reading;
+	if (!is_reading || !silence_is_watched(stream))
 		return next;
 	silence_us = stream->heard_us + (int64_t)stream->silence_timeout_ms * 1000;
 	return next == 0 ? silence_us : MIN(next, silence_us);

@@ -55,7 +55,7 @@ struct stream {
 	/* clocks */
 	bool is_expecting;
 	bool is_held;
-	bool was_listening; /* the silence clock ran at the last look */
+	bool was_reading; /* at the last look */
 	int64_t heard_us;
 	int64_t deadline_us; /* of the handshake or the finish; 0 = none */
 };
@@ -73,7 +73,7 @@ void stream_fail_take(struct stream *stream, GError *error);
 
 void stream_heard(struct stream *stream);
 void stream_set_deadline(struct stream *stream, unsigned ms);
-/* The nearest deadline; 0 = none. A pause in listening starts the silence clock anew. */
+/* The nearest deadline; 0 = none. A pause in reading starts the silence clock anew. */
 int64_t stream_next_deadline(struct stream *stream);
 void stream_check_clocks(struct stream *stream);
 
