@@ -9,7 +9,7 @@
         server = imap_server()                # tls="implicit" or "starttls"; see imap_server.py
         m = mount(server, foreground=False)
 
-Others: make_dovecot(**options), make_proxy(port), ca, mailfs_binary.
+Others: make_dovecot(**options), make_proxy(port), corpus, ca, mailfs_binary.
 mount(..., start=False).fails() is for mounts that must not succeed: .code, .stderr.
 
 Every test has a deadline (60 s; @pytest.mark.deadline(s)). After it, our FUSE connections are
@@ -21,12 +21,14 @@ import os
 import signal
 import subprocess
 import sys
+import tarfile
 import tempfile
 import threading
 
 import pytest
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "fake"))
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tests", "fake"))
 
 import certs
 import mailgen
@@ -167,6 +169,27 @@ def dovecot(ca, ca_pair):
         yield server
     finally:
         server.stop()
+
+
+@pytest.fixture(scope="session")
+def corpus():
+    """Real messages as a list of Mail, where there are some; tests that use it are may_skip.
+
+    MAILFS_CORPUS is a directory with real-mail.tar.xz.
+    """
+    place = os.environ.get("MAILFS_CORPUS", os.path.join(ROOT, "../shared/corpus"))
+    path = os.path.join(place, "real-mail.tar.xz")
+    if not os.path.exists(path):
+        pytest.skip("no corpus of real mail at " + place)
+    mails = []
+    with tarfile.open(path) as archive:
+        for at, member in enumerate(sorted(archive.getmembers(), key=lambda one: one.name)):
+            if member.isfile():
+                flags = [flag for every, flag in ((2, "\\Seen"), (7, "\\Flagged"), (11, "work"))
+                         if at % every == 0]
+                mails.append(mailgen.Mail(archive.extractfile(member).read(), flags,
+                                          1030000000 + at * 3600))
+    return mails
 
 
 @pytest.fixture
