@@ -74,7 +74,8 @@ struct imap_status_resp {
 bool imap_status_parse(const struct imap_response *response, struct imap_status_resp *ret_status);
 
 /* "* SEARCH 1 2 3" and "* ESEARCH (TAG "x") UID ALL 1:5,7": calls fn(first, last) for each range.
- * Returns false when it is neither. Ranges are not checked for order and are never expanded. */
+ * Returns false when it is neither, or when the set of an ESEARCH is malformed. Ranges are not checked
+ * for order and are never expanded. A long SEARCH comes as several responses: merge them. */
 typedef void (*imap_range_fn)(void *user, uint32_t first, uint32_t last);
 bool imap_search_parse(const struct imap_response *response, imap_range_fn fn, void *user);
 

@@ -18,19 +18,20 @@ static bool is_untagged(const struct imap_response *response, const char *name)
 }
 
 /* A set that is not one is left out as a whole: half of it would look like an answer. */
-static void give_set(const struct imap_node *node, imap_range_fn fn, void *user)
+static bool give_set(const struct imap_node *node, imap_range_fn fn, void *user)
 {
 	g_autoptr(GArray) ranges = NULL;
 
 	if (!node || node->type != IMAP_NODE_ATOM ||
 		!imap_seqset_parse(node->text, (size_t)node->len, &ranges))
-		return;
+		return false;
 	for (guint i = 0; i < ranges->len; i++) {
 		const struct imap_seqset_range *range =
 			&g_array_index(ranges, struct imap_seqset_range, i);
 
 		fn(user, range->first, range->last);
 	}
+	return true;
 }
 
 static void search_numbers(const struct imap_node *node, imap_range_fn fn, void *user)
@@ -43,7 +44,17 @@ static void search_numbers(const struct imap_node *node, imap_range_fn fn, void 
 			fn(user, number, number);
 }
 
-static void esearch_results(const struct imap_node *node, imap_range_fn fn, void *user)
+/* (1:100 4,6), or NIL when the part has no matches. */
+static bool give_partial(const struct imap_node *value, imap_range_fn fn, void *user)
+{
+	const struct imap_node *set =
+		value->type == IMAP_NODE_LIST && value->child ? value->child->next : NULL;
+
+	return set && (set->type == IMAP_NODE_NIL || give_set(set, fn, user));
+}
+
+/* An unreadable set is no answer; an empty answer would say that the messages are gone. */
+static bool esearch_results(const struct imap_node *node, imap_range_fn fn, void *user)
 {
 	if (node && node->type == IMAP_NODE_LIST) /* (TAG "x") */
 		node = node->next;
@@ -52,11 +63,12 @@ static void esearch_results(const struct imap_node *node, imap_range_fn fn, void
 	for (; node && node->next; node = node->next->next) {
 		const struct imap_node *value = node->next;
 
-		if (imap_node_is(node, "ALL"))
-			give_set(value, fn, user);
-		else if (imap_node_is(node, "PARTIAL") && value->type == IMAP_NODE_LIST && value->child)
-			give_set(value->child->next, fn, user);
+		if (imap_node_is(node, "ALL") && !give_set(value, fn, user))
+			return false;
+		if (imap_node_is(node, "PARTIAL") && !give_partial(value, fn, user))
+			return false;
 	}
+	return true;
 }
 
 bool imap_search_parse(const struct imap_response *response, imap_range_fn fn, void *user)
@@ -65,11 +77,7 @@ bool imap_search_parse(const struct imap_response *response, imap_range_fn fn, v
 		search_numbers(response->args, fn, user);
 		return true;
 	}
-	if (is_untagged(response, "ESEARCH")) {
-		esearch_results(response->args, fn, user);
-		return true;
-	}
-	return false;
+	return is_untagged(response, "ESEARCH") && esearch_results(response->args, fn, user);
 }
 
 bool imap_vanished_parse(const struct imap_response *response, bool *ret_is_earlier,

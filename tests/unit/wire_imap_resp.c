@@ -449,6 +449,14 @@ static void sec28_sets_that_are_none_are_left_out(void)
 	RANGES("* VANISHED (EARLIER)", "earlier");
 }
 
+static void sec28_an_esearch_with_a_bad_set_is_no_answer(void)
+{
+	RANGES("* ESEARCH (TAG \"x\") UID ALL 1,", "none");
+	RANGES("* ESEARCH (TAG \"x\") UID ALL NIL", "none");
+	RANGES("* ESEARCH (TAG \"x\") UID PARTIAL (1:100)", "none");
+	RANGES("* ESEARCH (TAG \"x\") UID PARTIAL 1:100", "none");
+}
+
 static void sec29_ranges_are_never_expanded(void)
 {
 	RANGES("* VANISHED (EARLIER) 1:4294967295", "1-4294967295 earlier");
@@ -547,6 +555,7 @@ static void add_sets(void)
 	ADD("search/PX-19", px19_search_and_esearch_give_ranges);
 	ADD("search/ID-4 odd numbers", id4_numbers_that_are_none_are_left_out);
 	ADD("vanished/SEC-28 odd sets", sec28_sets_that_are_none_are_left_out);
+	ADD("search/SEC-28 a bad set is no answer", sec28_an_esearch_with_a_bad_set_is_no_answer);
 	ADD("vanished/SEC-29 ID-6 never expanded", sec29_ranges_are_never_expanded);
 }
 
