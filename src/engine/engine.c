@@ -371,6 +371,33 @@ engine_ticket engine_make_exact(struct engine *engine, uint32_t box_id, uint32_t
 	return fetcher_make_exact(engine->fetcher, box_id, uid, done, user);
 }
 
+struct body *engine_hold(struct engine *engine, uint32_t box_id, uint32_t uid)
+{
+	return body_open(engine->config.store, box_id, uid);
+}
+
+void engine_release(struct engine *engine, struct body *held)
+{
+	body_unref(held);
+}
+
+uint64_t engine_held_size(const struct body *held)
+{
+	return body_is_ready(held) && body_is_complete(held) ? body_size(held) : UINT64_MAX;
+}
+
+void engine_load_names(struct engine *engine, uint32_t box_id, uint32_t after_uid, size_t limit,
+	store_names_fn done, void *user)
+{
+	store_load_names(engine->config.store, box_id, after_uid, limit, done, user);
+}
+
+void engine_load_details(struct engine *engine, uint32_t box_id, uint32_t uid,
+	store_details_fn done, void *user)
+{
+	store_load_details(engine->config.store, box_id, uid, done, user);
+}
+
 bool engine_is_unproven(const struct engine *engine)
 {
 	struct store_trust trust = store_get_trust(engine->config.store);

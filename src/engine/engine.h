@@ -90,10 +90,22 @@ engine_ticket engine_open_folder(struct engine *engine, struct folder *folder, e
 engine_ticket engine_refresh(struct engine *engine, struct folder *folder, engine_done_fn done,
 	void *user);
 
-/* A body's bytes from `range.offset` on, at least one, at most range.len. The range lies within
- * the message's size. */
+/* A body's bytes from `range.offset` on, at most range.len; none only at the end of the message,
+ * which may come before the size that was claimed. */
 engine_ticket engine_read(struct engine *engine, uint32_t box_id, uint32_t uid,
 	struct mailfs_range range, body_read_fn done, void *user);
+/* While it is held, a message whose bytes are cached can be read even after it was expunged. */
+struct body *engine_hold(struct engine *engine, uint32_t box_id, uint32_t uid);
+void engine_release(struct engine *engine, struct body *held);
+/* The size of a body that is wholly here; UINT64_MAX: it is not. */
+uint64_t engine_held_size(const struct body *held);
+
+/* From the index; the callbacks cannot be cancelled. See store/store.h. */
+void engine_load_names(struct engine *engine, uint32_t box_id, uint32_t after_uid, size_t limit,
+	store_names_fn done, void *user);
+void engine_load_details(struct engine *engine, uint32_t box_id, uint32_t uid,
+	store_details_fn done, void *user);
+
 /* The message's size becomes exact: fetches the body unless it is exact already. */
 engine_ticket engine_make_exact(struct engine *engine, uint32_t box_id, uint32_t uid,
 	engine_done_fn done, void *user);

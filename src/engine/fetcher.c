@@ -237,8 +237,16 @@ static bool serve_exact(struct fetch *fetch, struct fetch_waiter *mine)
 
 static bool serve_read(struct fetch *fetch, struct fetch_waiter *mine)
 {
+	static const struct body_slice end = { .fd = -1 };
 	struct mailfs_range first = { mine->range.offset, 1 };
 
+	if (body_is_complete(fetch->body) && first.offset >= body_size(fetch->body)) {
+		g_queue_remove(&fetch->waiters, mine);
+		engine_waiter_remove(fetch->fetcher->engine, &mine->waiter);
+		mine->read(mine->user, &end, NULL);
+		g_free(mine);
+		return true;
+	}
 	if (!body_covers(fetch->body, first))
 		return false;
 	g_queue_remove(&fetch->waiters, mine);

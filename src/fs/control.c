@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * .mailfs at the root: not listed, but it can be entered. `status` and `status.json` are a
+ * snapshot made at open (direct I/O, size 0); `ctl` takes one command a line.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "fs/internal.h"
+
+#define CTL_LINE_MAX 4096u
+
+static const struct {
+	enum control_file file;
+	const char *name;
+	mode_t mode;
+} files[] = {
+	{ CONTROL_STATUS, "status", S_IFREG | 0400 },
+	{ CONTROL_STATUS_JSON, "status.json", S_IFREG | 0400 },
+	{ CONTROL_CTL, "ctl", S_IFREG | 0200 },
+};
+
+bool control_attr(struct fs *fs, uint32_t file, struct stat *ret_attr)
+{
+	mode_t mode = file == CONTROL_DIR ? S_IFDIR | 0700 : 0;
+
+	for (size_t i = 0; i < G_N_ELEMENTS(files); i++) {
+		if (files[i].file == file)
+			mode = files[i].mode;
+	}
+	if (mode == 0)
+		return false;
+	memset(ret_attr, 0, sizeof(*ret_attr));
+	ret_attr->st_ino = ino_make(INO_KIND_CONTROL, 0, file);
+	ret_attr->st_mode = mode;
+	ret_attr->st_nlink = file == CONTROL_DIR ? 2 : 1;
+	ret_attr->st_uid = fs->config.uid;
+	ret_attr->st_gid = fs->config.gid;
+	ret_attr->st_mtim.tv_sec = fs->mounted_at;
+	ret_attr->st_atim = ret_attr->st_mtim;
+	ret_attr->st_ctim = ret_attr->st_mtim;
+	return true;
+}
+
+uint32_t control_lookup(const char *name)
+{
+	for (size_t i = 0; i < G_N_ELEMENTS(files); i++) {
+		if (strcmp(files[i].name, name) == 0)
+			return files[i].file;
+	}
+	return 0;
+}
+
+const char *control_name(uint32_t index, uint64_t *ret_ino)
+{
+	if (index >= G_N_ELEMENTS(files))
+		return NULL;
+	*ret_ino = ino_make(INO_KIND_CONTROL, 0, files[index].file);
+	return files[index].name;
+}
+
+/* ---- status ------------------------------------------------------------------------------------ */
+
+/* One value under a key; the two formats differ only in how it is written. */
+struct status_writer {
+	GString *out;
+	bool is_json;
+	bool has_items;
+};
+
+static void append_json_string(GString *out, const char *text)
+{
+	g_string_append_c(out, '"');
+	for (const char *p = text; *p; p++) {
+		if (*p == '"' || *p == '\\')
+			g_string_append_c(out, '\\');
+		if ((unsigned char)*p < 0x20)
+			g_string_append_printf(out, "\\u%04x", (unsigned char)*p);
+		else
+			g_string_append_c(out, *p);
+	}
+	g_string_append_c(out, '"');
+}
+
+static void put_key(struct status_writer *writer, const char *key)
+{
+	if (writer->is_json) {
+		g_string_append(writer->out, writer->has_items ? ",\n  " : "{\n  ");
+		append_json_string(writer->out, key);
+		g_string_append(writer->out, ": ");
+	} else {
+		g_string_append_printf(writer->out, "%s: ", key);
+	}
+	writer->has_items = true;
+}
+
+static void put_text(struct status_writer *writer, const char *key, const char *text)
+{
+	put_key(writer, key);
+	if (!writer->is_json)
+		g_string_append_printf(writer->out, "%s\n", text ? text : "-");
+	else if (text)
+		append_json_string(writer->out, text);
+	else
+		g_string_append(writer->out, "null");
+}
+
+static void put_number(struct status_writer *writer, const char *key, uint64_t number)
+{
+	put_key(writer, key);
+	g_string_append_printf(writer->out, "%" G_GUINT64_FORMAT "%s", (guint64)number,
+		writer->is_json ? "" : "\n");
+}
+
+static void put_time(struct status_writer *writer, const char *key, int64_t seconds)
+{
+	g_autoptr(GDateTime) time = seconds > 0 ? g_date_time_new_from_unix_utc(seconds) : NULL;
+	g_autofree char *text = time ? g_date_time_format(time, "%Y-%m-%dT%H:%M:%SZ") : NULL;
+
+	put_text(writer, key, text);
+}
+
+static void put_reasons(struct status_writer *writer, const GPtrArray *reasons)
+{
+	if (!writer->is_json) {
+		for (guint i = 0; i < reasons->len; i++)
+			put_text(writer, "reason", g_ptr_array_index(reasons, i));
+		return;
+	}
+	put_key(writer, "reasons");
+	g_string_append_c(writer->out, '[');
+	for (guint i = 0; i < reasons->len; i++) {
+		g_string_append(writer->out, i > 0 ? ",\n    " : "\n    ");
+		append_json_string(writer->out, g_ptr_array_index(reasons, i));
+	}
+	g_string_append(writer->out, reasons->len > 0 ? "\n  ]" : "]");
+}
+
+static const char *trust_text(struct store_trust trust)
+{
+	if (trust.is_liar)
+		return "liar";
+	return trust.proven < STORE_TRUST_PROVEN ? "unproven" : "trusted";
+}
+
+static void put_status(struct fs *fs, struct status_writer *writer)
+{
+	static const char *const states[] = {
+		[ENGINE_CONNECTING] = "connecting", [ENGINE_ONLINE] = "online",
+		[ENGINE_OFFLINE] = "offline", [ENGINE_LOGIN_REFUSED] = "login refused",
+		[ENGINE_STOPPED] = "stopped",
+	};
+	struct engine_status status;
+
+	engine_get_status(fs->engine, &status);
+	put_text(writer, "account", status.account);
+	put_text(writer, "server", status.server);
+	put_text(writer, "state", states[status.state]);
+	put_time(writer, "online-since", status.online_since);
+	put_time(writer, "last-sync", status.last_sync);
+	put_number(writer, "retry-in-ms", status.retry_in_ms);
+	put_text(writer, "tls", status.tls);
+	put_text(writer, "auth", status.auth);
+	put_text(writer, "server-id", status.server_id);
+	put_number(writer, "connections", status.sessions);
+	put_number(writer, "connections-max", status.sessions_max);
+	put_number(writer, "waiting", status.waiting);
+	put_number(writer, "folders", status.folders);
+	put_number(writer, "folders-loaded", status.folders_loaded);
+	put_number(writer, "messages-loaded", status.messages_loaded);
+	put_text(writer, "sizes", trust_text(status.trust));
+	put_number(writer, "cache-bytes", status.cache.body_bytes);
+	put_number(writer, "cache-max", status.cache.max_bytes);
+	put_number(writer, "cache-messages", status.cache.bodies);
+	put_number(writer, "cache-evicted", status.cache.evicted);
+	put_number(writer, "bodies-fetched", status.bodies_fetched);
+	put_number(writer, "body-bytes-fetched", status.body_bytes_fetched);
+	put_number(writer, "reads-from-cache", status.reads_from_cache);
+	put_number(writer, "reads-fetched", status.reads_fetched);
+	put_number(writer, "syncs", status.syncs);
+	put_number(writer, "sweeps", status.sweeps);
+	put_text(writer, "view", fs->config.view->name);
+	put_text(writer, "mountpoint", fs->config.mountpoint);
+	put_number(writer, "pid", (uint64_t)getpid());
+	put_text(writer, "version", MAILFS_VERSION);
+	put_reasons(writer, engine_reasons(fs->engine));
+	if (writer->is_json)
+		g_string_append(writer->out, "\n}\n");
+}
+
+/* ---- requests ---------------------------------------------------------------------------------- */
+
+void control_open(struct fs *fs, fuse_req_t req, uint32_t file, struct fuse_file_info *fi)
+{
+	struct status_writer writer = { .is_json = file == CONTROL_STATUS_JSON };
+	bool wants_write = (fi->flags & O_ACCMODE) != O_RDONLY;
+
+	if (wants_write != (file == CONTROL_CTL)) {
+		fuse_reply_err(req, EACCES);
+		return;
+	}
+	writer.out = g_string_new(NULL);
+	if (file != CONTROL_CTL)
+		put_status(fs, &writer);
+	fi->direct_io = 1;
+	fi->noflush = 1;
+	fi->fh = (uint64_t)(uintptr_t)writer.out;
+	if (fuse_reply_open(req, fi) == -ENOENT)
+		g_string_free(writer.out, TRUE);
+}
+
+void control_read(struct fs *fs, fuse_req_t req, size_t size, off_t offset,
+	struct fuse_file_info *fi)
+{
+	const GString *text = (const GString *)(uintptr_t)fi->fh;
+
+	if ((uint64_t)offset >= text->len)
+		fuse_reply_buf(req, NULL, 0);
+	else
+		fuse_reply_buf(req, text->str + offset, MIN(size, text->len - (size_t)offset));
+}
+
+struct ctl_op {
+	struct op op;
+	size_t size;
+};
+
+static void reply_written(fuse_req_t req, void *data)
+{
+	fuse_reply_write(req, *(size_t *)data);
+}
+
+static void on_refreshed(void *user, const GError *error)
+{
+	struct ctl_op *ctl = user;
+
+	ctl->op.ticket = 0;
+	if (error)
+		op_finish_error(&ctl->op, error);
+	else
+		op_finish(&ctl->op, reply_written, &ctl->size);
+}
+
+/* "refresh" or "refresh FOLDER" with the folder's path in the mount. The write ends when the server
+ * has answered. */
+static void ctl_refresh(struct fs *fs, fuse_req_t req, const char *path, size_t size)
+{
+	struct folder *folder = NULL;
+	struct ctl_op *ctl;
+	engine_ticket ticket;
+
+	if (*path != '\0') {
+		g_autofree char *whole = g_strconcat(fs->config.root, "/", path, NULL);
+
+		folder = tree_by_shown_path(engine_tree(fs->engine), whole);
+		if (!folder) {
+			fuse_reply_err(req, ENOENT);
+			return;
+		}
+	}
+	ctl = (struct ctl_op *)op_new(fs, req, sizeof(*ctl), NULL);
+	if (!ctl)
+		return;
+	ctl->size = size;
+	ticket = engine_refresh(fs->engine, folder, on_refreshed, ctl);
+	if (ticket != 0)
+		ctl->op.ticket = ticket;
+}
+
+void control_write(struct fs *fs, fuse_req_t req, uint32_t file, const char *bytes, size_t size)
+{
+	g_autofree char *line = NULL;
+
+	if (file != CONTROL_CTL || size > CTL_LINE_MAX || memchr(bytes, '\0', size)) {
+		fuse_reply_err(req, file == CONTROL_CTL ? EINVAL : EROFS);
+		return;
+	}
+	line = g_strndup(bytes, size);
+	g_strchomp(line);
+	if (strcmp(line, "refresh") == 0)
+		ctl_refresh(fs, req, "", size);
+	else if (g_str_has_prefix(line, "refresh "))
+		ctl_refresh(fs, req, line + strlen("refresh "), size);
+	else
+		fuse_reply_err(req, EINVAL);
+}
+
+void control_release(struct fuse_file_info *fi)
+{
+	g_string_free((GString *)(uintptr_t)fi->fh, TRUE);
+}

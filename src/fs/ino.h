@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Inode numbers are values: kind:8 | id:24 | uid:32. Nothing is counted and nothing forgotten.
+ * The ids are hashes that the index keeps, so that a message has the same inode after a remount
+ * and after the cache was lost; another UIDVALIDITY is another id.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#define INO_ROOT 1ull /* FUSE_ROOT_ID */
+
+enum ino_kind {
+	INO_KIND_ROOT = 0,
+	INO_KIND_FOLDER = 1,  /* id = folder->dir_id */
+	INO_KIND_MESSAGE = 2, /* id = mailbox->id, uid */
+	INO_KIND_CONTROL = 3, /* uid = enum control_file */
+};
+
+enum control_file { CONTROL_DIR = 1, CONTROL_STATUS, CONTROL_STATUS_JSON, CONTROL_CTL };
+
+struct ino {
+	enum ino_kind kind;
+	uint32_t id;
+	uint32_t uid;
+};
+
+static inline uint64_t ino_make(enum ino_kind kind, uint32_t id, uint32_t uid)
+{
+	return (uint64_t)kind << 56 | (uint64_t)(id & 0xffffff) << 32 | uid;
+}
+
+static inline struct ino ino_split(uint64_t value)
+{
+	return (struct ino){
+		.kind = (enum ino_kind)(value >> 56),
+		.id = (uint32_t)(value >> 32) & 0xffffff,
+		.uid = (uint32_t)value,
+	};
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The notifier thread: one queue, in order.
+ */
+#include "fs/notify.h"
+
+#include <fuse_lowlevel.h>
+#include <glib.h>
+
+#include "base/post.h"
+
+struct notifier {
+	struct post_thread *thread;
+	struct fuse_session *session;
+	gint is_stopped; /* atomic */
+};
+
+enum note_what { NOTE_ATTRIBUTES, NOTE_EVERYTHING, NOTE_CALL };
+
+struct note {
+	struct notifier *notifier;
+	enum note_what what;
+	uint64_t ino;
+	void (*fn)(void *data);
+	void *data;
+};
+
+struct notifier *notifier_new(struct fuse_session *session)
+{
+	struct notifier *notifier = g_new0(struct notifier, 1);
+
+	notifier->session = session;
+	notifier->thread = post_thread_new("notifier");
+	return notifier;
+}
+
+/* Errors are no news: the kernel does not know the inode, or the mount is ending. */
+static void on_thread(void *data)
+{
+	struct note *note = data;
+	struct notifier *notifier = note->notifier;
+
+	if (note->what == NOTE_CALL)
+		post_to_loop(note->fn, note->data);
+	else if (!g_atomic_int_get(&notifier->is_stopped))
+		fuse_lowlevel_notify_inval_inode(notifier->session, note->ino,
+			note->what == NOTE_ATTRIBUTES ? -1 : 0, 0);
+	g_free(note);
+}
+
+static void feed(struct notifier *notifier, const struct note *values)
+{
+	struct note *note = g_memdup2(values, sizeof(*values));
+
+	note->notifier = notifier;
+	post_to_thread(notifier->thread, on_thread, note);
+}
+
+void notifier_attributes(struct notifier *notifier, uint64_t ino)
+{
+	feed(notifier, &(struct note){ .what = NOTE_ATTRIBUTES, .ino = ino });
+}
+
+void notifier_everything(struct notifier *notifier, uint64_t ino)
+{
+	feed(notifier, &(struct note){ .what = NOTE_EVERYTHING, .ino = ino });
+}
+
+void notifier_then(struct notifier *notifier, void (*fn)(void *data), void *data)
+{
+	feed(notifier, &(struct note){ .what = NOTE_CALL, .fn = fn, .data = data });
+}
+
+void notifier_stop_feed(struct notifier *notifier)
+{
+	g_atomic_int_set(&notifier->is_stopped, 1);
+}
+
+void notifier_join(struct notifier *notifier)
+{
+	post_thread_join(notifier->thread);
+	g_free(notifier);
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the kernel is told of changes. Telling may wait for a kernel lock that a pending request
+ * of ours holds; on the loop thread that is a deadlock in D state. So a thread of its own does
+ * it, in order, and nobody waits for it but by callback.
+ */
+#pragma once
+
+#include <stdint.h>
+
+struct fuse_session;
+struct notifier;
+
+/* `session` must outlive the notifier. Loop thread. */
+struct notifier *notifier_new(struct fuse_session *session);
+
+/* Attributes of an inode are other than before. */
+void notifier_attributes(struct notifier *notifier, uint64_t ino);
+/* Attributes, pages and, of a directory, the cached listing. */
+void notifier_everything(struct notifier *notifier, uint64_t ino);
+/* fn runs on the loop after everything that was told before; also after the feed was stopped. */
+void notifier_then(struct notifier *notifier, void (*fn)(void *data), void *data);
+
+/* From now on nothing is told any more: the first step of an unmount. */
+void notifier_stop_feed(struct notifier *notifier);
+void notifier_join(struct notifier *notifier); /* after the unmount; frees it */

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MIT */
+/* A name in a directory. Waits only for a folder that was never opened. */
+#include <errno.h>
+#include <string.h>
+
+#include "fs/internal.h"
+
+struct lookup {
+	struct op op;
+	uint64_t parent;
+	char *name;
+};
+
+static void lookup_release(struct op *op)
+{
+	g_free(((struct lookup *)op)->name);
+}
+
+/* The answer as far as memory knows: an errno, or 0 with the attributes. */
+static int find(struct fs *fs, uint64_t parent, const char *name, struct stat *ret_attr,
+	struct message **ret_message)
+{
+	struct folder *folder = fs_folder(fs, parent);
+	struct folder *child;
+	struct message *message;
+
+	if (!folder)
+		return ESTALE;
+	child = tree_child(folder, name);
+	if (child) {
+		fs_folder_attr(fs, child, ret_attr);
+		return 0;
+	}
+	message = folder->box ? fs_find_name(fs, folder, name) : NULL;
+	if (!message)
+		return ENOENT;
+	*ret_message = message;
+	fs_message_attr(fs, folder, message, ret_attr);
+	return 0;
+}
+
+static void reply_entry(fuse_req_t req, void *data)
+{
+	fs_reply_entry(fs_of(req), req, data);
+}
+
+static void lookup_answer(struct lookup *lookup);
+
+static void on_exact(void *user, const GError *error)
+{
+	struct lookup *lookup = user;
+
+	lookup->op.ticket = 0;
+	if (error)
+		op_finish_error(&lookup->op, error);
+	else
+		lookup_answer(lookup);
+}
+
+static void lookup_answer(struct lookup *lookup)
+{
+	struct fs *fs = lookup->op.fs;
+	struct message *message = NULL;
+	engine_ticket ticket;
+	struct stat attr;
+	int error = find(fs, lookup->parent, lookup->name, &attr, &message);
+
+	if (error != 0) {
+		op_finish_errno(&lookup->op, error);
+		return;
+	}
+	if (!message || !fs_lacks_size(fs, message)) {
+		op_finish(&lookup->op, reply_entry, &attr);
+		return;
+	}
+	ticket = engine_make_exact(fs->engine, ino_split(attr.st_ino).id, message->uid, on_exact, lookup);
+	if (ticket != 0)
+		lookup->op.ticket = ticket;
+}
+
+static void on_opened(void *user, const GError *error)
+{
+	struct lookup *lookup = user;
+
+	lookup->op.ticket = 0;
+	if (error)
+		op_finish_error(&lookup->op, error);
+	else
+		lookup_answer(lookup);
+}
+
+static void lookup_wait(struct fs *fs, fuse_req_t req, struct folder *folder, uint64_t parent,
+	const char *name)
+{
+	struct lookup *lookup = (struct lookup *)op_new(fs, req, sizeof(*lookup), lookup_release);
+	engine_ticket ticket;
+
+	if (!lookup)
+		return;
+	lookup->parent = parent;
+	lookup->name = g_strdup(name);
+	ticket = engine_open_folder(fs->engine, folder, on_opened, lookup);
+	if (ticket != 0)
+		lookup->op.ticket = ticket;
+}
+
+static void lookup_control(struct fs *fs, fuse_req_t req, uint32_t file)
+{
+	struct stat attr;
+
+	if (file == 0 || !control_attr(fs, file, &attr))
+		fuse_reply_err(req, ENOENT);
+	else
+		fs_reply_entry(fs, req, &attr);
+}
+
+/* Names without a UID, such as ".noindex" or "cur", are no messages: no need to open a folder. */
+static bool may_be_message(const char *name)
+{
+	uint32_t uid;
+
+	return view_uid_candidates(name, &uid, 1) > 0;
+}
+
+void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	struct fs *fs = fs_of(req);
+	struct ino what = ino_split(parent);
+	struct folder *folder = fs_folder(fs, parent);
+	struct message *message = NULL;
+	struct stat attr;
+	int error;
+
+	if (what.kind == INO_KIND_CONTROL) {
+		lookup_control(fs, req, what.uid == CONTROL_DIR ? control_lookup(name) : 0);
+		return;
+	}
+	if (parent == INO_ROOT && strcmp(name, ".mailfs") == 0) {
+		lookup_control(fs, req, CONTROL_DIR);
+		return;
+	}
+	if (strlen(name) > 255) {
+		fuse_reply_err(req, ENAMETOOLONG);
+		return;
+	}
+	error = find(fs, parent, name, &attr, &message);
+	if (error == 0 && !(message && fs_lacks_size(fs, message)))
+		fs_reply_entry(fs, req, &attr);
+	else if (error == ESTALE || (error == ENOENT && (folder->box || !may_be_message(name))))
+		fuse_reply_err(req, error);
+	else
+		lookup_wait(fs, req, folder, parent, name);
+}

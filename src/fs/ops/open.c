@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Opening a message. While the account's sizes are unproven (or the server was caught lying), the
+ * whole body is fetched here, and the kernel forgets the attributes it has before it gets the
+ * reply: then every program sees the exact size before it reads.
+ */
+#include <errno.h>
+#include <fcntl.h>
+
+#include "fs/internal.h"
+
+struct open_op {
+	struct op op;
+	uint64_t ino;
+	uint64_t shown_size;
+};
+
+/* The handle holds the body: a message that is expunged while it is open can be read on. */
+static void reply_open(fuse_req_t req, void *data)
+{
+	struct fs *fs = fs_of(req);
+	struct ino what = ino_split(*(uint64_t *)data);
+	struct body *body = engine_hold(fs->engine, what.id, what.uid);
+	struct fuse_file_info fi = {
+		.fh = (uint64_t)(uintptr_t)body,
+		.keep_cache = 1,
+		.noflush = 1,
+	};
+
+	if (fuse_reply_open(req, &fi) == -ENOENT)
+		engine_release(fs->engine, body);
+}
+
+static void on_told(void *user)
+{
+	struct open_op *open = (struct open_op *)op_ref_take(user);
+
+	if (open)
+		op_finish(&open->op, reply_open, &open->ino);
+}
+
+static void on_exact(void *user, const GError *error)
+{
+	struct open_op *open = user;
+	struct fs *fs = open->op.fs;
+	struct message *message = fs_message(fs, open->ino, NULL);
+
+	open->op.ticket = 0;
+	if (error) {
+		op_finish_error(&open->op, error);
+	} else if (!message) {
+		op_finish_errno(&open->op, ESTALE);
+	} else if (message->size == open->shown_size) {
+		op_finish(&open->op, reply_open, &open->ino);
+	} else {
+		notifier_attributes(fs->notifier, open->ino);
+		notifier_then(fs->notifier, on_told, op_ref_new(&open->op));
+	}
+}
+
+static void open_exact(struct fs *fs, fuse_req_t req, uint64_t ino, const struct message *message)
+{
+	struct open_op *open = (struct open_op *)op_new(fs, req, sizeof(*open), NULL);
+	struct ino what = ino_split(ino);
+	engine_ticket ticket;
+
+	if (!open)
+		return;
+	open->ino = ino;
+	open->shown_size = message->size;
+	ticket = engine_make_exact(fs->engine, what.id, what.uid, on_exact, open);
+	if (ticket != 0)
+		open->op.ticket = ticket;
+}
+
+void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct fs *fs = fs_of(req);
+	struct ino what = ino_split(ino);
+	struct message *message;
+
+	if (what.kind == INO_KIND_CONTROL) {
+		control_open(fs, req, what.uid, fi);
+		return;
+	}
+	message = fs_message(fs, ino, NULL);
+	if (!message)
+		fuse_reply_err(req, ESTALE);
+	else if ((fi->flags & O_ACCMODE) != O_RDONLY || (fi->flags & O_TRUNC) != 0)
+		fuse_reply_err(req, EROFS);
+	else if ((message->bits & MESSAGE_SIZE_EXACT) == 0 && engine_is_unproven(fs->engine))
+		open_exact(fs, req, ino, message);
+	else
+		reply_open(req, &ino);
+}
+
+void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	fuse_reply_err(req, 0);
+}
+
+void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	if (ino_split(ino).kind == INO_KIND_CONTROL)
+		control_release(fi);
+	else
+		engine_release(fs_of(req)->engine, (struct body *)(uintptr_t)fi->fh);
+	fuse_reply_err(req, 0);
+}

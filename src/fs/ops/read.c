@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Reading a message. The engine gives slices of the body, from memory or from a file; a reply must
+ * be as long as was asked for, up to the end of the message, so slices are joined where one is not
+ * enough. A file that may not be in the page cache is read by a worker, never by the loop.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/post.h"
+#include "fs/internal.h"
+
+struct read_op {
+	struct op op;
+	struct ino what;
+	uint64_t offset;
+	size_t want, got;
+	char *buffer; /* `want` bytes */
+};
+
+static void read_next(struct read_op *read);
+
+static void read_release(struct op *op)
+{
+	g_free(((struct read_op *)op)->buffer);
+}
+
+static void reply_bytes(fuse_req_t req, void *data)
+{
+	struct read_op *read = data;
+
+	fuse_reply_buf(req, read->buffer, read->got);
+}
+
+/* ---- from the disk, on a worker ---------------------------------------------------------------- */
+
+struct disk_read {
+	struct op_ref *ref;
+	int fd; /* its own */
+	uint64_t offset;
+	size_t len;
+	char *bytes;
+	ssize_t got;
+};
+
+static void on_disk_read(void *data)
+{
+	struct disk_read *job = data;
+	struct read_op *read = (struct read_op *)op_ref_take(job->ref);
+
+	if (read && job->got <= 0) {
+		op_finish_errno(&read->op, EIO);
+	} else if (read) {
+		memcpy(read->buffer + read->got, job->bytes, (size_t)job->got);
+		read->got += (size_t)job->got;
+		read_next(read);
+	}
+	close(job->fd);
+	g_free(job->bytes);
+	g_free(job);
+}
+
+static void on_worker(void *data)
+{
+	struct disk_read *job = data;
+
+	job->got = pread(job->fd, job->bytes, job->len, (off_t)job->offset);
+	post_to_loop(on_disk_read, job);
+}
+
+static void read_on_worker(struct read_op *read, const struct body_slice *slice, size_t len)
+{
+	SCOPED(fd_closep) int fd = dup(slice->fd);
+	struct disk_read *job;
+
+	if (fd < 0) {
+		op_finish_errno(&read->op, EIO);
+		return;
+	}
+	job = g_new0(struct disk_read, 1);
+	job->ref = op_ref_new(&read->op);
+	job->fd = fd_take(&fd);
+	job->offset = slice->offset;
+	job->len = len;
+	job->bytes = g_malloc(len);
+	post_to_worker(on_worker, job);
+}
+
+/* ---- slices ------------------------------------------------------------------------------------ */
+
+static void take_slice(struct read_op *read, const struct body_slice *slice)
+{
+	size_t len = MIN(slice->len, read->want - read->got);
+	char *at = read->buffer + read->got;
+	struct iovec where = { at, len };
+	ssize_t got;
+
+	if (slice->bytes) {
+		memcpy(at, (const char *)g_bytes_get_data(slice->bytes, NULL) + slice->offset, len);
+		got = (ssize_t)len;
+	} else {
+		got = preadv2(slice->fd, &where, 1, (off_t)slice->offset, RWF_NOWAIT);
+	}
+	if (got <= 0) {
+		read_on_worker(read, slice, len);
+		return;
+	}
+	read->got += (size_t)got;
+	read_next(read);
+}
+
+static void on_slice(void *user, const struct body_slice *slice, const GError *error)
+{
+	struct read_op *read = user;
+
+	read->op.ticket = 0;
+	if (error)
+		op_finish_error(&read->op, error);
+	else if (slice->len == 0)
+		op_finish(&read->op, reply_bytes, read); /* the end came before the claimed size */
+	else
+		take_slice(read, slice);
+}
+
+static void read_next(struct read_op *read)
+{
+	struct mailfs_range range = { read->offset + read->got, read->want - read->got };
+	engine_ticket ticket;
+
+	if (range.len == 0) {
+		op_finish(&read->op, reply_bytes, read);
+		return;
+	}
+	ticket = engine_read(read->op.fs->engine, read->what.id, read->what.uid, range, on_slice, read);
+	if (ticket != 0)
+		read->op.ticket = ticket;
+}
+
+/* What can be read: of a message that is gone, what its open handle holds. */
+static uint64_t readable_size(struct fs *fs, uint64_t ino, const struct body *held)
+{
+	struct message *message = fs_message(fs, ino, NULL);
+
+	if (message)
+		return MAX(message->size, 1);
+	return engine_held_size(held);
+}
+
+void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
+{
+	struct fs *fs = fs_of(req);
+	struct read_op *read;
+	uint64_t end;
+
+	if (ino_split(ino).kind == INO_KIND_CONTROL) {
+		control_read(fs, req, size, offset, fi);
+		return;
+	}
+	end = readable_size(fs, ino, (struct body *)(uintptr_t)fi->fh);
+	if ((uint64_t)offset >= end) {
+		fuse_reply_buf(req, NULL, 0);
+		return;
+	}
+	read = (struct read_op *)op_new(fs, req, sizeof(*read), read_release);
+	if (!read)
+		return;
+	read->what = ino_split(ino);
+	read->offset = (uint64_t)offset;
+	read->want = MIN(size, end - (uint64_t)offset);
+	read->buffer = g_malloc(read->want);
+	read_next(read);
+}

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT */
+/* Attributes of what is shown, and the replies that carry them. Loop thread. */
+#include <string.h>
+
+#include "fs/internal.h"
+
+static void set_owner(const struct fs *fs, struct stat *attr)
+{
+	attr->st_uid = fs->config.uid;
+	attr->st_gid = fs->config.gid;
+	attr->st_mode &= ~(fs->config.umask & 07777);
+	attr->st_blksize = 4096;
+}
+
+/* Unread mail is older than anything: `[ -N file ]` is true for it. */
+static int64_t access_time(const struct message *message)
+{
+	if ((message->flags & MAILFS_FLAG_SEEN) == 0)
+		return 0;
+	return message->seen_time != 0 ? message->seen_time : message->date;
+}
+
+void fs_message_attr(struct fs *fs, const struct folder *folder, const struct message *message,
+	struct stat *ret_attr)
+{
+	int64_t ctime_ns = fs->config.ctime_is_mtime ? message->date * 1000000000 : message->ctime_ns;
+	bool is_exact = (message->bits & MESSAGE_SIZE_EXACT) != 0;
+
+	memset(ret_attr, 0, sizeof(*ret_attr));
+	ret_attr->st_ino = ino_make(INO_KIND_MESSAGE, folder->box->id, message->uid);
+	ret_attr->st_mode = S_IFREG | 0400;
+	if (fs->config.flag_bits && (message->flags & MAILFS_FLAG_FLAGGED) != 0)
+		ret_attr->st_mode |= 0100;
+	ret_attr->st_nlink = 1;
+	/* Archivers skip a file of size 0 without opening it: never claim that on hearsay. */
+	ret_attr->st_size = message->size == 0 && !is_exact ? 1 : (off_t)message->size;
+	ret_attr->st_blocks = (ret_attr->st_size + 511) / 512;
+	ret_attr->st_mtim.tv_sec = message->date;
+	ret_attr->st_atim.tv_sec = access_time(message);
+	ret_attr->st_ctim.tv_sec = ctime_ns / 1000000000;
+	ret_attr->st_ctim.tv_nsec = ctime_ns % 1000000000;
+	set_owner(fs, ret_attr);
+}
+
+/* A directory changes with its messages and with its subfolders. */
+static int64_t directory_ns(const struct folder *folder, unsigned depth)
+{
+	int64_t newest = folder->listing_ns;
+
+	for (guint i = 0; i < folder->children->len && depth > 0; i++)
+		newest = MAX(newest, directory_ns(g_ptr_array_index(folder->children, i), 0));
+	return newest;
+}
+
+void fs_folder_attr(struct fs *fs, const struct folder *folder, struct stat *ret_attr)
+{
+	int64_t changed_ns = directory_ns(folder, 1);
+
+	memset(ret_attr, 0, sizeof(*ret_attr));
+	ret_attr->st_ino = fs_folder_ino(fs, folder);
+	ret_attr->st_mode = S_IFDIR | 0700;
+	ret_attr->st_nlink = 2 + folder->children->len;
+	ret_attr->st_size = 4096;
+	ret_attr->st_blocks = 8;
+	ret_attr->st_mtim.tv_sec = changed_ns / 1000000000;
+	ret_attr->st_mtim.tv_nsec = changed_ns % 1000000000;
+	ret_attr->st_atim = ret_attr->st_mtim;
+	ret_attr->st_ctim = ret_attr->st_mtim;
+	set_owner(fs, ret_attr);
+}
+
+bool fs_attr(struct fs *fs, uint64_t ino, struct stat *ret_attr)
+{
+	struct ino what = ino_split(ino);
+	struct folder *folder;
+	struct message *message;
+
+	if (what.kind == INO_KIND_CONTROL)
+		return control_attr(fs, what.uid, ret_attr);
+	if (what.kind == INO_KIND_MESSAGE) {
+		message = fs_message(fs, ino, &folder);
+		if (message)
+			fs_message_attr(fs, folder, message, ret_attr);
+		return message != NULL;
+	}
+	folder = fs_folder(fs, ino);
+	if (folder)
+		fs_folder_attr(fs, folder, ret_attr);
+	return folder != NULL;
+}
+
+bool fs_lacks_size(struct fs *fs, const struct message *message)
+{
+	return fs->config.exact_size && (message->bits & MESSAGE_SIZE_EXACT) == 0;
+}
+
+void fs_reply_entry(struct fs *fs, fuse_req_t req, const struct stat *attr)
+{
+	struct fuse_entry_param entry = {
+		.ino = attr->st_ino,
+		.attr = *attr,
+		.attr_timeout = FS_LONG_TIMEOUT,
+		.entry_timeout = FS_LONG_TIMEOUT,
+	};
+
+	fuse_reply_entry(req, &entry);
+}
+
+/* ---- what an inode is -------------------------------------------------------------------------- */
+
+struct folder *fs_folder(struct fs *fs, uint64_t ino)
+{
+	struct tree *tree = engine_tree(fs->engine);
+	struct ino what = ino_split(ino);
+
+	if (ino == INO_ROOT)
+		return tree_by_shown_path(tree, fs->config.root);
+	return what.kind == INO_KIND_FOLDER ? tree_by_id(tree, what.id) : NULL;
+}
+
+uint64_t fs_folder_ino(struct fs *fs, const struct folder *folder)
+{
+	if (folder == fs_folder(fs, INO_ROOT))
+		return INO_ROOT;
+	return ino_make(INO_KIND_FOLDER, folder->dir_id, 0);
+}
+
+struct message *fs_message(struct fs *fs, uint64_t ino, struct folder **ret_folder)
+{
+	struct ino what = ino_split(ino);
+	struct folder *folder;
+
+	if (what.kind != INO_KIND_MESSAGE)
+		return NULL;
+	folder = tree_by_box(engine_tree(fs->engine), what.id);
+	if (!folder)
+		return NULL;
+	if (ret_folder)
+		*ret_folder = folder;
+	return mailbox_find(folder->box, what.uid);
+}
+
+/* The name that the view gives without a stored one. */
+static bool is_plain_name(struct fs *fs, const struct message *message, const char *name)
+{
+	char plain[MAILFS_NAME_MAX + 1];
+
+	if (fs->config.view->needs_head)
+		return false;
+	view_name(fs->config.view,
+		&(struct mailfs_name_input){ .uid = message->uid, .date = message->date }, plain);
+	return strcmp(plain, name) == 0;
+}
+
+struct message *fs_find_name(struct fs *fs, const struct folder *folder, const char *name)
+{
+	uint32_t uids[VIEW_UIDS_MAX];
+	uint32_t hash = view_name_hash(name);
+	size_t count = view_uid_candidates(name, uids, G_N_ELEMENTS(uids));
+	uint32_t alias = 0;
+
+	view_is_uid_name(name, &alias);
+	for (size_t i = 0; i < count; i++) {
+		struct message *message = mailbox_find(folder->box, uids[i]);
+
+		if (!message)
+			continue;
+		if (message->uid == alias || is_plain_name(fs, message, name) ||
+			(fs->config.view->needs_head && message->name_hash == hash))
+			return message;
+	}
+	return NULL;
+}

@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The FUSE session as a source of the main loop: its fd is not blocking, requests are answered now
+ * or kept as ops. Mount, unmount, and what the engine tells.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include <glib-unix.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "fs/internal.h"
+#include "view/sanitize.h"
+
+#define REQUESTS_PER_TURN 64
+#define MAX_BACKGROUND    64 /* the default of 12 lets stalled readahead starve the mount */
+
+static void on_init(void *user, struct fuse_conn_info *conn)
+{
+	conn->max_background = MAX_BACKGROUND;
+	conn->congestion_threshold = MAX_BACKGROUND * 3 / 4;
+	/* A walk asks for everything anyway; "auto" turns to one LOOKUP per file in mid-directory. */
+	conn->want |= conn->capable & FUSE_CAP_READDIRPLUS;
+	conn->want &= ~(unsigned)FUSE_CAP_READDIRPLUS_AUTO;
+	/* O_TRUNC comes with open, and is refused there. */
+	conn->want |= conn->capable & (FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_PARALLEL_DIROPS);
+	/* Messages never change, so no change of an attribute may drop their pages. */
+	conn->want &= ~(unsigned)FUSE_CAP_AUTO_INVAL_DATA;
+	conn->want &= ~(unsigned)(FUSE_CAP_FLOCK_LOCKS | FUSE_CAP_POSIX_LOCKS);
+}
+
+static const struct fuse_lowlevel_ops operations = {
+	.init = on_init,
+	.lookup = op_lookup,
+	.getattr = op_getattr,
+	.setattr = op_setattr,
+	.access = op_access,
+	.opendir = op_opendir,
+	.readdir = op_readdir,
+	.readdirplus = op_readdirplus,
+	.releasedir = op_releasedir,
+	.open = op_open,
+	.read = op_read,
+	.write = op_write,
+	.flush = op_flush,
+	.release = op_release,
+	.getxattr = op_getxattr,
+	.listxattr = op_listxattr,
+	.setxattr = op_setxattr,
+	.removexattr = op_removexattr,
+	.statfs = op_statfs,
+	.mknod = op_mknod,
+	.mkdir = op_mkdir,
+	.unlink = op_unlink,
+	.rmdir = op_rmdir,
+	.symlink = op_symlink,
+	.rename = op_rename,
+	.link = op_link,
+	.create = op_create,
+	.fallocate = op_fallocate,
+};
+
+/* ---- the loop ---------------------------------------------------------------------------------- */
+
+static void note_end(struct fs *fs)
+{
+	if (fs->is_ended)
+		return;
+	fs->is_ended = true;
+	fs->events.ended(fs->user);
+}
+
+static gboolean on_readable(gint fd, GIOCondition condition, gpointer user)
+{
+	struct fs *fs = user;
+	struct fuse_buf buf = { 0 };
+	int turns = 0;
+
+	while (turns++ < REQUESTS_PER_TURN && !fuse_session_exited(fs->session)) {
+		int got = fuse_session_receive_buf(fs->session, &buf);
+
+		if (got == -EINTR)
+			continue;
+		if (got <= 0 && got != -EAGAIN) {
+			free(buf.mem);
+			note_end(fs);
+			return G_SOURCE_REMOVE;
+		}
+		if (got == -EAGAIN)
+			break;
+		fuse_session_process_buf(fs->session, &buf);
+	}
+	free(buf.mem);
+	if (fuse_session_exited(fs->session)) {
+		note_end(fs);
+		return G_SOURCE_REMOVE;
+	}
+	return G_SOURCE_CONTINUE;
+}
+
+/* ---- life -------------------------------------------------------------------------------------- */
+
+struct fs *fs_new(const struct fs_config *config, const struct fs_events *events, void *user)
+{
+	struct fs *fs = g_new0(struct fs, 1);
+
+	fs->config = *config;
+	fs->events = *events;
+	fs->user = user;
+	fs->ops = g_hash_table_new(g_int64_hash, g_int64_equal);
+	fs->listed = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, g_free);
+	return fs;
+}
+
+void fs_set_engine(struct fs *fs, struct engine *engine)
+{
+	fs->engine = engine;
+}
+
+static void add_option(struct fuse_args *args, const char *option)
+{
+	fuse_opt_add_arg(args, "-o");
+	fuse_opt_add_arg(args, option);
+}
+
+/* No text of a user or server that holds a comma or backslash gets into mount options. */
+static char *clean_fsname(const char *fsname)
+{
+	char *clean = g_strdup(fsname);
+
+	return g_strdelimit(clean, ",\\\n\t ", '_');
+}
+
+static struct fuse_session *make_session(struct fs *fs)
+{
+	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
+	g_autofree char *clean = clean_fsname(fs->config.fsname);
+	g_autofree char *fsname = g_strconcat("fsname=", clean, NULL);
+	struct fuse_session *session;
+
+	fuse_opt_add_arg(&args, "mailfs");
+	add_option(&args, fsname);
+	add_option(&args, "subtype=mailfs,nosuid,nodev,noexec");
+	if (fs->config.is_read_only)
+		add_option(&args, "ro");
+	if (fs->config.allow_other)
+		add_option(&args, "allow_other");
+	if (fs->config.allow_other || fs->config.default_permissions)
+		add_option(&args, "default_permissions");
+	if (fs->config.is_debug)
+		add_option(&args, "debug");
+	session = fuse_session_new(&args, &operations, sizeof(operations), fs);
+	fuse_opt_free_args(&args);
+	return session;
+}
+
+bool fs_mount(struct fs *fs, GError **error)
+{
+	int fd;
+
+	fs->session = make_session(fs);
+	if (!fs->session || fuse_session_mount(fs->session, fs->config.mountpoint) != 0) {
+		g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_INVALID, "cannot mount on %s",
+			fs->config.mountpoint);
+		if (fs->session)
+			fuse_session_destroy(fs->session);
+		fs->session = NULL;
+		return false;
+	}
+	fs->mounted_at = (time_t)(clock_realtime_ns() / 1000000000);
+	fs->notifier = notifier_new(fs->session);
+	fd = fuse_session_fd(fs->session);
+	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+	fs->source = g_unix_fd_source_new(fd, G_IO_IN | G_IO_HUP | G_IO_ERR);
+	g_source_set_callback(fs->source, (GSourceFunc)(void (*)(void))on_readable, fs, NULL);
+	g_source_attach(fs->source, NULL);
+	return true;
+}
+
+void fs_unmount(struct fs *fs)
+{
+	fs->is_ended = true;
+	if (!fs->session)
+		return;
+	notifier_stop_feed(fs->notifier);
+	op_finish_all(fs, ENOTCONN);
+	g_source_destroy(fs->source);
+	g_source_unref(fs->source);
+	fuse_session_unmount(fs->session);
+	notifier_join(fs->notifier);
+	fuse_session_destroy(fs->session);
+	fs->session = NULL;
+}
+
+void fs_free(struct fs *fs)
+{
+	fs_unmount(fs);
+	g_hash_table_unref(fs->ops);
+	g_hash_table_unref(fs->listed);
+	g_free(fs);
+}
+
+/* ---- the engine tells -------------------------------------------------------------------------- */
+
+void fs_listing_changed(struct fs *fs, const struct folder *folder)
+{
+	if (!fs->session)
+		return;
+	if (folder) {
+		notifier_everything(fs->notifier, fs_folder_ino(fs, folder));
+		if (folder->parent)
+			notifier_attributes(fs->notifier, fs_folder_ino(fs, folder->parent));
+		return;
+	}
+	fs_drop_caches(fs);
+}
+
+void fs_drop_caches(struct fs *fs)
+{
+	GHashTableIter iter;
+	gpointer ino;
+
+	if (!fs->session)
+		return;
+	g_hash_table_iter_init(&iter, fs->listed);
+	while (g_hash_table_iter_next(&iter, &ino, NULL))
+		notifier_everything(fs->notifier, *(uint64_t *)ino);
+	g_hash_table_remove_all(fs->listed);
+}
+
+void fs_message_changed(struct fs *fs, const struct folder *folder, uint32_t uid)
+{
+	if (fs->session && folder->box)
+		notifier_attributes(fs->notifier, ino_make(INO_KIND_MESSAGE, folder->box->id, uid));
+}
+
+/* The inode answers ESTALE from now on; the kernel then looks the name up again and gets ENOENT. */
+void fs_message_gone(struct fs *fs, const struct folder *folder, uint32_t uid)
+{
+	fs_message_changed(fs, folder, uid);
+}
+
+void fs_box_gone(struct fs *fs, const struct folder *folder, uint32_t box_id)
+{
+	if (fs->session)
+		notifier_everything(fs->notifier, fs_folder_ino(fs, folder));
+}
+
+/* ---- names ------------------------------------------------------------------------------------- */
+
+char *fs_component(const char *bytes, size_t len, bool is_top)
+{
+	return folder_component_escape(bytes, len, is_top ? FOLDER_AT_ROOT : 0);
+}
+
+uint32_t fs_message_name(void *view, uint32_t uid, int64_t date, const struct mailfs_head *head,
+	char *name)
+{
+	view_name(view, &(struct mailfs_name_input){ .uid = uid, .date = date, .head = head }, name);
+	return view_name_hash(name);
+}
