@@ -85,8 +85,10 @@ static char *code_end(char *p, const char *end)
 			continue;
 		else if (*p == '[')
 			brackets++;
-		else if (*p == ']' && brackets-- == 0)
+		else if (*p == ']' && brackets == 0)
 			return p;
+		else if (*p == ']')
+			brackets--;
 	}
 	return NULL;
 }
