@@ -20,6 +20,7 @@ As a command it keeps a server in the background:
 """
 
 import argparse
+import atexit
 import grp
 import imaplib
 import json
@@ -137,6 +138,18 @@ plugin {{
 SPECIAL_USE = {"Entwürfe": "\\Drafts", "Sent": "\\Sent", "Trash": "\\Trash", "Junk": "\\Junk"}
 
 
+started = set()  # servers of this process that run; none outlives it
+
+
+def stop_all():
+    """At exit, for tests that were interrupted before they could clean up."""
+    for server in list(started):
+        server.stop() if server.own_dir else server.halt()
+
+
+atexit.register(stop_all)
+
+
 class Dovecot:
     """One server. Not started by the constructor; usable as a context manager.
 
@@ -182,6 +195,7 @@ class Dovecot:
     # Life cycle.
 
     def start(self):
+        started.add(self)
         for attempt in range(5):
             if attempt or not self.imap_port:
                 self._choose_ports()
@@ -193,6 +207,7 @@ class Dovecot:
     def stop(self):
         """Ends the server and removes its directory."""
         self.halt()
+        started.discard(self)
         shutil.rmtree(self.dir, ignore_errors=True)
 
     def halt(self):
@@ -648,6 +663,7 @@ def cli_start(args):
             mailgen.fill(server, mailgen.generate(args.generate, args.seed))
         server.start() if not server.is_running() else None
         state = server.save_state()
+        started.discard(server)  # it stays when we go
     print(json.dumps(state))
     return 0
 

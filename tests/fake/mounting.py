@@ -10,6 +10,7 @@
 Whatever may hang goes through run(): a child that gets killed, not the test process.
 """
 
+import atexit
 import glob
 import json
 import os
@@ -112,6 +113,18 @@ def source_of(server, tls=None, user="demo", folder="", host=None):
     return url, options
 
 
+begun = set()  # mounts of this process that were started and not cleaned up
+
+
+def cleanup_all():
+    """At exit, for tests that were interrupted before they could clean up."""
+    for mount in list(begun):
+        mount.cleanup()
+
+
+atexit.register(cleanup_all)
+
+
 class Mount:
     """One mailfs process and its mount point.
 
@@ -170,6 +183,7 @@ class Mount:
 
     def start(self, timeout=20):
         """Returns once mounted; MountFailed if the program ends before."""
+        begun.add(self)
         self.runs += 1
         self.asked_to_die = False
         before = mounts().get(self.path)
@@ -366,6 +380,7 @@ class Mount:
             complaints.append(str(report))
         if is_mounted(self.path):
             complaints.append("cannot unmount " + self.path)
+        begun.discard(self)
         return complaints
 
     def remove(self):
