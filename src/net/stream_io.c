@@ -12,6 +12,7 @@
 
 #define INPUT_MAX (1024u * 1024)
 #define TURN_MAX  (256u * 1024)
+#define TURN_MIN  (16u * 1024)
 #define SEND_MAX  (1024u * 1024)
 
 /* ---- small questions ----------------------------------------------------------------------- */
@@ -158,11 +159,21 @@ static void stream_receive_end(struct stream *stream, const char *how)
 	stream->end = how;
 }
 
+/* Large steps for streams that fill them; a quiet connection needs no large buffers. */
+static size_t next_step(size_t step, size_t got)
+{
+	if (got == step)
+		return MIN(step * 2, TURN_MAX);
+	return got < step / 4 ? MAX(step / 2, TURN_MIN) : step;
+}
+
 static void stream_recv(struct stream *stream, struct bytebuf *into)
 {
-	ssize_t got = recv(stream->fd, bytebuf_reserve(into, TURN_MAX), TURN_MAX, MSG_DONTWAIT);
+	size_t step = MAX(stream->recv_step, TURN_MIN);
+	ssize_t got = recv(stream->fd, bytebuf_reserve(into, step), step, MSG_DONTWAIT);
 
 	if (got > 0) {
+		stream->recv_step = next_step(step, (size_t)got);
 		bytebuf_commit(into, (size_t)got);
 		stream->bytes_in += (uint64_t)got;
 		stream->has_backlog = true;

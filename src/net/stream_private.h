@@ -38,6 +38,7 @@ struct stream {
 	GIOCondition poll_for;
 	struct layers layers;
 	struct bytebuf input;
+	size_t recv_step; /* how much to ask the socket for */
 	uint64_t bytes_in;
 	uint64_t bytes_out;
 
