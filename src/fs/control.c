@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/log.h"
+#include "base/watchdog.h"
 #include "fs/internal.h"
 
 #define CTL_LINE_MAX 4096u
@@ -182,6 +182,7 @@ static void put_status(struct fs *fs, struct status_writer *writer)
 	put_number(writer, "reads-fetched", status.reads_fetched);
 	put_number(writer, "syncs", status.syncs);
 	put_number(writer, "sweeps", status.sweeps);
+	put_number(writer, "loop-longest-ms", (uint64_t)watchdog_longest_us() / 1000);
 	put_text(writer, "view", fs->config.view->name);
 	put_text(writer, "mountpoint", fs->config.mountpoint);
 	put_number(writer, "pid", (uint64_t)getpid());
