@@ -149,8 +149,14 @@ class Account:
             folder = self[name] if name == "INBOX" else self.add(name)
             folder.add_all(messages)
 
-    def has_children(self, folder):
-        if not folder.delimiter:
-            return False
-        start = folder.wire_name + folder.delimiter.encode()
-        return any(name.startswith(start) for name in self.folders)
+    def parents(self):
+        """Raw names of everything that has something below it."""
+        found = set()
+        for name, folder in list(self.folders.items()):
+            delimiter = folder.delimiter.encode() if folder.delimiter else None
+            while delimiter and delimiter in name:
+                name = name.rpartition(delimiter)[0]
+                if name in found:
+                    break
+                found.add(name)
+        return found

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Parsing of IMAP commands for the scripted server: plain, and strict enough for tests."""
 
+import functools
 import re
 
 ITEM = re.compile(rb"BODY(?:\.PEEK)?\[[^\]]*\](?:<\d+(?:\.\d+)?>)?|[A-Z0-9][A-Z0-9.\-]*", re.I)
@@ -66,6 +67,7 @@ def expand(text, largest, known):
     return [number for number in known if inside(number)]
 
 
+@functools.lru_cache(maxsize=100)
 def list_pattern(reference, pattern, delimiter):
     """LIST's * and % as a compiled expression over raw names."""
     out = b""

@@ -207,6 +207,10 @@ class ImapServer:
         The newest fitting hook wins. times: only so often; match: only lines that the
         expression finds; connection: only on the n-th connection (from 0). Usable as a
         decorator. Hooks are called as function(connection, tag, line), tag and line bytes.
+
+        Besides commands: CONNECT (before TLS and greeting; replaces both), GREETING, DONE (end
+        of IDLE), LITERAL (instead of the "+" that invites a literal; returns False if it has
+        refused it).
         """
         if function is None:
             return lambda given: self.on(name, given, times, match, connection)
@@ -462,12 +466,19 @@ class Connection:
             found = re.search(rb"\{(\d+)(\+?)\}\r?\n\Z", line)
             if not found:
                 return line
-            if not found.group(2):
-                if self._hook("LITERAL", b"", line):
-                    pass
-                else:
-                    self.line("+ go")
+            if not found.group(2) and not self._invite(line):
+                return b""
             line += self.read_exactly(int(found.group(1))) + self.read_line()
+
+    def _invite(self, line):
+        """The "+" before a literal, or what a LITERAL hook says; False = it was refused."""
+        function = self.server.find_hook("LITERAL", line, self.number)
+        if not function:
+            self.line("+ go")
+            return True
+        tag, _, rest = line.partition(b" ")
+        self._record(tag, rest.split(b" ")[0].upper().decode("ascii", "replace"), line)
+        return function(self, tag, line) is not False
 
     # The loop.
 
@@ -476,7 +487,9 @@ class Connection:
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._begin()
             while True:
-                self._serve(self.read_command())
+                line = self.read_command()
+                if line:
+                    self._serve(line)
         except Closed:
             pass
         except Exception as error:  # a bug in a hook must not vanish
@@ -651,6 +664,7 @@ class Connection:
         patterns = patterns if isinstance(patterns, list) else [patterns]
         if patterns == [b""]:
             self.line(b'* LIST (\\Noselect) %s ""' % self.delimiter_text(self.server.account))
+        parents = self.server.account.parents()
         for folder in list(self.server.account.folders.values()):
             wanted = any(imap_parse.list_pattern(reference, pattern, folder.delimiter)
                          .match(folder.wire_name) for pattern in patterns)
@@ -658,7 +672,7 @@ class Connection:
                 continue
             if b"SUBSCRIBED" in select and not folder.subscribed:
                 continue
-            self.list_line(b"LIST", folder, b"SUBSCRIBED" in select + back)
+            self.list_line(b"LIST", folder, parents, b"SUBSCRIBED" in select + back)
             if status and "\\Noselect" not in folder.attributes:
                 self.status_line(folder, status)
         self.ok(tag)
@@ -673,22 +687,22 @@ class Connection:
         return back, status
 
     def do_lsub(self, tag, args):
+        parents = self.server.account.parents()
         for folder in list(self.server.account.folders.values()):
             pattern = imap_parse.list_pattern(args[0], args[1], folder.delimiter)
             if folder.subscribed and pattern.match(folder.wire_name):
-                self.list_line(b"LSUB", folder, False)
+                self.list_line(b"LSUB", folder, parents, False)
         self.ok(tag)
 
     def delimiter_text(self, thing):
         return imap_parse.quote(thing.delimiter.encode()) if thing.delimiter else b"NIL"
 
-    def list_line(self, kind, folder, say_subscribed):
+    def list_line(self, kind, folder, parents, say_subscribed):
         words = list(folder.attributes)
         if say_subscribed and folder.subscribed:
             words.append("\\Subscribed")
         if "CHILDREN" in self.server.capabilities:
-            has = self.server.account.has_children(folder)
-            words.append("\\HasChildren" if has else "\\HasNoChildren")
+            words.append("\\HasChildren" if folder.wire_name in parents else "\\HasNoChildren")
         self.line(b"* %s (%s) %s %s" % (kind, " ".join(words).encode(), self.delimiter_text(folder),
                                         imap_parse.quote(folder.wire_name)))
 
@@ -830,9 +844,15 @@ class Connection:
             gone = [uid for when, uid in self.folder.vanished if when > since]
             if gone:
                 self.line("* VANISHED (EARLIER) " + imap_parse.compress_set(gone))
+        lines, size = [], 0
         for number, message in self.chosen(args[0], by_uid):
             if message.modseq > since:
-                self.send(self.fetch_line(number, message, items))
+                lines.append(self.fetch_line(number, message, items))
+                size += len(lines[-1])
+            if size > 65536:
+                self.send(b"".join(lines))
+                lines, size = [], 0
+        self.send(b"".join(lines))
         self.ok(tag)
 
     def fetch_line(self, number, message, items):

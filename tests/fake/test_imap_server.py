@@ -279,6 +279,45 @@ def test_compress(server):
     sock.close()
 
 
+def test_many_and_odd_folders(server):
+    for number in range(20000):
+        server.account.add(b"a/b%d" % number)
+    server.account.add(b"..")
+    server.account.add(b'q"u\\o')
+    server.account.add(b"line\r\nfeed")
+    server.account.add("/".join("d" * 2000), attributes=["\\Noselect"])
+    sock = raw_session(server, b"a LOGIN demo secret\r\n", b"a OK")
+    sock.sendall(b'b LIST "" "*"\r\n')
+    answer = drain(sock, until=b"\r\nb OK")
+    assert answer.count(b"* LIST ") == 20006
+    assert b'"/" "q\\"u\\\\o"\r\n' in answer
+    assert b'"/" {10}\r\nline\r\nfeed\r\n' in answer
+    assert b'* LIST (\\Noselect \\Subscribed' not in answer
+    sock.close()
+
+
+def test_literal_may_be_refused(server):
+    def refuse(connection, tag, line):
+        connection.no(tag, "[OVERQUOTA] full")
+        return False
+
+    server.on("LITERAL", refuse, match="APPEND")
+    sock = raw_session(server, b"a LOGIN demo secret\r\nb APPEND INBOX {5}\r\n", b"b NO [OVERQUOTA]")
+    sock.sendall(b"c NOOP\r\n")
+    assert b"c OK" in drain(sock, until=b"c OK")
+    assert server.count("APPEND") == 1
+    sock.close()
+
+
+def test_sweep_of_many_messages(server):
+    big = server.account.add("big")
+    big.add_all(mailgen.cheap(20000))
+    sock = raw_session(server, b"a LOGIN demo secret\r\nb EXAMINE big\r\n", b"b OK")
+    sock.sendall(b"c UID FETCH 1:* (UID FLAGS INTERNALDATE RFC822.SIZE)\r\n")
+    assert drain(sock, until=b"\r\nc OK").count(b" FETCH (UID ") == 20000
+    sock.close()
+
+
 def test_error_in_a_hook_is_kept_for_the_test():
     with ImapServer() as server:
         server.on("NOOP", lambda c, tag, line: 1 / 0)
