@@ -425,6 +425,8 @@ static void fl2_odd_flags_are_atoms(void)
 	EACH_SPLIT("* 1 FETCH (FLAGS (\\Seen a]b c[d foo$bar \\Forwarded NIL \"q f\"))\r\n",
 		"* 1 FETCH (FLAGS (\\Seen a]b c[d foo$bar \\Forwarded NIL 'q f')) | idle");
 	EACH_SPLIT("* FLAGS (BODY[x a\"b)\r\n", "* FLAGS (BODY[x a\"b) | idle");
+	EACH_SPLIT("* 1 FETCH (FLAGS (c[d foo e]f) BODY[HEADER.FIELDS (A)] \"x\")\r\n",
+		"* 1 FETCH (FLAGS (c[d foo e]f) BODY[HEADER.FIELDS (A)] 'x') | idle");
 }
 
 static void px17_nul_and_8bit_bytes_are_data(void)
@@ -585,7 +587,7 @@ static void px10_a_search_piece_never_cuts_a_list(void)
 	g_autoptr(GString) bytes = g_string_new("* SEARCH");
 	g_autofree char *dump = NULL, *single = NULL;
 
-	while (bytes->len < WIRE_SEARCH_PIECE - 8)
+	while (bytes->len < WIRE_SEARCH_PIECE - 10)
 		g_string_append(bytes, " 1");
 	g_string_append(bytes, " (MODSEQ 5)\r\n");
 	dump = dump_string(bytes, bytes->len);
