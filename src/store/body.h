@@ -44,13 +44,13 @@ uint64_t body_covered_until(const struct body *body, uint64_t offset);
 uint64_t body_gap_until(const struct body *body, uint64_t offset);
 
 /* Bytes that arrived. They can be read at once, from memory; a worker writes them to disk, then
- * the memory goes. Overlap with what is there already is an error of the caller. On a full or
- * broken disk the bytes are dropped after `done` (error set): the body covers less than hoped. */
+ * the memory goes. Bytes that are here already are skipped. On a full or broken disk the bytes are
+ * dropped before `done` (error set): the body covers less than hoped. `done` may be NULL. */
 void body_add(struct body *body, uint64_t offset, GBytes *bytes, store_done_fn done, void *user);
 /* Bytes handed to workers and not yet written, over all bodies: back pressure for fetching. */
 uint64_t body_pending_bytes(const struct store *store);
-/* Everything from 0 to `size` was added: from now on it is complete; committed to the index when
- * the bytes are written. */
+/* Everything from 0 to `size` was added (else it does nothing): from now on it is complete;
+ * committed to the index when the bytes are written. */
 void body_complete(struct body *body, uint64_t size);
 /* Forgets all bytes (wrong, or asked for). Open readers keep what they hold. */
 void body_drop(struct body *body);
@@ -67,6 +67,13 @@ struct body_slice {
 	uint64_t offset; /* in `bytes` or in the file of fd */
 	size_t len;
 };
+/* Inside a body_read_fn whose slice has an fd: keeps that fd open and its checked bytes readable,
+ * also after body_drop() and eviction, until released. Any thread may release. */
+struct body_fd;
+struct body_fd *body_fd_hold(struct body *body);
+void body_fd_release(struct body_fd *held); /* NULL is fine */
+
 typedef void (*body_read_fn)(void *user, const struct body_slice *slice, const GError *error);
-/* `range` must begin in a covered byte. May call back at once, from inside. */
+/* `range` must begin in a covered byte (else error GONE). May call back at once, from inside. The
+ * body stays referenced until then. Less than `len` from the fd means a damaged file: body_drop(). */
 void body_read(struct body *body, struct mailfs_range range, body_read_fn fn, void *user);

@@ -1,0 +1,456 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Body objects: one per message while somebody holds it, and a few more with their fds. Loop
+ * thread. The index is asked once, when the object is made.
+ */
+#include "store/body_impl.h"
+
+#include <unistd.h>
+
+#include "base/log.h"
+#include "store/body_disk.h"
+#include "store/evict.h"
+
+#define IDLE_MAX    128u
+#define TOUCHES_MAX 256u
+
+/* ---- fds ----------------------------------------------------------------------------------- */
+
+struct body_fd *body_fd_new(int fd)
+{
+	struct body_fd *held = g_atomic_rc_box_new0(struct body_fd);
+
+	held->fd = fd;
+	return held;
+}
+
+struct body_fd *body_fd_ref(struct body_fd *held)
+{
+	return held ? g_atomic_rc_box_acquire(held) : NULL;
+}
+
+static void fd_clear(gpointer data)
+{
+	struct body_fd *held = data;
+
+	close(held->fd);
+}
+
+void body_fd_release(struct body_fd *held)
+{
+	if (held)
+		g_atomic_rc_box_release_full(held, fd_clear);
+}
+
+struct body_fd *body_fd_hold(struct body *body)
+{
+	return body_fd_ref(body->file);
+}
+
+/* ---- objects ------------------------------------------------------------------------------- */
+
+void body_piece_clear(gpointer data)
+{
+	struct body_piece *piece = data;
+
+	g_clear_pointer(&piece->bytes, g_bytes_unref);
+}
+
+static struct body *body_new(struct store *store, uint64_t key)
+{
+	struct body *body = g_new0(struct body, 1);
+
+	body->link = store_link_ref(store->link);
+	body->key = key;
+	body->extents = extents_new();
+	body->waiters = g_array_new(FALSE, FALSE, sizeof(struct body_waiter));
+	body->reads = g_array_new(FALSE, FALSE, sizeof(struct body_wait_read));
+	body->pieces = g_array_new(FALSE, FALSE, sizeof(struct body_piece));
+	g_array_set_clear_func(body->pieces, body_piece_clear);
+	body->dones = g_array_new(FALSE, FALSE, sizeof(struct body_done));
+	return body;
+}
+
+static void body_free(struct body *body)
+{
+	g_array_unref(body->extents);
+	g_array_unref(body->waiters);
+	g_array_unref(body->reads);
+	g_array_unref(body->pieces);
+	g_array_unref(body->dones);
+	body_fd_release(body->file);
+	store_link_unref(body->link);
+	g_free(body);
+}
+
+void bodies_init(struct store *store)
+{
+	store->bodies = g_hash_table_new(g_int64_hash, g_int64_equal);
+	g_queue_init(&store->idle);
+	store->touches = g_array_new(FALSE, FALSE, sizeof(struct touch));
+}
+
+struct body *bodies_find(struct store *store, uint64_t key)
+{
+	return g_hash_table_lookup(store->bodies, &key);
+}
+
+/* No longer found by its key. */
+static void body_detach(struct body *body)
+{
+	struct store *store = body_store(body);
+
+	if (g_hash_table_lookup(store->bodies, &body->key) == body)
+		g_hash_table_remove(store->bodies, &body->key);
+	if (body->idle_link) {
+		g_queue_delete_link(&store->idle, body->idle_link);
+		body->idle_link = NULL;
+	}
+}
+
+static void free_idle(struct body *body)
+{
+	body_detach(body);
+	body_free(body);
+}
+
+bool body_release_idle(struct store *store, uint64_t key)
+{
+	struct body *body = bodies_find(store, key);
+
+	if (body && body->refs > 0)
+		return false;
+	if (body)
+		free_idle(body);
+	return true;
+}
+
+struct body *body_ref(struct body *body)
+{
+	if (body->idle_link) {
+		g_queue_delete_link(&body_store(body)->idle, body->idle_link);
+		body->idle_link = NULL;
+	}
+	body->refs++;
+	return body;
+}
+
+void body_unref(struct body *body)
+{
+	struct store *store;
+
+	if (!body)
+		return;
+	g_assert(body->refs > 0);
+	if (--body->refs > 0)
+		return;
+	store = body_store(body);
+	if (!store || body->is_forgotten) {
+		body_free(body);
+		return;
+	}
+	g_queue_push_tail(&store->idle, body);
+	body->idle_link = store->idle.tail;
+	if (store->idle.length > IDLE_MAX)
+		free_idle(store->idle.head->data);
+}
+
+/* ---- asking the index ---------------------------------------------------------------------- */
+
+struct lookup_job {
+	struct store_job job;
+	struct body *body; /* a reference */
+	uint32_t box, uid;
+	struct index_body row;
+	bool is_known;
+};
+
+static int lookup_run(struct store_thread *thread, struct store_job *base)
+{
+	struct lookup_job *job = (struct lookup_job *)base;
+
+	return index_load_body(store_thread_index(thread), job->box, job->uid, &job->row,
+		&job->is_known);
+}
+
+static void take_row(struct body *body, const struct index_body *row)
+{
+	const struct extent *last;
+
+	body->is_saved = true;
+	body->saved_bytes = row->bytes;
+	body->used = MAX(body->used, row->used);
+	if (!body->is_pin_set)
+		body->is_pinned = row->is_pinned;
+	/* Bytes that came before the answer win: the file begins anew. */
+	if (body->is_dropping || body->extents->len > 0 || body->is_complete)
+		return;
+	if (!extents_decode(body->extents, row->extents) || !row->is_complete)
+		return;
+	last = body->extents->len == 0
+		? NULL
+		: &g_array_index(body->extents, struct extent, body->extents->len - 1);
+	body->size = last ? last->offset + last->len : 0;
+	body->is_complete = extents_are_whole(body->extents, body->size, false);
+}
+
+static void run_waiters(struct body *body)
+{
+	/* From now on new ones are run at once, so this ends. */
+	while (body->waiters->len > 0) {
+		struct body_waiter waiter = g_array_index(body->waiters, struct body_waiter, 0);
+
+		g_array_remove_index(body->waiters, 0);
+		waiter.fn(waiter.user);
+	}
+}
+
+static void lookup_answer(struct store *store, struct store_job *base, const GError *error)
+{
+	struct lookup_job *job = (struct lookup_job *)base;
+	struct body *body = job->body;
+
+	if (job->is_known && !body->is_forgotten)
+		take_row(body, &job->row);
+	body->is_ready = true;
+	body_write_kick(body);
+	run_waiters(body);
+}
+
+static void lookup_free(struct store_job *base)
+{
+	struct lookup_job *job = (struct lookup_job *)base;
+
+	g_clear_pointer(&job->row.extents, g_bytes_unref);
+	body_unref(job->body);
+	g_free(job);
+}
+
+static void ask_index(struct body *body)
+{
+	struct lookup_job *job = g_new0(struct lookup_job, 1);
+
+	job->job = (struct store_job){ .run = lookup_run,
+		.answer = lookup_answer,
+		.free = lookup_free };
+	job->body = body_ref(body);
+	job->box = body_box(body);
+	job->uid = body_uid(body);
+	store_thread_post(body_store(body)->thread, &job->job);
+}
+
+struct body *body_open(struct store *store, uint32_t box_id, uint32_t uid)
+{
+	struct body *body = bodies_find(store, body_key(box_id, uid));
+
+	if (body)
+		return body_ref(body);
+	body = body_new(store, body_key(box_id, uid));
+	g_hash_table_insert(store->bodies, &body->key, body);
+	body_ref(body);
+	ask_index(body);
+	return body;
+}
+
+void body_when_ready(struct body *body, body_ready_fn fn, void *user)
+{
+	struct body_waiter waiter = { fn, user };
+
+	if (body->is_ready)
+		fn(user);
+	else
+		g_array_append_val(body->waiters, waiter);
+}
+
+void body_forget_waiter(struct body *body, void *user)
+{
+	for (guint i = body->waiters->len; i > 0; i--) {
+		if (g_array_index(body->waiters, struct body_waiter, i - 1).user == user)
+			g_array_remove_index(body->waiters, i - 1);
+	}
+}
+
+/* ---- what is here -------------------------------------------------------------------------- */
+
+bool body_is_ready(const struct body *body)
+{
+	return body->is_ready;
+}
+
+bool body_is_complete(const struct body *body)
+{
+	return body->is_complete;
+}
+
+uint64_t body_size(const struct body *body)
+{
+	return body->size;
+}
+
+uint64_t body_covered_until(const struct body *body, uint64_t offset)
+{
+	return body->is_ready ? extents_covered_until(body->extents, offset) : offset;
+}
+
+bool body_covers(const struct body *body, struct mailfs_range range)
+{
+	uint64_t end;
+
+	if (!body->is_ready || __builtin_add_overflow(range.offset, range.len, &end))
+		return false;
+	return body_covered_until(body, range.offset) >= end;
+}
+
+uint64_t body_pending_bytes(const struct store *store)
+{
+	return store->pending_bytes;
+}
+
+/* ---- last use ------------------------------------------------------------------------------ */
+
+struct touch_job {
+	struct store_job job;
+	GArray *touches;
+};
+
+static int touch_run(struct store_thread *thread, struct store_job *base)
+{
+	struct touch_job *job = (struct touch_job *)base;
+	int rc = SQLITE_OK;
+
+	for (guint i = 0; rc == SQLITE_OK && i < job->touches->len; i++) {
+		const struct touch *touch = &g_array_index(job->touches, struct touch, i);
+
+		rc = index_touch_body(store_thread_index(thread), (uint32_t)(touch->key >> 32),
+			(uint32_t)touch->key, touch->used);
+	}
+	return rc;
+}
+
+static void touch_free(struct store_job *base)
+{
+	struct touch_job *job = (struct touch_job *)base;
+
+	g_array_unref(job->touches);
+	g_free(job);
+}
+
+void bodies_flush_touches(struct store *store)
+{
+	struct touch_job *job;
+
+	if (store->touches->len == 0)
+		return;
+	for (guint i = 0; i < store->touches->len; i++) {
+		struct touch *touch = &g_array_index(store->touches, struct touch, i);
+		struct body *body = bodies_find(store, touch->key);
+
+		if (!body)
+			continue;
+		touch->used = MAX(touch->used, body->used);
+		body->is_touched = false;
+	}
+	job = g_new0(struct touch_job, 1);
+	job->job = (struct store_job){ .run = touch_run,
+		.free = touch_free,
+		.is_write = true,
+		.rows = store->touches->len };
+	job->touches = g_steal_pointer(&store->touches);
+	store->touches = g_array_new(FALSE, FALSE, sizeof(struct touch));
+	store_thread_post(store->thread, &job->job);
+}
+
+void body_touch(struct body *body)
+{
+	struct store *store = body_store(body);
+	struct touch touch = { body->key, ++store->use_clock };
+
+	body->used = touch.used;
+	if (body->is_touched || body->is_forgotten)
+		return;
+	body->is_touched = true;
+	g_array_append_val(store->touches, touch);
+	if (store->touches->len >= TOUCHES_MAX)
+		bodies_flush_touches(store);
+}
+
+/* ---- forgetting ---------------------------------------------------------------------------- */
+
+static void body_forget(struct body *body)
+{
+	body->is_forgotten = true;
+	body_ref(body);
+	body_detach(body);
+	body_clear(body);
+	body_unref(body);
+}
+
+void bodies_forget(struct store *store, uint32_t box, uint32_t first, uint32_t last)
+{
+	g_autoptr(GPtrArray) found = g_ptr_array_new();
+	GHashTableIter iter;
+	gpointer value;
+
+	if (first == last) {
+		struct body *body = bodies_find(store, body_key(box, first));
+
+		if (body)
+			body_forget(body);
+		return;
+	}
+	g_hash_table_iter_init(&iter, store->bodies);
+	while (g_hash_table_iter_next(&iter, NULL, &value)) {
+		const struct body *body = value;
+
+		if (body_box(body) == box && body_uid(body) >= first && body_uid(body) <= last)
+			g_ptr_array_add(found, value);
+	}
+	for (guint i = 0; i < found->len; i++)
+		body_forget(g_ptr_array_index(found, i));
+}
+
+int body_rows_forget(struct store_thread *thread, uint32_t box, uint32_t first, uint32_t last,
+	struct body_loss *loss)
+{
+	g_autoptr(GArray) bodies = g_array_new(FALSE, FALSE, sizeof(struct index_body));
+	g_autoptr(GArray) uids = g_array_new(FALSE, FALSE, sizeof(uint32_t));
+	struct index *index = store_thread_index(thread);
+	int rc = index_list_bodies(index, box, first, last, bodies);
+
+	for (guint i = 0; rc == SQLITE_OK && i < bodies->len; i++) {
+		const struct index_body *body = &g_array_index(bodies, struct index_body, i);
+
+		g_array_append_val(uids, body->uid);
+		rc = index_remove_body(index, box, body->uid);
+		loss->bytes += body->bytes;
+		loss->count++;
+	}
+	body_disk_remove(store_thread_dir(thread), box, (const uint32_t *)(void *)uids->data,
+		uids->len);
+	if (rc == SQLITE_OK && first == 0)
+		body_disk_remove_box(store_thread_dir(thread), box);
+	return rc;
+}
+
+void bodies_done(struct store *store)
+{
+	GHashTableIter iter;
+	gpointer value;
+
+	bodies_flush_touches(store);
+	g_hash_table_iter_init(&iter, store->bodies);
+	while (g_hash_table_iter_next(&iter, NULL, &value)) {
+		struct body *body = value;
+
+		g_hash_table_iter_remove(&iter);
+		if (body->refs == 0) {
+			body->idle_link = NULL;
+			body_free(body);
+			continue;
+		}
+		extents_clear(body->extents);
+		g_array_set_size(body->pieces, 0);
+		body->is_complete = false;
+	}
+	g_queue_clear(&store->idle);
+}

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT */
+/* Body objects, shared by body.c, body_write.c, body_read.c, evict.c. Loop thread. */
+#pragma once
+
+#include "store/body.h"
+#include "store/extents.h"
+#include "store/store_impl.h"
+
+struct body_fd {
+	int fd;
+};
+struct body_fd *body_fd_new(int fd); /* takes fd */
+struct body_fd *body_fd_ref(struct body_fd *held);
+
+/* Bytes to be written by the next job. */
+struct body_piece {
+	uint64_t offset;
+	uint32_t crc; /* set by the worker */
+	GBytes *bytes;
+};
+
+void body_piece_clear(gpointer piece);
+
+struct body_done {
+	store_done_fn fn;
+	void *user;
+};
+
+struct body_waiter {
+	body_ready_fn fn;
+	void *user;
+};
+
+struct body_wait_read {
+	struct mailfs_range range;
+	body_read_fn fn;
+	void *user;
+};
+
+struct body {
+	struct store_link *link; /* to the store, while it is open */
+	uint64_t key;            /* box << 32 | uid */
+	unsigned refs;
+	GList *idle_link; /* in store->idle while refs == 0 */
+
+	bool is_ready, is_complete, is_pinned;
+	bool is_forgotten; /* its message is gone: keeps nothing */
+	uint64_t size;     /* of a complete body */
+	GArray *extents;
+	GArray *waiters; /* struct body_waiter */
+	GArray *reads;   /* struct body_wait_read, behind checks */
+	struct body_fd *file; /* NULL = not open */
+	unsigned generation;  /* bytes of an older one are nothing to us */
+
+	/* writing: body_write.c */
+	GArray *pieces; /* struct body_piece, next job */
+	GArray *dones;  /* struct body_done, of these pieces */
+	bool is_writing;   /* a job is out */
+	bool is_dropping;  /* the index and the disk are told to forget, or must be */
+	bool is_drop_sent; /* told already */
+	bool needs_save;   /* the row is behind */
+	bool is_pin_set;   /* is_pinned is newer than the row */
+	bool is_saved;     /* has a row in the index */
+	uint64_t saved_bytes;
+
+	uint64_t used;
+	bool is_touched; /* in store->touches */
+};
+
+struct touch {
+	uint64_t key, used;
+};
+
+static inline uint64_t body_key(uint32_t box, uint32_t uid)
+{
+	return (uint64_t)box << 32 | uid;
+}
+
+static inline struct store *body_store(const struct body *body)
+{
+	return body->link->store;
+}
+
+static inline uint32_t body_box(const struct body *body)
+{
+	return (uint32_t)(body->key >> 32);
+}
+
+static inline uint32_t body_uid(const struct body *body)
+{
+	return (uint32_t)body->key;
+}
+
+void bodies_init(struct store *store);
+void bodies_done(struct store *store); /* at close: objects that are still held become empty */
+/* The object, if there is one. */
+struct body *bodies_find(struct store *store, uint64_t key);
+/* Drops the object from memory if nobody holds it; false = it is held. */
+bool body_release_idle(struct store *store, uint64_t key);
+void body_touch(struct body *body);
+void bodies_flush_touches(struct store *store);
+
+/* Everything in memory is forgotten; waiting reads fail. body_write.c */
+void body_clear(struct body *body);
+/* Whatever is next: telling index and disk to forget, writing what waits, bringing the row up to
+ * date. One thing at a time. */
+void body_write_kick(struct body *body);
+/* Bytes on disk turned out bad: all of them, or the extent that begins at `offset`. */
+void body_lose_disk(struct body *body, const char *why);
+void body_lose_extent(struct body *body, uint64_t offset, const char *why);
+
+/* Waiting reads: those that can be answered are; the others wait on. body_read.c */
+void body_reads_retry(struct body *body);
+/* Those that begin in the range fail. */
+void body_reads_fail(struct body *body, struct mailfs_range range, const char *why);

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The SQL of the index. Owner: store thread, from the moment store_open() has read what it needs.
+ * Functions return SQLITE_OK or SQLite's code; outputs stay untouched on failure. A row whose
+ * checksum is wrong counts as absent.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <glib.h>
+#include <sqlite3.h>
+
+#include "mailfs/types.h"
+#include "model/message.h"
+#include "store/store.h"
+
+struct index;
+
+/* `ret_why` says what is wrong when the result is not SQLITE_OK: SQLITE_FULL = no space, else the
+ * file is of no use. */
+int index_open(const char *path, const char *identity, struct index **ret_index, char **ret_why);
+/* Checkpoints. NULL is fine. */
+void index_close(struct index *index);
+const char *index_error(const struct index *index);
+
+int index_begin(struct index *index);
+int index_commit(struct index *index);
+void index_rollback(struct index *index);
+
+/* ---- account, folders ---------------------------------------------------------------------- */
+
+int index_get_meta(struct index *index, const char *key, char **ret_value); /* NULL = absent */
+int index_put_meta(struct index *index, const char *key, const char *value);
+
+struct store_folder *store_folder_new(const char *name);
+void store_folder_free(gpointer folder);
+/* Appends struct store_folder * to `folders`. */
+int index_load_folders(struct index *index, GPtrArray *folders);
+/* Replaces all rows. */
+int index_put_folders(struct index *index, const GPtrArray *folders);
+
+/* ---- boxes and messages -------------------------------------------------------------------- */
+
+struct index_state {
+	uint64_t modseq;
+	int64_t listing_ns;
+	uint32_t messages, unseen;
+};
+/* Begins empty, whatever was there. */
+int index_put_box(struct index *index, uint32_t box, uint32_t uidvalidity);
+bool index_knows_box(struct index *index, uint32_t box, int *ret_rc);
+int index_put_state(struct index *index, uint32_t box, const struct index_state *state);
+/* Rows of box, message, name, detail; not body. */
+int index_forget_box(struct index *index, uint32_t box);
+/* `head` etc. as in struct store_message. */
+int index_put_message(struct index *index, uint32_t box, const struct store_message *row);
+int index_remove_messages(struct index *index, uint32_t box, uint32_t first, uint32_t last);
+
+/* *ret_box NULL: not known, or damaged (then *ret_is_damaged). */
+int index_load_box(struct index *index, uint32_t box, struct mailbox **ret_box,
+	bool *ret_is_damaged);
+/* Strings of `ret_names` are owned by it. */
+int index_load_names(struct index *index, uint32_t box, uint32_t after_uid, size_t limit,
+	GArray *ret_uids, GPtrArray *ret_names);
+
+/* Owns its strings. */
+struct index_details {
+	char *texts[7]; /* in the order of struct mailfs_head */
+	char *name, *remote_id, *thread_id;
+	uint64_t modseq;
+	bool is_known, has_head;
+};
+int index_load_details(struct index *index, uint32_t box, uint32_t uid, struct index_details *ret);
+void index_details_done(struct index_details *details);
+
+/* ---- bodies -------------------------------------------------------------------------------- */
+
+struct index_body {
+	uint32_t box, uid;
+	uint64_t bytes, used;
+	bool is_complete, is_pinned;
+	GBytes *extents; /* NULL where not asked for */
+};
+int index_put_body(struct index *index, const struct index_body *body);
+/* *ret_is_known false: no such row, or damaged. `ret->extents` is a new reference. */
+int index_load_body(struct index *index, uint32_t box, uint32_t uid, struct index_body *ret,
+	bool *ret_is_known);
+int index_touch_body(struct index *index, uint32_t box, uint32_t uid, uint64_t used);
+int index_remove_body(struct index *index, uint32_t box, uint32_t uid);
+/* All bodies with a UID in first … last, as struct index_body, appended. */
+int index_list_bodies(struct index *index, uint32_t box, uint32_t first, uint32_t last,
+	GArray *bodies);
+/* Least recently used first, pinned ones never, until they hold `bytes`, at most `limit`. */
+int index_oldest_bodies(struct index *index, uint64_t bytes, size_t limit, GArray *bodies);
+int index_body_totals(struct index *index, uint64_t *ret_bytes, uint64_t *ret_count,
+	uint64_t *ret_used_max);

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Rows about bodies: which bytes lie on disk, and when they were used last. Store thread. `used`
+ * is outside of the checksum, because it changes alone and does no harm when wrong.
+ */
+#include "store/index_impl.h"
+
+#include "store/sum.h"
+
+static uint32_t sum_body(const struct index_body *body, const void *extents, size_t len)
+{
+	return sum_bytes(sum_numbers(0, body->box, body->uid, body->is_complete, body->is_pinned,
+				 body->bytes),
+		extents, len);
+}
+
+int index_put_body(struct index *index, const struct index_body *body)
+{
+	sqlite3_stmt *stmt = index_stmt(index, SQL_BODY_PUT);
+	gsize len;
+	const void *extents = g_bytes_get_data(body->extents, &len);
+
+	sqlite3_bind_int64(stmt, 1, body->box);
+	sqlite3_bind_int64(stmt, 2, body->uid);
+	sqlite3_bind_int64(stmt, 3, body->is_complete);
+	sqlite3_bind_int64(stmt, 4, body->is_pinned);
+	sqlite3_bind_int64(stmt, 5, (sqlite3_int64)body->bytes);
+	sqlite3_bind_blob64(stmt, 6, len > 0 ? extents : "", len, SQLITE_STATIC);
+	sqlite3_bind_int64(stmt, 7, (sqlite3_int64)body->used);
+	sqlite3_bind_int64(stmt, 8, sum_body(body, extents, len));
+	return index_run(stmt);
+}
+
+static bool read_body(sqlite3_stmt *stmt, struct index_body *body)
+{
+	const void *extents = sqlite3_column_blob(stmt, 3);
+	size_t len = (size_t)sqlite3_column_bytes(stmt, 3);
+
+	body->is_complete = sqlite3_column_int(stmt, 0) != 0;
+	body->is_pinned = sqlite3_column_int(stmt, 1) != 0;
+	body->bytes = (uint64_t)sqlite3_column_int64(stmt, 2);
+	body->used = (uint64_t)sqlite3_column_int64(stmt, 4);
+	if (sum_body(body, extents, len) != sqlite3_column_int64(stmt, 5))
+		return false;
+	body->extents = g_bytes_new(extents, len);
+	return true;
+}
+
+int index_load_body(struct index *index, uint32_t box, uint32_t uid, struct index_body *ret,
+	bool *ret_is_known)
+{
+	sqlite3_stmt *stmt = index_stmt(index, SQL_BODY_GET);
+	struct index_body body = { .box = box, .uid = uid };
+	int rc;
+
+	sqlite3_bind_int64(stmt, 1, box);
+	sqlite3_bind_int64(stmt, 2, uid);
+	rc = sqlite3_step(stmt);
+	if (rc == SQLITE_ROW && read_body(stmt, &body)) {
+		*ret = body;
+		*ret_is_known = true;
+	}
+	return index_rows_end(stmt, rc);
+}
+
+int index_touch_body(struct index *index, uint32_t box, uint32_t uid, uint64_t used)
+{
+	sqlite3_stmt *stmt = index_stmt(index, SQL_BODY_TOUCH);
+
+	sqlite3_bind_int64(stmt, 1, (sqlite3_int64)used);
+	sqlite3_bind_int64(stmt, 2, box);
+	sqlite3_bind_int64(stmt, 3, uid);
+	return index_run(stmt);
+}
+
+int index_remove_body(struct index *index, uint32_t box, uint32_t uid)
+{
+	sqlite3_stmt *stmt = index_stmt(index, SQL_BODY_REMOVE);
+
+	sqlite3_bind_int64(stmt, 1, box);
+	sqlite3_bind_int64(stmt, 2, uid);
+	return index_run(stmt);
+}
+
+static void append_body(sqlite3_stmt *stmt, GArray *bodies)
+{
+	sqlite3_int64 bytes = sqlite3_column_int64(stmt, 2);
+	struct index_body body = {
+		.box = (uint32_t)sqlite3_column_int64(stmt, 0),
+		.uid = (uint32_t)sqlite3_column_int64(stmt, 1),
+		.bytes = bytes > 0 ? (uint64_t)bytes : 0,
+	};
+
+	g_array_append_val(bodies, body);
+}
+
+int index_list_bodies(struct index *index, uint32_t box, uint32_t first, uint32_t last,
+	GArray *bodies)
+{
+	sqlite3_stmt *stmt = index_stmt(index, SQL_BODY_RANGE);
+	int rc;
+
+	sqlite3_bind_int64(stmt, 1, box);
+	sqlite3_bind_int64(stmt, 2, first);
+	sqlite3_bind_int64(stmt, 3, last);
+	while ((rc = sqlite3_step(stmt)) == SQLITE_ROW)
+		append_body(stmt, bodies);
+	return index_rows_end(stmt, rc);
+}
+
+int index_oldest_bodies(struct index *index, uint64_t bytes, size_t limit, GArray *bodies)
+{
+	sqlite3_stmt *stmt = index_stmt(index, SQL_BODY_OLDEST);
+	uint64_t found = 0;
+	int rc;
+
+	sqlite3_bind_int64(stmt, 1, (sqlite3_int64)limit);
+	while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+		append_body(stmt, bodies);
+		found += g_array_index(bodies, struct index_body, bodies->len - 1).bytes;
+		if (found >= bytes)
+			break;
+	}
+	return index_rows_end(stmt, rc);
+}
+
+int index_body_totals(struct index *index, uint64_t *ret_bytes, uint64_t *ret_count,
+	uint64_t *ret_used_max)
+{
+	sqlite3_stmt *stmt = index_stmt(index, SQL_BODY_TOTALS);
+	int rc = sqlite3_step(stmt);
+
+	if (rc == SQLITE_ROW) {
+		*ret_bytes = (uint64_t)sqlite3_column_int64(stmt, 0);
+		*ret_count = (uint64_t)sqlite3_column_int64(stmt, 1);
+		*ret_used_max = (uint64_t)sqlite3_column_int64(stmt, 2);
+	}
+	return index_rows_end(stmt, rc);
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/* Shared by index.c, index_message.c, index_body.c: the handle and its prepared statements. */
+#pragma once
+
+#include "store/index.h"
+
+enum index_sql {
+	SQL_BEGIN,
+	SQL_COMMIT,
+	SQL_ROLLBACK,
+	SQL_META_GET,
+	SQL_META_PUT,
+	SQL_FOLDER_LOAD,
+	SQL_FOLDER_CLEAR,
+	SQL_FOLDER_PUT,
+	SQL_BOX_GET,
+	SQL_BOX_PUT,
+	SQL_BOX_REMOVE,
+	SQL_MESSAGE_MAX,
+	SQL_MESSAGE_SUM,
+	SQL_MESSAGE_PUT,
+	SQL_MESSAGE_LOAD,
+	SQL_MESSAGE_RANGE,
+	SQL_MESSAGE_REMOVE,
+	SQL_NAME_PUT,
+	SQL_NAME_LOAD,
+	SQL_NAME_REMOVE,
+	SQL_HEAD_PUT,
+	SQL_REMOTE_PUT,
+	SQL_DETAIL_GET,
+	SQL_DETAIL_REMOVE,
+	SQL_BODY_PUT,
+	SQL_BODY_GET,
+	SQL_BODY_TOUCH,
+	SQL_BODY_REMOVE,
+	SQL_BODY_RANGE,
+	SQL_BODY_OLDEST,
+	SQL_BODY_TOTALS,
+	SQL_COUNT,
+};
+
+struct index {
+	sqlite3 *db;
+	sqlite3_stmt *stmts[SQL_COUNT];
+	GHashTable *boxes; /* box -> struct index_box: what the table has, and changes not in it yet */
+};
+
+struct index_box {
+	uint32_t uidvalidity;
+	struct index_state state;
+	uint32_t row_count, row_xor;
+	uint32_t uid_max; /* no row lies above */
+	bool is_known;    /* has a row in `box` */
+	bool is_damaged;  /* the row was wrong */
+	bool is_dirty;    /* to be written at commit */
+};
+
+/* The cached box, read when needed; NULL + *ret_rc when SQLite fails. */
+struct index_box *index_box(struct index *index, uint32_t box, int *ret_rc);
+int index_write_boxes(struct index *index);
+
+/* Reset and with its bindings gone. */
+sqlite3_stmt *index_stmt(struct index *index, enum index_sql which);
+/* For statements without rows; resets. */
+int index_run(sqlite3_stmt *stmt);
+/* After a loop over rows: SQLITE_DONE becomes SQLITE_OK; resets. */
+int index_rows_end(sqlite3_stmt *stmt, int rc);
+/* `text` must live until the statement was run. NULL is NULL. */
+void index_bind_text(sqlite3_stmt *stmt, int column, const char *text);
+const char *index_text(sqlite3_stmt *stmt, int column);

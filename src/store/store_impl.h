@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/* The loop's side of a store, shared by the files of this layer that run on the loop. */
+#pragma once
+
+#include "store/body.h"
+#include "store/dir.h"
+#include "store/store.h"
+#include "store/thread.h"
+
+struct store {
+	/* fixed at open */
+	char *path, *identity;
+	struct store_dir *dir;
+	struct store_link *link;
+	struct store_thread *thread;
+
+	/* until closed */
+	bool is_broken, is_closing;
+	struct store_trust trust;
+	GPtrArray *folders; /* struct store_folder * */
+	GHashTable *folder_names; /* name -> struct store_folder *, borrowed from `folders` */
+	size_t pending_rows;
+	unsigned jobs_out; /* disk jobs */
+
+	/* bodies: body.c */
+	GHashTable *bodies; /* &body->key -> struct body * */
+	GQueue idle;        /* bodies without references, least recently used first */
+	uint64_t pending_bytes;
+	uint64_t use_clock; /* counts uses; the last use of a body is a value of it */
+	GArray *touches;    /* struct touch, not yet given to the index */
+
+	/* evict.c */
+	struct store_usage usage;
+	struct evict *evict;  /* under way, or NULL */
+	uint64_t evict_floor; /* nothing could be evicted: try again above this */
+};
+
+/* Runs `done` from the loop, after what was called before. NULL done is fine; error is copied. */
+void store_post_done(struct store *store, store_done_fn done, void *user, const GError *error);
+
+/* ---- for folders and batches: bodies that must go ------------------------------------------ */
+
+/* Store thread: rows and files with a UID in the range; adds what they held to the sums. */
+struct body_loss {
+	uint64_t bytes, count;
+};
+int body_rows_forget(struct store_thread *thread, uint32_t box, uint32_t first, uint32_t last,
+	struct body_loss *loss);
+/* Loop: objects in the range cover nothing any more. */
+void bodies_forget(struct store *store, uint32_t box, uint32_t first, uint32_t last);
+void store_account_loss(struct store *store, const struct body_loss *loss);
