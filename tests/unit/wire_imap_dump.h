@@ -7,7 +7,8 @@
  *   "a1 OK [CODE (args)] {text} |"     status responses
  *   "+ {text} |"
  * "BEGIN …|" is the partial response, "DATA 'bytes' |" all data of one literal, "!stray" a stray
- * line end. The end is "idle", "more" or "ERROR text". NUL is shown as \0, CR \r, LF \n, ' as \'.
+ * line end; a space inside an atom is "_". The end is "idle", "more" or "ERROR text". NUL is shown as
+ * \0, CR as \r, LF as \n, ' as \'.
  */
 #pragma once
 
@@ -36,12 +37,23 @@ static inline void dump_bytes(GString *out, const char *bytes, size_t len)
 	}
 }
 
+/* A space inside an atom is shown as "_", so that one atom does not look like two. */
+static inline void dump_atom(GString *out, const struct imap_node *node)
+{
+	gsize at = out->len;
+
+	dump_bytes(out, node->text, (size_t)node->len);
+	for (; at < out->len; at++)
+		if (out->str[at] == ' ')
+			out->str[at] = '_';
+}
+
 static inline void dump_nodes(GString *out, const struct imap_node *node)
 {
 	for (; node; node = node->next) {
 		switch (node->type) {
 		case IMAP_NODE_ATOM:
-			dump_bytes(out, node->text, (size_t)node->len);
+			dump_atom(out, node);
 			break;
 		case IMAP_NODE_NIL:
 			g_string_append(out, "NIL");
