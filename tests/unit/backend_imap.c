@@ -1,0 +1,1611 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The IMAP backend against a scripted server on a loopback socket, in the same main loop. A script
+ * is an array of lines:
+ *   "S: text"   send text and CRLF; %t is the tag of the last command that was expected, %u of
+ *               the one before, %v of the one before that
+ *   "R: text"   send text as it is
+ *   "C: glob"   wait for a command line, without its tag, that matches
+ *   "L: glob"   wait for a line that has no tag (a literal, SASL)
+ *   "!close"    close the connection; "!stall" say nothing more
+ * What the session reports becomes a transcript, compared as text.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include <gio/gio.h>
+
+#include "base/log.h"
+#include "mailfs/backend.h"
+
+struct play {
+	/* the server */
+	GSocketListener *listener;
+	guint16 port;
+	GSocketConnection *connection;
+	GSource *readable;
+	const char *const *script;
+	size_t at;
+	GString *input;
+	GString *extra; /* what the client said that no script line expected */
+	char *tags[3]; /* newest first */
+
+	/* the client */
+	struct mailfs_backend_config config;
+	const char *password;
+	struct mailfs_session *session;
+	void (*act)(struct play *play);
+	GString *log;
+	bool is_dead, is_ready, is_timed_out;
+	unsigned open; /* requests without a done */
+	unsigned secrets; /* how often the password was asked for */
+	struct mailfs_known known;
+	mailfs_ticket ticket;
+	bool cancel_in_data;
+};
+
+/* ---- the server ------------------------------------------------------------------------------ */
+
+static void server_run(struct play *play);
+
+static void server_send(struct play *play, const char *text, gsize len)
+{
+	GOutputStream *out = g_io_stream_get_output_stream(G_IO_STREAM(play->connection));
+
+	/* A client that has gone is no failure of the test. */
+	g_output_stream_write_all(out, text, len, NULL, NULL, NULL);
+}
+
+static void server_send_line(struct play *play, const char *text, bool has_end)
+{
+	static const char *const names[] = { "%t", "%u", "%v" };
+	g_autoptr(GString) line = g_string_new(text);
+
+	for (int i = 0; i < 3; i++)
+		g_string_replace(line, names[i], play->tags[i] ? play->tags[i] : "", 0);
+	if (has_end)
+		g_string_append(line, "\r\n");
+	server_send(play, line->str, line->len);
+}
+
+static void server_close(struct play *play)
+{
+	if (play->readable) {
+		g_source_destroy(play->readable);
+		g_source_unref(play->readable);
+		play->readable = NULL;
+	}
+	if (play->connection)
+		g_io_stream_close(G_IO_STREAM(play->connection), NULL, NULL);
+	g_clear_object(&play->connection);
+}
+
+/* The next complete line of the client, or NULL. */
+static char *server_line(struct play *play)
+{
+	char *end = strstr(play->input->str, "\r\n");
+	char *line;
+
+	if (!end)
+		return NULL;
+	line = g_strndup(play->input->str, (gsize)(end - play->input->str));
+	g_string_erase(play->input, 0, (gssize)(strlen(line) + 2));
+	return line;
+}
+
+static void server_expect(struct play *play, const char *glob, bool has_tag, char *line)
+{
+	char *rest = line;
+
+	if (has_tag) {
+		rest = strchr(line, ' ');
+		g_assert_nonnull(rest);
+		g_free(play->tags[2]);
+		play->tags[2] = play->tags[1];
+		play->tags[1] = play->tags[0];
+		play->tags[0] = g_strndup(line, (gsize)(rest - line));
+		rest++;
+	}
+	if (!g_pattern_match_simple(glob, rest))
+		g_error("the client said '%s' where '%s' was expected", rest, glob);
+}
+
+/* Runs the script to where it must wait. */
+static void server_run(struct play *play)
+{
+	while (play->connection) {
+		const char *step = play->script[play->at];
+		g_autofree char *line = NULL;
+
+		if (!step || strcmp(step, "!stall") == 0)
+			break;
+		if (strcmp(step, "!close") == 0) {
+			server_close(play);
+			break;
+		}
+		if (step[0] == 'S' || step[0] == 'R') {
+			play->at++;
+			server_send_line(play, step + 3, step[0] == 'S');
+			continue;
+		}
+		line = server_line(play);
+		if (!line)
+			return;
+		play->at++;
+		server_expect(play, step + 3, step[0] == 'C', line);
+	}
+	if (play->input->len > 0) {
+		g_string_append(play->extra, play->input->str);
+		g_string_truncate(play->input, 0);
+	}
+}
+
+static gboolean on_readable(GSocket *socket, GIOCondition condition, gpointer user)
+{
+	struct play *play = user;
+	char bytes[4096];
+	gssize len = g_socket_receive(socket, bytes, sizeof(bytes), NULL, NULL);
+
+	if (len <= 0) {
+		server_close(play);
+		return G_SOURCE_REMOVE;
+	}
+	g_string_append_len(play->input, bytes, len);
+	server_run(play);
+	return G_SOURCE_CONTINUE;
+}
+
+static void on_accepted(GObject *object, GAsyncResult *result, gpointer user)
+{
+	struct play *play = user;
+	GSocket *socket;
+
+	play->connection = g_socket_listener_accept_finish(play->listener, result, NULL, NULL);
+	if (!play->connection)
+		return;
+	socket = g_socket_connection_get_socket(play->connection);
+	play->readable = g_socket_create_source(socket, G_IO_IN, NULL);
+	g_source_set_callback(play->readable, G_SOURCE_FUNC(on_readable), play, NULL);
+	g_source_attach(play->readable, NULL);
+	server_run(play);
+}
+
+/* ---- the client ------------------------------------------------------------------------------ */
+
+static const char *error_name(const GError *error)
+{
+	static const char *const names[] = {
+		[MAILFS_ERROR_GONE] = "GONE",             [MAILFS_ERROR_STALE] = "STALE",
+		[MAILFS_ERROR_TIMEOUT] = "TIMEOUT",       [MAILFS_ERROR_PROTOCOL] = "PROTOCOL",
+		[MAILFS_ERROR_DENIED] = "DENIED",         [MAILFS_ERROR_LOGIN] = "LOGIN",
+		[MAILFS_ERROR_INVALID] = "INVALID",       [MAILFS_ERROR_IN_USE] = "IN_USE",
+		[MAILFS_ERROR_TRY_LATER] = "TRY_LATER",   [MAILFS_ERROR_REFUSED] = "REFUSED",
+		[MAILFS_ERROR_CONNECTION_LOST] = "LOST",  [MAILFS_ERROR_TLS] = "TLS",
+		[MAILFS_ERROR_LIMIT] = "LIMIT",           [MAILFS_ERROR_CANCELLED] = "CANCELLED",
+		[MAILFS_ERROR_QUOTA] = "QUOTA",
+	};
+
+	if (!error)
+		return "OK";
+	g_assert_true(error->domain == MAILFS_ERROR);
+	g_assert_true(g_utf8_validate(error->message, -1, NULL));
+	g_assert_null(strpbrk(error->message, "\r\n\033"));
+	return (size_t)error->code < G_N_ELEMENTS(names) && names[error->code] ? names[error->code]
+									       : "OTHER";
+}
+
+static void on_ready(void *user, const struct mailfs_server_info *info)
+{
+	struct play *play = user;
+
+	play->is_ready = true;
+	g_string_append(play->log, "ready|");
+	if (play->act)
+		play->act(play);
+}
+
+static void on_changed(void *user, const char *folder)
+{
+	g_string_append_printf(((struct play *)user)->log, "changed %s|", folder);
+}
+
+static void on_alert(void *user, const char *text)
+{
+	g_string_append_printf(((struct play *)user)->log, "alert %s|", text);
+}
+
+static void on_dead(void *user, const GError *error)
+{
+	struct play *play = user;
+
+	g_assert_cmpuint(play->open, ==, 0);
+	g_string_append_printf(play->log, "dead %s|", error_name(error));
+	play->is_dead = true;
+}
+
+static void give_secret(void *source_user, mailfs_secret_fn done, void *user)
+{
+	struct play *play = source_user;
+
+	play->secrets++;
+	done(user, play->password, NULL);
+}
+
+static void on_folder(void *user, const struct mailfs_folder_info *info)
+{
+	struct play *play = user;
+
+	g_string_append_printf(play->log, "%s>%s%s%s%s%s", info->name, info->path,
+		(info->flags & MAILFS_FOLDER_NOSELECT) != 0 ? " noselect" : "",
+		(info->flags & MAILFS_FOLDER_SUBSCRIBED) != 0 ? " subscribed" : "",
+		(info->flags & MAILFS_FOLDER_INBOX) != 0 ? " inbox" : "",
+		info->role ? info->role : "");
+	if ((info->flags & MAILFS_FOLDER_HAS_STATUS) != 0)
+		g_string_append_printf(play->log, " n=%u", info->messages);
+	g_string_append_c(play->log, '|');
+}
+
+static void finish(struct play *play, const char *what, const GError *error)
+{
+	g_assert_cmpuint(play->open, >, 0);
+	play->open--;
+	g_string_append_printf(play->log, "%s %s|", what, error_name(error));
+}
+
+static void on_list_done(void *user, const GError *error)
+{
+	finish(user, "list", error);
+}
+
+static void on_state(void *user, const struct mailfs_sync_state *state)
+{
+	g_string_append_printf(((struct play *)user)->log, "state v=%u n=%u%s%s|", state->uidvalidity,
+		state->exists, state->is_delta ? " delta" : "", state->is_reset ? " reset" : "");
+}
+
+static void on_messages(void *user, const struct mailfs_message_info *infos, size_t count)
+{
+	struct play *play = user;
+
+	g_assert_cmpuint(count, >, 0);
+	for (size_t i = 0; i < count; i++) {
+		g_string_append_printf(play->log, "m%u", infos[i].uid);
+		if ((infos[i].fields & MAILFS_INFO_FLAGS) != 0)
+			g_string_append_printf(play->log, " f%u", infos[i].flags);
+		if ((infos[i].fields & MAILFS_INFO_SIZE) != 0)
+			g_string_append_printf(play->log, " s%u", (unsigned)infos[i].size);
+		if ((infos[i].fields & MAILFS_INFO_HEAD) != 0)
+			g_string_append_printf(play->log, " '%s'", infos[i].head.subject);
+		if ((infos[i].fields & MAILFS_INFO_REMOTE_ID) != 0)
+			g_string_append_printf(play->log, " id=%s", infos[i].remote_id);
+		for (size_t k = 0; infos[i].keywords && infos[i].keywords[k]; k++)
+			g_string_append_printf(play->log, " %s", infos[i].keywords[k]);
+		g_string_append_c(play->log, '|');
+	}
+}
+
+static void on_uids(void *user, const uint32_t *uids, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		g_string_append_printf(((struct play *)user)->log, "u%u|", uids[i]);
+}
+
+static void on_vanished(void *user, uint32_t first, uint32_t last)
+{
+	g_string_append_printf(((struct play *)user)->log, "gone %u:%u|", first, last);
+}
+
+static void on_sync_done(void *user, const struct mailfs_sync_result *result, const GError *error)
+{
+	struct play *play = user;
+
+	g_assert_true((result != NULL) == (error == NULL));
+	if (result)
+		g_string_append_printf(play->log, "modseq %u|", (unsigned)result->modseq);
+	finish(play, "sync", error);
+}
+
+static void on_uids_done(void *user, const GError *error)
+{
+	finish(user, "uids", error);
+}
+
+static void on_poll_done(void *user, const GError *error)
+{
+	finish(user, "poll", error);
+}
+
+static void on_begin(void *user, uint32_t uid, uint64_t size)
+{
+	g_string_append_printf(((struct play *)user)->log, "begin %u %u|", uid, (unsigned)size);
+}
+
+static void on_data(void *user, uint32_t uid, const void *bytes, size_t len)
+{
+	struct play *play = user;
+
+	if (len <= 200)
+		g_string_append_printf(play->log, "%.*s|", (int)len, (const char *)bytes);
+	if (play->cancel_in_data)
+		imap_backend.cancel(play->session, play->ticket);
+}
+
+static void on_end(void *user, uint32_t uid)
+{
+	g_string_append_printf(((struct play *)user)->log, "end %u|", uid);
+}
+
+static void on_fetch_done(void *user, const GError *error)
+{
+	finish(user, "fetch", error);
+}
+
+/* ---- what tests do --------------------------------------------------------------------------- */
+
+static void do_list(struct play *play)
+{
+	struct mailfs_list_request request = { .folder = on_folder, .done = on_list_done, .user = play };
+
+	play->open++;
+	g_assert_cmpuint(imap_backend.list(play->session, &request), !=, 0);
+}
+
+static void do_sync(struct play *play)
+{
+	struct mailfs_sync_request request = {
+		.folder = "INBOX", .known = play->known, .state = on_state, .messages = on_messages,
+		.uids = on_uids, .vanished = on_vanished, .done = on_sync_done, .user = play,
+	};
+
+	play->open++;
+	imap_backend.sync(play->session, &request);
+}
+
+static void do_uids(struct play *play)
+{
+	struct mailfs_uids_request request = {
+		.folder = "INBOX", .first = 5, .last = UINT32_MAX, .uids = on_uids,
+		.done = on_uids_done, .user = play,
+	};
+
+	play->open++;
+	imap_backend.uids(play->session, &request);
+}
+
+static void do_poll(struct play *play)
+{
+	play->open++;
+	imap_backend.poll(play->session, on_poll_done, play);
+}
+
+static void fetch_uids(struct play *play, const char *folder, const uint32_t *uids, size_t count,
+	const struct mailfs_range *range)
+{
+	struct mailfs_fetch_request request = {
+		.folder = folder, .uidvalidity = 9, .uids = uids, .uid_count = count,
+		.is_range = range != NULL, .begin = on_begin, .data = on_data, .end = on_end,
+		.done = on_fetch_done, .user = play,
+	};
+
+	if (range)
+		request.range = *range;
+	play->open++;
+	play->ticket = imap_backend.fetch(play->session, &request);
+}
+
+static void do_fetch(struct play *play)
+{
+	fetch_uids(play, "INBOX", (const uint32_t[]){ 7 }, 1, NULL);
+}
+
+static void do_fetch_three(struct play *play)
+{
+	fetch_uids(play, "INBOX", (const uint32_t[]){ 7, 8, 9 }, 3, NULL);
+}
+
+static void do_fetch_range(struct play *play)
+{
+	fetch_uids(play, "INBOX", (const uint32_t[]){ 7 }, 1,
+		&(const struct mailfs_range){ .offset = 2, .len = 3 });
+}
+
+/* ---- the stage ------------------------------------------------------------------------------- */
+
+static void play_init(struct play *play, const char *const *script)
+{
+	*play = (struct play){ .script = script, .password = "p" };
+	play->listener = g_socket_listener_new();
+	play->port = g_socket_listener_add_any_inet_port(play->listener, NULL, NULL);
+	g_assert_cmpuint(play->port, !=, 0);
+	play->input = g_string_new(NULL);
+	play->extra = g_string_new(NULL);
+	play->log = g_string_new(NULL);
+	play->config = (struct mailfs_backend_config){
+		.host = "127.0.0.1", .port = play->port, .tls = MAILFS_TLS_NONE, .user = "u",
+		.secret = { .get = give_secret, .source_user = play },
+		.connect_timeout_ms = 20000, .silence_timeout_ms = 20000, .want_head = true,
+	};
+}
+
+static gboolean on_watchdog(gpointer user)
+{
+	((struct play *)user)->is_timed_out = true;
+	return G_SOURCE_CONTINUE;
+}
+
+/* Until the transcript ends with `until`. The watchdog is for tests that fail, not for timing. */
+static void play_run(struct play *play, const char *until)
+{
+	static const struct mailfs_session_events events = {
+		.ready = on_ready, .folder_changed = on_changed, .alert = on_alert, .dead = on_dead,
+	};
+	guint watchdog = g_timeout_add_seconds(15, on_watchdog, play);
+
+	if (!play->session) {
+		g_socket_listener_accept_async(play->listener, NULL, on_accepted, play);
+		play->session = imap_backend.open(&play->config, &events, play);
+	}
+	while (!g_str_has_suffix(play->log->str, until) && !play->is_dead && !play->is_timed_out)
+		g_main_context_iteration(NULL, TRUE);
+	g_source_remove(watchdog);
+	if (play->is_timed_out)
+		g_error("waited for '%s', have '%s'; script at '%s'", until, play->log->str,
+			play->script[play->at] ? play->script[play->at] : "its end");
+	if (!g_str_has_suffix(play->log->str, until))
+		g_error("waited for '%s', have '%s'", until, play->log->str);
+}
+
+static void play_done(struct play *play)
+{
+	imap_backend.free(play->session);
+	server_close(play);
+	g_socket_listener_close(play->listener);
+	/* The accept that was cancelled still reports. */
+	while (g_main_context_iteration(NULL, FALSE))
+		;
+	g_object_unref(play->listener);
+	g_string_free(play->input, TRUE);
+	g_string_free(play->extra, TRUE);
+	g_string_free(play->log, TRUE);
+	for (int i = 0; i < 3; i++)
+		g_free(play->tags[i]);
+}
+
+/* The whole transcript of one act; its last item is what is waited for. */
+static void check_known(const char *const *script, void (*act)(struct play *play),
+	const struct mailfs_known *known, const char *want)
+{
+	const char *last = want + strlen(want) - 1;
+	struct play play;
+
+	while (last > want && last[-1] != '|')
+		last--;
+	play_init(&play, script);
+	play.act = act;
+	if (known)
+		play.known = *known;
+	play_run(&play, last);
+	g_assert_cmpstr(play.log->str, ==, want);
+	g_assert_cmpstr(play.extra->str, ==, "");
+	play_done(&play);
+}
+
+static void check(const char *const *script, void (*act)(struct play *play), const char *want)
+{
+	check_known(script, act, NULL, want);
+}
+
+#define SCRIPT(...) ((const char *const[]){ __VA_ARGS__, NULL })
+
+/* A login with capabilities `caps`, nothing more. */
+#define LOGIN(caps)                                                                                \
+	"S: * OK [CAPABILITY IMAP4rev1] hi", "C: LOGIN \"u\" \"p\"",                               \
+		"S: %t OK [CAPABILITY IMAP4rev1" caps "] in"
+
+#define BOX(exists)                                                                                \
+	"S: * FLAGS (\\Seen)", "S: * " exists " EXISTS",                                           \
+		"S: * OK [PERMANENTFLAGS (\\Seen a]b \\*)] flags", "S: * OK [UIDVALIDITY 9] v",    \
+		"S: * OK [UIDNEXT 10] n"
+
+#define OPEN(exists) "C: EXAMINE \"INBOX\"", BOX(exists), "S: %t OK [READ-ONLY] open"
+
+#define OPEN_MODSEQ(exists, modseq)                                                                \
+	"C: EXAMINE \"INBOX\" (CONDSTORE)", BOX(exists),                                           \
+		"S: * OK [HIGHESTMODSEQ " modseq "]", "S: %t OK [READ-ONLY] open"
+
+/* ---- login ----------------------------------------------------------------------------------- */
+
+static void login_uses_the_login_command_when_nothing_else_is_offered(void)
+{
+	check(SCRIPT(LOGIN("")), NULL, "ready|");
+}
+
+static void login_asks_for_capabilities_again_after_the_login(void)
+{
+	/* What the greeting offered is not believed afterwards: no ID, no NAMESPACE. */
+	check(SCRIPT("S: * OK [CAPABILITY IMAP4rev1 ID NAMESPACE ENABLE QRESYNC LIST-EXTENDED] hi",
+		      "C: LOGIN \"u\" \"p\"", "S: %t OK in", "C: CAPABILITY",
+		      "S: * CAPABILITY IMAP4rev1", "S: %t OK", "C: LIST \"\" \"*\"", "S: %t NO"),
+		do_list, "ready|list PROTOCOL|");
+}
+
+static void login_sends_extras_in_one_go(void)
+{
+	check(SCRIPT(LOGIN(" ID ENABLE CONDSTORE QRESYNC NAMESPACE"), "C: ID (*mailfs*)",
+		      "C: ENABLE QRESYNC", "C: NAMESPACE", "S: * NAMESPACE ((\"\" \"/\")) NIL NIL",
+		      "S: %v OK", "S: %u OK", "S: %t OK"),
+		NULL, "ready|");
+}
+
+static void login_survives_refused_extras(void)
+{
+	check(SCRIPT(LOGIN(" ID"), "C: ID (*)", "S: %t BAD what"), NULL, "ready|");
+	check(SCRIPT(LOGIN(" NAMESPACE"), "C: NAMESPACE", "S: %t NO"), NULL, "ready|");
+	check(SCRIPT(LOGIN(" ENABLE CONDSTORE"), "C: ENABLE CONDSTORE", "S: %t BAD"), NULL, "ready|");
+}
+
+static void login_prefers_sasl_plain_to_the_login_command(void)
+{
+	/* NUL u NUL p */
+	check(SCRIPT("S: * OK [CAPABILITY IMAP4rev1 AUTH=PLAIN SASL-IR] hi",
+		      "C: AUTHENTICATE PLAIN AHUAcA==", "S: %t OK [CAPABILITY IMAP4rev1] in"),
+		NULL, "ready|");
+}
+
+static void login_answers_a_bare_plus(void)
+{
+	check(SCRIPT("S: * OK [CAPABILITY IMAP4rev1 AUTH=PLAIN] hi", "C: AUTHENTICATE PLAIN",
+		      "S: +", "L: AHUAcA==", "S: %t OK [CAPABILITY IMAP4rev1] in"),
+		NULL, "ready|");
+}
+
+static void login_takes_the_next_mechanism_only_when_one_is_unknown(void)
+{
+	check(SCRIPT("S: * OK [CAPABILITY IMAP4rev1 AUTH=SCRAM-SHA-256 AUTH=PLAIN] hi",
+		      "C: AUTHENTICATE SCRAM-SHA-256", "S: %t BAD unsupported mechanism", "C: CAPABILITY",
+		      "S: * CAPABILITY IMAP4rev1 AUTH=SCRAM-SHA-256 AUTH=PLAIN", "S: %t OK",
+		      "C: AUTHENTICATE PLAIN", "S: + ", "L: AHUAcA==",
+		      "S: %t OK [CAPABILITY IMAP4rev1] in"),
+		NULL, "ready|");
+}
+
+static void login_refused_is_tried_once_only(void)
+{
+	check(SCRIPT("S: * OK [CAPABILITY IMAP4rev1 AUTH=PLAIN AUTH=LOGIN SASL-IR] hi",
+		      "C: AUTHENTICATE PLAIN *", "S: %t NO [AUTHENTICATIONFAILED] no"),
+		NULL, "dead LOGIN|");
+	check(SCRIPT("S: * OK [CAPABILITY IMAP4rev1] hi", "C: LOGIN *", "S: %t NO"), NULL,
+		"dead LOGIN|");
+}
+
+static void login_reads_the_error_of_an_oauth_server(void)
+{
+	struct play play;
+
+	play_init(&play, SCRIPT("S: * OK [CAPABILITY IMAP4rev1 AUTH=XOAUTH2] hi",
+				"C: AUTHENTICATE XOAUTH2", "S: + ", "L: dXNlcj11AWF1dGg9QmVhcmVyIHABAQ==",
+				"S: + eyJzdGF0dXMiOiI0MDAifQ==", "L: ",
+				"S: %t NO [AUTHENTICATIONFAILED] no"));
+	play.config.auth = MAILFS_AUTH_OAUTH;
+	play_run(&play, "dead LOGIN|");
+	g_assert_cmpuint(play.secrets, ==, 1);
+	play_done(&play);
+}
+
+static void login_fails_for_authenticated_but_not_connected(void)
+{
+	check(SCRIPT(LOGIN(""), "C: LIST *", "S: %t BAD User is authenticated but not connected."),
+		do_list, "ready|list TRY_LATER|");
+}
+
+static void connection_limits_are_no_wrong_password(void)
+{
+	check(SCRIPT("S: * OK [CAPABILITY IMAP4rev1] hi", "C: LOGIN *",
+		      "S: %t NO [UNAVAILABLE] Maximum number of connections from user+IP exceeded"),
+		NULL, "dead LIMIT|");
+	check(SCRIPT("S: * OK [CAPABILITY IMAP4rev1] hi", "C: LOGIN *",
+		      "S: %t NO [ALERT] Too many simultaneous connections. (Failure)"),
+		NULL, "dead LIMIT|");
+	check(SCRIPT("S: * BYE Too many connections"), NULL, "dead LIMIT|");
+	check(SCRIPT("S: * BYE go away"), NULL, "dead REFUSED|");
+}
+
+static void passwords_with_line_ends_are_not_sent(void)
+{
+	static const char *const bad[] = { "a\r\nb LOGOUT", "a\nb", "a\rb" };
+
+	for (size_t i = 0; i < G_N_ELEMENTS(bad); i++) {
+		struct play play;
+
+		play_init(&play, SCRIPT("S: * OK [CAPABILITY IMAP4rev1] hi"));
+		play.password = bad[i];
+		play_run(&play, "dead INVALID|");
+		g_assert_cmpstr(play.extra->str, ==, "");
+		play_done(&play);
+	}
+}
+
+static void passwords_that_cannot_be_quoted_go_as_literals(void)
+{
+	struct play play;
+
+	play_init(&play, SCRIPT("S: * OK [CAPABILITY IMAP4rev1] hi", "C: LOGIN \"u\" {3}", "S: + go",
+				"L: \303\244\"", "S: %t OK [CAPABILITY IMAP4rev1] in"));
+	play.password = "\303\244\"";
+	play_run(&play, "ready|");
+	play_done(&play);
+}
+
+static void a_literal_is_not_sent_after_a_refusal(void)
+{
+	struct play play;
+
+	play_init(&play, SCRIPT("S: * OK [CAPABILITY IMAP4rev1] hi", "C: LOGIN \"u\" {2}",
+				"S: %t NO no literals", "!stall"));
+	play.password = "\303\244";
+	play_run(&play, "dead LOGIN|");
+	g_assert_cmpstr(play.extra->str, ==, "");
+	play_done(&play);
+}
+
+/* ---- security of the greeting ---------------------------------------------------------------- */
+
+static void play_config(const char *const *script, enum mailfs_tls tls, const char *want)
+{
+	struct play play;
+
+	play_init(&play, script);
+	play.config.tls = tls;
+	play_run(&play, want);
+	g_assert_cmpstr(play.log->str, ==, want);
+	g_assert_cmpstr(play.extra->str, ==, "");
+	g_assert_cmpuint(play.secrets, ==, 0);
+	play_done(&play);
+}
+
+static void preauth_in_clear_is_refused_where_tls_is_due(void)
+{
+	play_config(SCRIPT("S: * PREAUTH [CAPABILITY IMAP4rev1] hi", "!stall"), MAILFS_TLS_STARTTLS,
+		"dead TLS|");
+}
+
+static void preauth_on_a_loopback_tunnel_is_taken(void)
+{
+	play_config(SCRIPT("S: * PREAUTH [CAPABILITY IMAP4rev1] hi"), MAILFS_TLS_NONE, "ready|");
+}
+
+static void what_is_no_greeting_closes(void)
+{
+	static const char *const greetings[] = {
+		"S: garbage", "S: A1 OK hi", "S: * NO hi", "S: * BAD hi", "S: + OK", "S: * 1 EXISTS",
+		"S: +OK POP3 ready", "S: * OKAY hi",
+	};
+
+	for (size_t i = 0; i < G_N_ELEMENTS(greetings); i++) {
+		play_config(SCRIPT(greetings[i], "!stall"), MAILFS_TLS_STARTTLS, "dead PROTOCOL|");
+		play_config(SCRIPT(greetings[i], "!stall"), MAILFS_TLS_NONE, "dead PROTOCOL|");
+	}
+	play_config(SCRIPT("S: ", "!close"), MAILFS_TLS_STARTTLS, "dead LOST|");
+	play_config(SCRIPT("!close"), MAILFS_TLS_STARTTLS, "dead LOST|");
+}
+
+static void a_huge_greeting_closes(void)
+{
+	g_autofree char *huge = g_strnfill(3 * 1024 * 1024, 'x');
+	g_autofree char *line = g_strconcat("S: * OK ", huge, NULL);
+
+	play_config(SCRIPT(line, "!stall"), MAILFS_TLS_NONE, "dead PROTOCOL|");
+}
+
+static void answers_to_commands_that_were_not_sent_close(void)
+{
+	struct play play;
+
+	play_init(&play, SCRIPT("R: * OK [CAPABILITY IMAP4rev1 STARTTLS] hi\r\nx1 OK\r\nx2 OK done\r\n",
+				"!stall"));
+	play.config.tls = MAILFS_TLS_STARTTLS;
+	play_run(&play, "dead PROTOCOL|");
+	g_assert_cmpuint(play.secrets, ==, 0);
+	play_done(&play);
+}
+
+static void a_whole_session_before_any_command_closes(void)
+{
+	struct play play;
+
+	play_init(&play, SCRIPT("R: * OK [CAPABILITY IMAP4rev1] hi\r\na1 OK [CAPABILITY IMAP4rev1] in\r\n"
+				"* LIST () \"/\" evil\r\na2 OK\r\n",
+				"!stall"));
+	play_run(&play, "dead PROTOCOL|");
+	g_assert_false(play.is_ready);
+	play_done(&play);
+}
+
+static void starttls_that_is_missing_or_refused_ends_it(void)
+{
+	play_config(SCRIPT("S: * OK hi", "C: CAPABILITY", "S: * CAPABILITY IMAP4rev1", "S: %t OK",
+			    "!stall"),
+		MAILFS_TLS_STARTTLS, "dead TLS|");
+	play_config(SCRIPT("S: * OK hi", "C: CAPABILITY", "S: * CAPABILITY IMAP4rev1 STARTTLS",
+			    "S: %t OK", "C: STARTTLS", "S: %t NO", "!stall"),
+		MAILFS_TLS_STARTTLS, "dead TLS|");
+	play_config(SCRIPT("S: * OK hi", "C: CAPABILITY", "S: * CAPABILITY IMAP4rev1 STARTTLS",
+			    "S: %t OK", "C: STARTTLS", "S: %t BAD", "!stall"),
+		MAILFS_TLS_STARTTLS, "dead TLS|");
+	play_config(SCRIPT("S: * OK hi", "C: CAPABILITY", "S: %t BAD", "!stall"), MAILFS_TLS_STARTTLS,
+		"dead PROTOCOL|");
+}
+
+static void clear_text_behind_starttls_ends_it(void)
+{
+	static const char *const tails[] = {
+		"R: %t OK go\r\n* CAPABILITY IMAP4rev1 AUTH=PLAIN\r\n", "R: %t OK go\r\n* BYE\r\n",
+		"R: %t OK go\r\n* OK [ALERT] call 555\r\n", "R: %t OK go\r\nx", "R: %t OK go\r\n+ ",
+		"R: %t OK go\r\n* 1 FETCH (BODY[] {5}\r\n",
+	};
+
+	for (size_t i = 0; i < G_N_ELEMENTS(tails); i++)
+		play_config(SCRIPT("S: * OK [ALERT] evil", "C: CAPABILITY",
+				    "S: * CAPABILITY IMAP4rev1 STARTTLS", "S: %t OK", "C: STARTTLS",
+				    tails[i], "!stall"),
+			MAILFS_TLS_STARTTLS, "dead TLS|");
+}
+
+/* ---- list ------------------------------------------------------------------------------------ */
+
+static void list_asks_for_everything_at_once_where_it_can(void)
+{
+	check(SCRIPT(LOGIN(" LIST-EXTENDED LIST-STATUS SPECIAL-USE"), "C: LIST \"\" \"*\" RETURN (*",
+		      "S: * LIST (\\Subscribed) \"/\" inbox", "S: * STATUS INBOX (MESSAGES 3 UNSEEN 1)",
+		      "S: * LIST (\\Noselect) \"/\" a", "S: * LIST (\\Sent) \"/\" \"a/Entw&APw-rfe\"",
+		      "S: * LIST () \"/\" \"a/Entw&APw-rfe\"", "S: %t OK"),
+		do_list,
+		"ready|INBOX>INBOX subscribed inbox n=3|a>a noselect|a/Entw&APw-rfe>a/Entw\303\274rfe"
+		"\\Sent|list OK|");
+}
+
+static void list_falls_back_to_the_plain_form(void)
+{
+	static const char *const answers[] = { "S: %t BAD what", "S: %t NO what", "S: %t OK nothing" };
+
+	for (size_t i = 0; i < G_N_ELEMENTS(answers); i++)
+		check(SCRIPT(LOGIN(" LIST-EXTENDED"), "C: LIST \"\" \"*\" RETURN *", answers[i],
+			      "C: LIST \"\" \"*\"", "S: * LIST () \".\" INBOX",
+			      "S: * LIST () NIL \"x\"", "S: %t OK", "C: LSUB \"\" \"*\"",
+			      "S: * LSUB () \".\" x", "S: %t OK"),
+			do_list, "ready|INBOX>INBOX inbox|x>x subscribed|list OK|");
+}
+
+static void list_without_lsub_lists_unsubscribed(void)
+{
+	check(SCRIPT(LOGIN(""), "C: LIST *", "S: * LIST () \"/\" INBOX", "S: %t OK", "C: LSUB *",
+		      "S: %t BAD no"),
+		do_list, "ready|INBOX>INBOX inbox|list OK|");
+}
+
+static void an_empty_list_is_an_error(void)
+{
+	check(SCRIPT(LOGIN(""), "C: LIST *", "S: %t OK", "C: LSUB *", "S: %t OK"), do_list,
+		"ready|list PROTOCOL|");
+}
+
+static void globs_apply_to_the_decoded_path_and_what_is_inside(void)
+{
+	static const char *const include[] = { "INBOX", "W\303\266rk", NULL };
+	static const char *const exclude[] = { "*/Old", NULL };
+	struct play play;
+
+	play_init(&play, SCRIPT(LOGIN(""), "C: LIST *", "S: * LIST () \".\" INBOX",
+				"S: * LIST () \".\" W&APY-rk", "S: * LIST () \".\" W&APY-rk.A",
+				"S: * LIST () \".\" W&APY-rk.Old", "S: * LIST () \".\" W&APY-rk.Old.B",
+				"S: * LIST () \".\" Junk", "S: %t OK", "C: LSUB *", "S: %t OK"));
+	play.config.include = include;
+	play.config.exclude = exclude;
+	play.act = do_list;
+	play_run(&play, "list OK|");
+	g_assert_cmpstr(play.log->str, ==,
+		"ready|INBOX>INBOX inbox|W&APY-rk>W\303\266rk|W&APY-rk.A>W\303\266rk.A|list OK|");
+	play_done(&play);
+}
+
+static void only_the_personal_namespace_is_listed(void)
+{
+	check(SCRIPT(LOGIN(" NAMESPACE"), "C: NAMESPACE",
+		      "S: * NAMESPACE ((\"INBOX.\" \".\")) ((\"user.\" \".\")) NIL", "S: %t OK",
+		      "C: LIST \"\" \"INBOX*\"", "S: * LIST () \".\" INBOX", "S: * LIST () \".\" INBOX.a",
+		      "S: * LIST () \".\" user.eve", "S: %t OK", "C: LSUB *", "S: %t OK"),
+		do_list, "ready|INBOX>INBOX inbox|INBOX.a>INBOX.a|list OK|");
+}
+
+/* ---- sync ------------------------------------------------------------------------------------ */
+
+static void a_new_folder_is_swept(void)
+{
+	check(SCRIPT(LOGIN(""), OPEN("2"),
+		      "C: UID FETCH 1:* (UID FLAGS INTERNALDATE RFC822.SIZE BODY.PEEK[HEADER.FIELDS "
+		      "(DATE FROM TO CC SUBJECT MESSAGE-ID)])",
+		      "S: * 1 FETCH (UID 3 FLAGS (\\Seen x]y) RFC822.SIZE 10 BODY[HEADER.FIELDS (DATE FROM "
+		      "TO CC SUBJECT MESSAGE-ID)] {16}\r\nSubject: hey\r\n\r\n)",
+		      "S: * 2 FETCH (UID 8 FLAGS () RFC822.SIZE 20)", "S: %t OK"),
+		do_sync, "ready|state v=9 n=2|m3 f1 s10 'hey' x]y|m8 f0 s20|modseq 0|sync OK|");
+}
+
+static void an_empty_folder_is_an_empty_listing(void)
+{
+	check(SCRIPT(LOGIN(""), OPEN("0")), do_sync, "ready|state v=9 n=0|modseq 0|sync OK|");
+}
+
+static void a_full_listing_without_messages_is_an_error(void)
+{
+	check(SCRIPT(LOGIN(""), OPEN("2"), "C: UID FETCH 1:* (*", "S: %t OK", "C: NOOP", "S: %t OK"), do_sync,
+		"ready|state v=9 n=2|sync PROTOCOL|");
+	check(SCRIPT(LOGIN(""), OPEN("2"), "C: UID FETCH *", "S: * 1 FETCH (UID 3 FLAGS ())", "S: %t OK",
+		      "C: NOOP", "S: %t OK"),
+		do_sync, "ready|state v=9 n=2|m3 f0|sync PROTOCOL|");
+}
+
+static void an_expunge_during_the_sweep_is_no_lie(void)
+{
+	check(SCRIPT(LOGIN(""), OPEN("2"), "C: UID FETCH *", "S: * 1 FETCH (UID 3 FLAGS ())", "S: %t OK",
+		      "C: NOOP", "S: * 2 EXPUNGE", "S: %t OK"),
+		do_sync, "ready|state v=9 n=2|m3 f0|changed INBOX|modseq 0|sync OK|");
+}
+
+static void without_condstore_all_flags_are_compared(void)
+{
+	check_known(SCRIPT(LOGIN(""), OPEN("2"), "C: UID FETCH 1:8 (UID FLAGS)",
+			    "C: UID FETCH 9:* (UID FLAGS INTERNALDATE *", "S: * 1 FETCH (UID 3 FLAGS (\\Seen))",
+			    "S: %u OK", "S: * 2 FETCH (UID 9 FLAGS () RFC822.SIZE 5)", "S: %t OK"),
+		do_sync, &(struct mailfs_known){ .uidvalidity = 9, .uid_max = 8, .count = 2 },
+		"ready|state v=9 n=2|m3 f1|m9 f0 s5|modseq 0|sync OK|");
+}
+
+static const struct mailfs_known known_modseq = {
+	.uidvalidity = 9, .uid_max = 8, .count = 3, .modseq = 5,
+};
+
+static void nothing_is_asked_when_nothing_changed(void)
+{
+	check_known(SCRIPT(LOGIN(" CONDSTORE"), OPEN_MODSEQ("3", "5"), "!stall"), do_sync, &known_modseq,
+		"ready|state v=9 n=3 delta|modseq 5|sync OK|");
+}
+
+static void another_uidvalidity_resets(void)
+{
+	check_known(SCRIPT(LOGIN(" CONDSTORE"), OPEN_MODSEQ("1", "5"), "C: UID FETCH 1:* (*",
+			    "S: * 1 FETCH (UID 1 FLAGS ())", "S: %t OK"),
+		do_sync,
+		&(struct mailfs_known){ .uidvalidity = 8, .uid_max = 8, .count = 3, .modseq = 5 },
+		"ready|state v=9 n=1 reset|m1 f0|modseq 5|sync OK|");
+}
+
+#define DELTA(modifier)                                                                            \
+	"C: UID FETCH 1:8 (UID FLAGS) (CHANGEDSINCE 5" modifier ")", "C: UID FETCH 9:* (*"
+
+static void condstore_asks_for_changes_only(void)
+{
+	check_known(SCRIPT(LOGIN(" CONDSTORE"), OPEN_MODSEQ("4", "7"), DELTA(""),
+			    "S: * 1 FETCH (UID 3 FLAGS (\\Seen) MODSEQ (6))", "S: %u OK",
+			    "S: * 4 FETCH (UID 9 FLAGS () RFC822.SIZE 5 MODSEQ (7))", "S: %t OK"),
+		do_sync, &known_modseq,
+		"ready|state v=9 n=4 delta|m3 f1|m9 f0 s5|modseq 7|sync OK|");
+}
+
+static void condstore_lists_uids_when_the_numbers_differ(void)
+{
+	/* 3 were known, none is new, 2 are there: the gaps of the list are gone. */
+	check_known(SCRIPT(LOGIN(" CONDSTORE"), OPEN_MODSEQ("2", "7"), DELTA(""), "S: %u OK",
+			    "S: * 2 FETCH (UID 8 FLAGS () RFC822.SIZE 5)", "S: %t OK",
+			    "C: UID SEARCH ALL", "S: * SEARCH 3 8", "S: %t OK"),
+		do_sync, &known_modseq,
+		"ready|state v=9 n=2 delta|gone 1:2|gone 4:7|modseq 7|sync OK|");
+	check_known(SCRIPT(LOGIN(" CONDSTORE ESEARCH"), OPEN_MODSEQ("2", "7"), DELTA(""), "S: %u OK",
+			    "S: %t OK", "C: UID SEARCH RETURN (ALL) ALL",
+			    "S: * ESEARCH (TAG \"%t\") UID ALL 3,8", "S: %t OK"),
+		do_sync, &known_modseq,
+		"ready|state v=9 n=2 delta|gone 1:2|gone 4:7|modseq 7|sync OK|");
+}
+
+static void uid_lists_fall_back_from_esearch_to_search_to_fetch(void)
+{
+	check_known(SCRIPT(LOGIN(" CONDSTORE ESEARCH"), OPEN_MODSEQ("2", "7"), DELTA(""), "S: %u OK",
+			    "S: %t OK", "C: UID SEARCH RETURN (ALL) ALL", "S: %t BAD",
+			    "C: UID SEARCH ALL", "S: * SEARCH", "S: %t OK", "C: UID FETCH 1:* (UID)",
+			    "S: * 2 FETCH (UID 8)", "S: * 1 FETCH (UID 3)", "S: * 1 FETCH (UID 3)",
+			    "S: %t OK"),
+		do_sync, &known_modseq,
+		"ready|state v=9 n=2 delta|gone 1:2|gone 4:7|modseq 7|sync OK|");
+}
+
+static void messages_that_were_never_heard_of_are_swept(void)
+{
+	check_known(SCRIPT(LOGIN(" CONDSTORE"), OPEN_MODSEQ("4", "7"), DELTA(""), "S: %u OK",
+			    "S: %t OK", "C: UID SEARCH ALL", "S: * SEARCH 3 4", "S: * SEARCH 8 5 5",
+			    "S: %t OK", "C: UID FETCH 1:8 (UID FLAGS INTERNALDATE *",
+			    "S: * 1 FETCH (UID 3 RFC822.SIZE 1)", "S: * 2 FETCH (UID 4 RFC822.SIZE 1)",
+			    "S: %t OK"),
+		do_sync, &known_modseq,
+		"ready|state v=9 n=4 delta|m3 s1|m4 s1|gone 1:2|gone 6:7|modseq 7|sync OK|");
+}
+
+#define QRESYNC " CONDSTORE QRESYNC ENABLE"
+#define ENABLED LOGIN(QRESYNC), "C: ENABLE QRESYNC", "S: %t OK"
+#define OPEN_QRESYNC(exists, modseq)                                                               \
+	"C: EXAMINE \"INBOX\"", BOX(exists), "S: * OK [HIGHESTMODSEQ " modseq "]",                 \
+		"S: %t OK [READ-ONLY] open"
+
+static void qresync_tells_what_vanished(void)
+{
+	check_known(SCRIPT(ENABLED, OPEN_QRESYNC("3", "7"), DELTA(" VANISHED"),
+			    "S: * VANISHED (EARLIER) 4,6:7", "S: * 1 FETCH (UID 3 FLAGS (\\Seen) MODSEQ (6))",
+			    "S: %u OK", "S: * 3 FETCH (UID 9 FLAGS () RFC822.SIZE 5)", "S: %t OK"),
+		do_sync, &known_modseq,
+		"ready|state v=9 n=3 delta|m3 f1|m9 f0 s5|gone 4:4|gone 6:7|modseq 7|sync OK|");
+}
+
+static void vanished_of_everything_is_checked_and_never_expanded(void)
+{
+	check_known(SCRIPT(ENABLED, OPEN_QRESYNC("99", "7"),
+			    "C: UID FETCH 1:4294967290 (UID FLAGS) (CHANGEDSINCE 5 VANISHED)",
+			    "C: UID FETCH 4294967291:* (*", "S: * VANISHED (EARLIER) 1:4294967295",
+			    "S: %u OK", "S: %t OK", "C: UID SEARCH ALL", "S: * SEARCH 1 4294967290",
+			    "S: %t OK"),
+		do_sync,
+		&(struct mailfs_known){
+			.uidvalidity = 9, .uid_max = 4294967290u, .count = 99, .modseq = 5 },
+		"ready|state v=9 n=99 delta|gone 2:4294967289|modseq 7|sync OK|");
+}
+
+static void a_search_for_everything_is_an_error(void)
+{
+	check_known(SCRIPT(LOGIN(" CONDSTORE ESEARCH"), OPEN_MODSEQ("2", "7"), DELTA(""), "S: %u OK",
+			    "S: %t OK", "C: UID SEARCH *", "S: * ESEARCH UID ALL 1:4294967295", "S: %t OK"),
+		do_sync, &known_modseq, "ready|state v=9 n=2 delta|sync PROTOCOL|");
+}
+
+static void modseq_that_went_back_is_not_used(void)
+{
+	check_known(SCRIPT(LOGIN(" CONDSTORE"), OPEN_MODSEQ("3", "4"), "C: UID FETCH 1:8 (UID FLAGS)",
+			    "C: UID FETCH 9:* (*", "S: * 1 FETCH (UID 1 FLAGS () MODSEQ (-1))",
+			    "S: * 2 FETCH (UID 2 FLAGS () MODSEQ (18446744073709551616))",
+			    "S: * 3 FETCH (UID 8 FLAGS () MODSEQ (0))", "S: %u OK", "S: %t OK"),
+		do_sync, &known_modseq,
+		"ready|state v=9 n=3|m1 f0|m2 f0|m8 f0|modseq 4|sync OK|");
+	check_known(SCRIPT(LOGIN(" CONDSTORE"), "C: EXAMINE *", BOX("1"), "S: * OK [NOMODSEQ] none",
+			    "S: %t OK", "C: UID FETCH 1:8 (UID FLAGS)", "C: UID FETCH 9:* (*",
+			    "S: * 1 FETCH (UID 1 FLAGS ())", "S: %u OK", "S: %t OK"),
+		do_sync, &known_modseq, "ready|state v=9 n=1|m1 f0|modseq 0|sync OK|");
+}
+
+static void changedsince_that_is_refused_is_not_used(void)
+{
+	check_known(SCRIPT(LOGIN(" CONDSTORE"), OPEN_MODSEQ("1", "7"), DELTA(""),
+			    "S: %u BAD what is CHANGEDSINCE", "S: %t OK", "C: UID FETCH 1:8 (UID FLAGS)",
+			    "S: * 1 FETCH (UID 3 FLAGS ())", "S: %t OK", "C: UID SEARCH ALL", "S: * SEARCH 3",
+			    "S: %t OK"),
+		do_sync, &known_modseq,
+		"ready|state v=9 n=1 delta|m3 f0|gone 1:2|gone 4:8|modseq 7|sync OK|");
+}
+
+static void examine_with_condstore_that_is_refused_is_sent_plain(void)
+{
+	check(SCRIPT(LOGIN(" CONDSTORE"), "C: EXAMINE \"INBOX\" (CONDSTORE)", "S: %t BAD", OPEN("0")),
+		do_sync, "ready|state v=9 n=0|modseq 0|sync OK|");
+}
+
+static void examine_without_exists_is_an_error(void)
+{
+	check(SCRIPT(LOGIN(""), "C: EXAMINE *", "S: * OK [UIDVALIDITY 9]", "S: %t OK"), do_sync,
+		"ready|sync PROTOCOL|");
+}
+
+static void refusals_of_examine_have_their_errors(void)
+{
+	static const char *const cases[][2] = {
+		{ "S: %t NO [NONEXISTENT] x", "ready|sync GONE|" },
+		{ "S: %t NO Mailbox doesn't exist: x", "ready|sync GONE|" },
+		{ "S: %t NO [NOPERM] x", "ready|sync DENIED|" },
+		{ "S: %t NO [INUSE] x", "ready|sync IN_USE|" },
+		{ "S: %t NO [UNAVAILABLE] x", "ready|sync TRY_LATER|" },
+		{ "S: %t NO [REFERRAL imap://evil/] x", "ready|sync PROTOCOL|" },
+		{ "S: %t NO \033[2Jx", "ready|sync PROTOCOL|" },
+	};
+
+	for (size_t i = 0; i < G_N_ELEMENTS(cases); i++)
+		check(SCRIPT(LOGIN(""), "C: EXAMINE *", cases[i][0]), do_sync, cases[i][1]);
+}
+
+static void uids_may_come_in_any_order_and_twice(void)
+{
+	check(SCRIPT(LOGIN(""), OPEN("3"), "C: UID FETCH *", "S: * 3 FETCH (UID 9 FLAGS ())",
+		      "S: * 2 FETCH (UID 0 FLAGS ())", "S: * 1 FETCH (UID 3 FLAGS ())",
+		      "S: * 1 FETCH (UID 3 FLAGS ())", "S: * 2 FETCH (UID 5 FLAGS ())", "S: %t OK"),
+		do_sync, "ready|state v=9 n=3|m9 f0|m3 f0|m3 f0|m5 f0|modseq 0|sync OK|");
+}
+
+static void uidvalidity_beyond_32_bits_is_none(void)
+{
+	check(SCRIPT(LOGIN(""), "C: EXAMINE *", "S: * 0 EXISTS", "S: * OK [UIDVALIDITY 5000000000]",
+		      "S: %t OK"),
+		do_sync, "ready|state v=0 n=0|modseq 0|sync OK|");
+}
+
+static void big_folders_are_swept_in_chunks(void)
+{
+	check(SCRIPT(LOGIN(""), OPEN("10001"), "C: FETCH 5000,10000 (UID)",
+		      "S: * 10000 FETCH (UID 20000)", "S: * 5000 FETCH (UID 10000)", "S: %t OK",
+		      "C: UID FETCH 1:10000 (*", "C: UID FETCH 10001:20000 (*", "S: %u OK",
+		      "C: UID FETCH 20001:* (*", "S: %u OK", "S: %t NO [UNAVAILABLE] busy"),
+		do_sync, "ready|state v=9 n=10001|sync TRY_LATER|");
+}
+
+static void gmail_and_objectid_name_the_content(void)
+{
+	check(SCRIPT(LOGIN(" X-GM-EXT-1"), OPEN("1"), "C: UID FETCH 1:* (*X-GM-MSGID X-GM-THRID*",
+		      "S: * 1 FETCH (UID 1 X-GM-THRID 5 X-GM-MSGID 1278455344230334865)", "S: %t OK"),
+		do_sync, "ready|state v=9 n=1|m1 id=1278455344230334865|modseq 0|sync OK|");
+	check(SCRIPT(LOGIN(" OBJECTID"), OPEN("1"), "C: UID FETCH 1:* (*EMAILID*",
+		      "S: * 1 FETCH (UID 1 EMAILID (M6d99))", "S: %t OK"),
+		do_sync, "ready|state v=9 n=1|m1 id=M6d99|modseq 0|sync OK|");
+}
+
+/* ---- uids, poll ------------------------------------------------------------------------------ */
+
+static void uids_are_listed_plainly(void)
+{
+	/* n:* names the last one even if it is older. */
+	check(SCRIPT(LOGIN(""), OPEN("3"), "C: UID SEARCH UID 5:*", "S: * SEARCH 7 5 6", "S: %t OK"),
+		do_uids, "ready|u5|u6|u7|uids OK|");
+	check(SCRIPT(LOGIN(""), OPEN("3"), "C: UID SEARCH UID 5:*", "S: * SEARCH 4", "S: %t OK"),
+		do_uids, "ready|uids OK|");
+}
+
+static void do_sync_then_poll(struct play *play)
+{
+	do_sync(play);
+	do_poll(play);
+}
+
+static void what_nobody_asked_for_is_told_once(void)
+{
+	check(SCRIPT(LOGIN(""), OPEN("0"), "C: NOOP", "S: * 1 EXISTS", "S: * 1 RECENT",
+		      "S: * 1 FETCH (FLAGS (\\Seen))", "S: * 2 EXISTS", "S: * 1 EXPUNGE", "S: %t OK"),
+		do_sync_then_poll,
+		"ready|state v=9 n=0|modseq 0|sync OK|changed INBOX|poll OK|");
+	check(SCRIPT(LOGIN(""), OPEN("0"), "C: NOOP", "S: * 0 EXISTS", "S: * 0 RECENT", "S: %t OK"),
+		do_sync_then_poll, "ready|state v=9 n=0|modseq 0|sync OK|poll OK|");
+}
+
+/* ---- fetch ----------------------------------------------------------------------------------- */
+
+#define FETCHING LOGIN(""), OPEN("3"), "C: UID FETCH 7 (UID BODY.PEEK*"
+
+static void a_message_is_fetched_whole(void)
+{
+	check(SCRIPT(FETCHING, "S: * 1 FETCH (UID 7 BODY[] {5}\r\nhello)", "S: %t OK"), do_fetch,
+		"ready|begin 7 5|hello|end 7|fetch OK|");
+	check(SCRIPT(FETCHING, "S: * 1 FETCH (BODY[] {5}\r\nhello UID 7 FLAGS (\\Seen))", "S: %t OK"),
+		do_fetch, "ready|begin 7 5|hello|end 7|fetch OK|");
+	check(SCRIPT(FETCHING, "S: * 1 FETCH (UID 7 BODY[] ~{5}\r\nhello)", "S: %t OK"), do_fetch,
+		"ready|begin 7 5|hello|end 7|fetch OK|");
+}
+
+static void fake_answers_inside_a_body_are_body(void)
+{
+	check(SCRIPT(FETCHING, "S: * 1 FETCH (UID 7 BODY[] {19}\r\n* 1 EXPUNGE\r\nx OK\r\n)",
+		      "S: %t OK"),
+		do_fetch, "ready|begin 7 19|* 1 EXPUNGE\r\nx OK\r\n|end 7|fetch OK|");
+}
+
+static void several_messages_go_in_one_command(void)
+{
+	check(SCRIPT(LOGIN(""), OPEN("3"), "C: UID FETCH 7:9 (UID BODY.PEEK*",
+		      "S: * 2 FETCH (UID 8 BODY[] \"b\")", "S: * 1 FETCH (UID 7 BODY[] \"a\")",
+		      "S: * 3 FETCH (UID 9 BODY[] \"c\")", "S: %t OK"),
+		do_fetch_three,
+		"ready|begin 8 1|b|end 8|begin 7 1|a|end 7|begin 9 1|c|end 9|fetch OK|");
+}
+
+static void no_line_and_not_listed_is_gone(void)
+{
+	check(SCRIPT(FETCHING, "S: %t OK", "C: NOOP", "S: %t OK", "C: UID FETCH 7 (UID FLAGS)",
+		      "S: %t OK"),
+		do_fetch, "ready|fetch OK|");
+}
+
+static void no_body_though_it_is_listed_is_an_error(void)
+{
+	static const char *const answers[] = {
+		"S: * OK nothing",
+		"S: * 1 FETCH (UID 7)",
+		"S: * 1 FETCH ()",
+		"S: * 1 FETCH (UID 7 BODY[])",
+		"S: * 1 FETCH (UID 7 BODY[] NIL)",
+		"S: * 1 FETCH (UID 8 BODY[] {5}\r\nhello)",
+		"S: * 1 FETCH (UID 7 BODY[]<0> {5}\r\nhello)",
+		"S: * 1 FETCH (UID 7 BODY[HEADER] {5}\r\nhello)",
+	};
+
+	for (size_t i = 0; i < G_N_ELEMENTS(answers); i++)
+		check(SCRIPT(FETCHING, answers[i], "S: %t OK", "C: NOOP", "S: %t OK",
+			      "C: UID FETCH 7 (UID FLAGS)", "S: * 1 FETCH (UID 7 FLAGS ())", "S: %t OK"),
+			do_fetch, "ready|fetch PROTOCOL|");
+}
+
+static void an_empty_body_needs_an_empty_message(void)
+{
+	check(SCRIPT(FETCHING, "S: * 1 FETCH (UID 7 BODY[] {0}\r\n)", "S: %t OK", "C: NOOP", "S: %t OK",
+		      "C: UID FETCH 7 (UID RFC822.SIZE)", "S: * 1 FETCH (UID 7 RFC822.SIZE 0)", "S: %t OK"),
+		do_fetch, "ready|begin 7 0|end 7|fetch OK|");
+	check(SCRIPT(FETCHING, "S: * 1 FETCH (UID 7 BODY[] \"\")", "S: %t OK", "C: NOOP", "S: %t OK",
+		      "C: UID FETCH 7 (UID RFC822.SIZE)", "S: * 1 FETCH (UID 7 RFC822.SIZE 5000)",
+		      "S: %t OK"),
+		do_fetch, "ready|fetch PROTOCOL|");
+}
+
+static void a_literal_that_is_too_long_kills_the_session(void)
+{
+	/* 5 are announced and 8 come, then 7: nothing of it is a message. */
+	check(SCRIPT(FETCHING, "S: * 1 FETCH (UID 7 BODY[] {5}\r\nhello999)", "S: %t OK", "!stall"),
+		do_fetch, "ready|fetch PROTOCOL|dead PROTOCOL|");
+}
+
+static void a_literal_that_is_too_short_is_no_message(void)
+{
+	struct play play;
+
+	play_init(&play, SCRIPT(FETCHING, "R: * 1 FETCH (UID 7 BODY[] {50}\r\nhello)\r\n%t OK\r\n",
+				"!close"));
+	play.act = do_fetch;
+	play_run(&play, "dead LOST|");
+	g_assert_cmpstr(play.log->str, ==, "ready|fetch LOST|dead LOST|");
+	play_done(&play);
+}
+
+static void a_stray_line_end_behind_the_literal_is_tolerated(void)
+{
+	check(SCRIPT(FETCHING, "S: * 1 FETCH (UID 7 BODY[] {5}\r\nhello\r\n)", "S: %t OK"), do_fetch,
+		"ready|begin 7 5|hello|end 7|fetch OK|");
+}
+
+static void a_body_that_is_cut_anywhere_has_no_end(void)
+{
+	static const char answer[] = "* 1 FETCH (UID 7 FLAGS (\\Seen) BODY[] {40}\r\n"
+				     "0123456789012345678901234567890123456789)\r\n";
+
+	for (size_t len = 0; len < sizeof(answer) - 1; len++) {
+		g_autofree char *cut = g_strdup_printf("R: %.*s", (int)len, answer);
+		struct play play;
+
+		play_init(&play, SCRIPT(FETCHING, cut, "!close"));
+		play.act = do_fetch;
+		play_run(&play, "dead LOST|");
+		g_assert_nonnull(strstr(play.log->str, "fetch LOST|"));
+		g_assert_null(strstr(play.log->str, "end 7|"));
+		play_done(&play);
+	}
+}
+
+static char *big_line(const char *before, const char *after)
+{
+	g_autofree char *body = g_strnfill(100000, 'x');
+
+	return g_strconcat("S: * 1 FETCH (", before, "BODY[] {100000}\r\n", body, after, ")", NULL);
+}
+
+static void big_bodies_stream(void)
+{
+	g_autofree char *first = big_line("UID 7 ", "");
+	g_autofree char *last = big_line("", " UID 7");
+	g_autofree char *other = big_line("", " UID 8");
+
+	check(SCRIPT(FETCHING, first, "S: %t OK"), do_fetch,
+		"ready|begin 7 100000|end 7|fetch OK|");
+	check(SCRIPT(FETCHING, last, "S: %t OK"), do_fetch,
+		"ready|begin 7 100000|end 7|fetch OK|");
+	/* It was not the message we took it for. */
+	check(SCRIPT(FETCHING, other, "S: %t OK", "C: NOOP", "S: %t OK", "C: UID FETCH 7 (UID FLAGS)",
+		      "S: * 1 FETCH (UID 7 FLAGS ())", "S: %t OK"),
+		do_fetch, "ready|begin 7 100000|fetch PROTOCOL|");
+}
+
+static void big_bodies_without_a_name_are_fetched_alone(void)
+{
+	g_autofree char *late = big_line("", " UID 8");
+
+	check(SCRIPT(LOGIN(""), OPEN("3"), "C: UID FETCH 7:9 (*", "S: * 1 FETCH (UID 7 BODY[] \"a\")", late,
+		      "S: * 3 FETCH (UID 9 BODY[] \"c\")", "S: %t OK", "C: UID FETCH 8 (UID BODY*", late,
+		      "S: %t OK"),
+		do_fetch_three,
+		"ready|begin 7 1|a|end 7|begin 9 1|c|end 9|begin 8 100000|end 8|fetch OK|");
+}
+
+static void ranges_are_checked_by_their_origin(void)
+{
+	static const char *const cases[][2] = {
+		{ "S: * 1 FETCH (UID 7 BODY[]<2> \"llo\")", "ready|begin 7 3|llo|end 7|fetch OK|" },
+		{ "S: * 1 FETCH (UID 7 BODY[]<2> \"l\")", "ready|begin 7 1|l|end 7|fetch OK|" },
+		{ "S: * 1 FETCH (UID 7 BODY[]<2> \"\")", "ready|begin 7 0|end 7|fetch OK|" },
+		/* The whole message where a part was asked for. */
+		{ "S: * 1 FETCH (UID 7 BODY[] \"hello!!\")", "ready|begin 7 3|llo|end 7|fetch OK|" },
+	};
+
+	for (size_t i = 0; i < G_N_ELEMENTS(cases); i++)
+		check(SCRIPT(LOGIN(""), OPEN("3"), "C: UID FETCH 7 (UID BODY.PEEK*<2.3>)", cases[i][0],
+			      "S: %t OK"),
+			do_fetch_range, cases[i][1]);
+	check(SCRIPT(LOGIN(""), OPEN("3"), "C: UID FETCH 7 (*", "S: * 1 FETCH (UID 7 BODY[]<0> \"hel\")",
+		      "S: %t OK", "C: NOOP", "S: %t OK", "C: UID FETCH 7 (UID FLAGS)",
+		      "S: * 1 FETCH (UID 7 FLAGS ())", "S: %t OK"),
+		do_fetch_range, "ready|fetch PROTOCOL|");
+}
+
+static void what_came_with_a_refusal_counts(void)
+{
+	check(SCRIPT(LOGIN(""), OPEN("3"), "C: UID FETCH 7:9 (*", "S: * 1 FETCH (UID 7 BODY[] \"a\")",
+		      "S: * 2 FETCH (UID 8 BODY[] \"b\")", "S: %t NO [EXPUNGEISSUED] some are gone", "C: NOOP",
+		      "S: * 3 EXPUNGE", "S: %t OK", "C: UID FETCH 9 (UID FLAGS)", "S: %t OK"),
+		do_fetch_three,
+		"ready|begin 7 1|a|end 7|begin 8 1|b|end 8|changed INBOX|fetch OK|");
+}
+
+static void refusals_of_fetch_have_their_errors(void)
+{
+	static const char *const cases[][2] = {
+		{ "S: %t NO [UNAVAILABLE] x", "ready|fetch TRY_LATER|" },
+		{ "S: %t NO [LIMIT] x", "ready|fetch TRY_LATER|" },
+		{ "S: %t NO [OVERQUOTA] Account exceeded command or bandwidth limits",
+			"ready|fetch TRY_LATER|" },
+		{ "S: %t BAD Request is throttled. Suggested Backoff Time: 299961 milliseconds",
+			"ready|fetch TRY_LATER|" },
+		{ "S: %t BAD User is authenticated but not connected.", "ready|fetch TRY_LATER|" },
+		{ "S: %t NO [NOPERM] x", "ready|fetch DENIED|" },
+	};
+
+	for (size_t i = 0; i < G_N_ELEMENTS(cases); i++)
+		check(SCRIPT(FETCHING, cases[i][0]), do_fetch, cases[i][1]);
+}
+
+static void another_uidvalidity_is_stale(void)
+{
+	check(SCRIPT(LOGIN(""), "C: EXAMINE *", "S: * 3 EXISTS", "S: * OK [UIDVALIDITY 10]", "S: %t OK"),
+		do_fetch, "ready|fetch STALE|");
+	/* In the middle of the fetch. */
+	check(SCRIPT(FETCHING, "S: * OK [UIDVALIDITY 99] new",
+		      "S: * 1 FETCH (UID 7 BODY[] \"a\")", "S: %t OK"),
+		do_fetch, "ready|changed INBOX|begin 7 1|a|end 7|fetch STALE|");
+}
+
+static void sequence_numbers_name_nothing(void)
+{
+	check(SCRIPT(FETCHING, "S: * 0 FETCH (UID 7 BODY[] \"x\")", "S: * 4294967295 FETCH (FLAGS ())",
+		      "S: * 0 EXPUNGE", "S: * 99 EXPUNGE", "S: * 1 FETCH (UID 7 BODY[] \"a\")", "S: %t OK"),
+		do_fetch, "ready|changed INBOX|begin 7 1|a|end 7|fetch OK|");
+}
+
+static void bodies_that_nobody_asked_for_are_dropped(void)
+{
+	g_autofree char *big = big_line("UID 5 ", "");
+
+	check(SCRIPT(FETCHING, "S: * 1 FETCH (UID 6 BODY[] \"evil\")", big,
+		      "S: * 1 FETCH (UID 7 BODY[] \"a\")", "S: * 1 FETCH (UID 7 BODY[] \"b\")", "S: %t OK"),
+		do_fetch, "ready|begin 7 1|a|end 7|fetch OK|");
+}
+
+static void noise_is_tolerated_everywhere(void)
+{
+	static const char *const noise[] = {
+		"S: * OK still here", "S: * NO disk is nearly full", "S: * BAD what", "S: * 3 EXISTS",
+		"S: * 0 RECENT", "S: * CAPABILITY IMAP4rev1 LOGINDISABLED", "S: * FLAGS (\\Seen)",
+		"S: * SEARCH 1 2", "S: * X-UNKNOWN (a (b {3}\r\nabc))", "S: * LIST () \"/\" x",
+		"S: * OK [COPYUID 1 2 3] x", "S: * STATUS x (MESSAGES 1)", "S: * ENABLED X",
+		"S: * OK [X-CODE (a b] c", "S: * ID NIL",
+	};
+
+	for (size_t i = 0; i < G_N_ELEMENTS(noise); i++)
+		check(SCRIPT("S: * OK [CAPABILITY IMAP4rev1] hi", "C: LOGIN \"u\" \"p\"", noise[i],
+			      "S: %t OK [CAPABILITY IMAP4rev1] in", noise[i], "C: EXAMINE *", BOX("3"),
+			      noise[i], "S: %t OK", noise[i], "C: UID FETCH 7 *", noise[i],
+			      "S: * 1 FETCH (UID 7 BODY[] \"a\")", noise[i], "S: %t OK"),
+			do_fetch, "ready|begin 7 1|a|end 7|fetch OK|");
+}
+
+static void alerts_are_told(void)
+{
+	check(SCRIPT(LOGIN(""), "C: NOOP", "S: * OK [ALERT] disk \033[31mfull", "S: %t OK"), do_poll,
+		"ready|alert disk ?[31mfull|poll OK|");
+}
+
+/* ---- the session ----------------------------------------------------------------------------- */
+
+static void bye_ends_the_session_at_once(void)
+{
+	check(SCRIPT(FETCHING, "S: * BYE Session expired, please login again.", "S: %t OK", "!stall"),
+		do_fetch, "ready|fetch LOST|dead LOST|");
+}
+
+static void a_stream_of_byes_is_one(void)
+{
+	GString *byes = g_string_new("R: ");
+
+	for (int i = 0; i < 10000; i++)
+		g_string_append(byes, "* BYE\r\n");
+	check(SCRIPT(LOGIN(""), byes->str, "!close"), NULL, "ready|dead LOST|");
+	g_string_free(byes, TRUE);
+}
+
+static void an_answer_that_comes_twice_is_forgiven_once(void)
+{
+	check(SCRIPT(LOGIN(""), "C: NOOP", "S: %t OK", "S: %t OK"), do_poll, "ready|poll OK|");
+	check(SCRIPT(LOGIN(""), "C: NOOP", "R: %t OK\r\n%t OK\r\n%t OK\r\n", "!stall"), do_poll,
+		"ready|poll OK|dead PROTOCOL|");
+}
+
+static void an_answer_to_a_future_tag_closes(void)
+{
+	check(SCRIPT(LOGIN(""), "C: NOOP", "S: %t9 OK", "!stall"), do_poll,
+		"ready|poll PROTOCOL|dead PROTOCOL|");
+	check(SCRIPT(LOGIN(""), "C: NOOP", "S: a1 OK", "!stall"), do_poll,
+		"ready|poll PROTOCOL|dead PROTOCOL|");
+}
+
+static void a_plus_that_is_not_due_closes(void)
+{
+	check(SCRIPT(LOGIN(""), "C: NOOP", "S: + go", "!stall"), do_poll,
+		"ready|poll PROTOCOL|dead PROTOCOL|");
+}
+
+static void do_fetch_and_cancel(struct play *play)
+{
+	do_fetch(play);
+	imap_backend.cancel(play->session, play->ticket);
+	do_poll(play);
+}
+
+static void a_cancelled_request_is_not_sent(void)
+{
+	check(SCRIPT(LOGIN(""), "C: NOOP", "S: %t OK"), do_fetch_and_cancel,
+		"ready|fetch CANCELLED|poll OK|");
+}
+
+static void a_request_cancelled_in_its_own_callback_ends(void)
+{
+	struct play play;
+
+	play_init(&play, SCRIPT(FETCHING, "S: * 1 FETCH (UID 7 BODY[] \"a\")", "!stall"));
+	play.act = do_fetch;
+	play.cancel_in_data = true;
+	play_run(&play, "fetch CANCELLED|");
+	g_assert_cmpstr(play.log->str, ==, "ready|begin 7 1|a|fetch CANCELLED|");
+	play_done(&play);
+}
+
+static void on_closed(void *user)
+{
+	g_string_append(((struct play *)user)->log, "closed|");
+}
+
+static void do_fetch_and_close(struct play *play)
+{
+	do_fetch(play);
+	imap_backend.close(play->session, on_closed, play);
+}
+
+static void close_ends_requests_and_says_goodbye(void)
+{
+	check(SCRIPT(LOGIN(""), "C: LOGOUT", "S: * BYE", "S: %t OK", "!close"), do_fetch_and_close,
+		"ready|fetch CANCELLED|closed|");
+	check(SCRIPT(LOGIN(""), "C: LOGOUT", "!close"), do_fetch_and_close,
+		"ready|fetch CANCELLED|closed|");
+}
+
+static void do_other_box(struct play *play)
+{
+	do_fetch(play);
+	fetch_uids(play, "Work", (const uint32_t[]){ 1 }, 1, NULL);
+	do_poll(play);
+}
+
+static void another_folder_waits_until_nothing_is_in_flight(void)
+{
+	check(SCRIPT(FETCHING, "S: * 1 FETCH (UID 7 BODY[] \"a\")", "S: %t OK", "C: EXAMINE \"Work\"",
+		      BOX("1"), "S: %t OK", "C: UID FETCH 1 (*", "C: NOOP",
+		      "S: * 1 FETCH (UID 1 BODY[] \"b\")", "S: %u OK", "S: %t OK"),
+		do_other_box,
+		"ready|begin 7 1|a|end 7|fetch OK|begin 1 1|b|end 1|fetch OK|poll OK|");
+}
+
+static void do_two_fetches(struct play *play)
+{
+	do_fetch(play);
+	fetch_uids(play, "INBOX", (const uint32_t[]){ 8 }, 1, NULL);
+}
+
+static void fetches_of_one_folder_are_pipelined(void)
+{
+	/* Both are there before the first is answered; answered in the other order. */
+	check(SCRIPT(FETCHING, "C: UID FETCH 8 (*", "S: * 2 FETCH (UID 8 BODY[] \"b\")", "S: %t OK",
+		      "S: * 1 FETCH (UID 7 BODY[] \"a\")", "S: %u OK"),
+		do_two_fetches,
+		"ready|begin 8 1|b|end 8|fetch OK|begin 7 1|a|end 7|fetch OK|");
+}
+
+int main(int argc, char **argv)
+{
+	static const struct {
+		const char *path;
+		void (*test)(void);
+	} tests[] = {
+		{ "/backend/imap/login/EX-3 uses LOGIN when nothing else is offered",
+			login_uses_the_login_command_when_nothing_else_is_offered },
+		{ "/backend/imap/login/EX-5 asks for capabilities again",
+			login_asks_for_capabilities_again_after_the_login },
+		{ "/backend/imap/login/login sends extras in one go",
+			login_sends_extras_in_one_go },
+		{ "/backend/imap/login/EX-4 survives refused extras",
+			login_survives_refused_extras },
+		{ "/backend/imap/login/login prefers sasl plain to the login command",
+			login_prefers_sasl_plain_to_the_login_command },
+		{ "/backend/imap/login/CN-5 answers a bare plus",
+			login_answers_a_bare_plus },
+		{ "/backend/imap/login/login takes the next mechanism only when one is unknown",
+			login_takes_the_next_mechanism_only_when_one_is_unknown },
+		{ "/backend/imap/login/CN-5 SEC-19 a refusal is tried once only",
+			login_refused_is_tried_once_only },
+		{ "/backend/imap/login/CN-5 reads the error of an OAuth server",
+			login_reads_the_error_of_an_oauth_server },
+		{ "/backend/imap/login/CN-5 authenticated but not connected is for later",
+			login_fails_for_authenticated_but_not_connected },
+		{ "/backend/imap/login/CN-2 connection limits are no wrong password",
+			connection_limits_are_no_wrong_password },
+		{ "/backend/imap/login/SEC-20 passwords with line ends are not sent",
+			passwords_with_line_ends_are_not_sent },
+		{ "/backend/imap/login/SEC-20 passwords that cannot be quoted go as literals",
+			passwords_that_cannot_be_quoted_go_as_literals },
+		{ "/backend/imap/login/SEC-20 a literal is not sent after a refusal",
+			a_literal_is_not_sent_after_a_refusal },
+		{ "/backend/imap/greeting/SEC-1 PREAUTH in clear is refused",
+			preauth_in_clear_is_refused_where_tls_is_due },
+		{ "/backend/imap/greeting/AS-5 PREAUTH on a loopback tunnel is taken",
+			preauth_on_a_loopback_tunnel_is_taken },
+		{ "/backend/imap/greeting/SEC-2 PX-16 what is no greeting closes",
+			what_is_no_greeting_closes },
+		{ "/backend/imap/greeting/PX-16 a huge greeting closes",
+			a_huge_greeting_closes },
+		{ "/backend/imap/greeting/SEC-4 answers to commands not sent close",
+			answers_to_commands_that_were_not_sent_close },
+		{ "/backend/imap/greeting/PX-18 a whole session before any command closes",
+			a_whole_session_before_any_command_closes },
+		{ "/backend/imap/greeting/SEC-5 STARTTLS missing or refused ends it",
+			starttls_that_is_missing_or_refused_ends_it },
+		{ "/backend/imap/greeting/SEC-3 clear text behind STARTTLS ends it",
+			clear_text_behind_starttls_ends_it },
+		{ "/backend/imap/list/list asks for everything at once where it can",
+			list_asks_for_everything_at_once_where_it_can },
+		{ "/backend/imap/list/EX-4 falls back to the plain form",
+			list_falls_back_to_the_plain_form },
+		{ "/backend/imap/list/EX-3 without LSUB lists unsubscribed",
+			list_without_lsub_lists_unsubscribed },
+		{ "/backend/imap/sync/an empty list is an error",
+			an_empty_list_is_an_error },
+		{ "/backend/imap/list/globs apply to the decoded path and what is inside",
+			globs_apply_to_the_decoded_path_and_what_is_inside },
+		{ "/backend/imap/list/NM-6 only the personal namespace is listed",
+			only_the_personal_namespace_is_listed },
+		{ "/backend/imap/sync/a new folder is swept",
+			a_new_folder_is_swept },
+		{ "/backend/imap/sync/an empty folder is an empty listing",
+			an_empty_folder_is_an_empty_listing },
+		{ "/backend/imap/sync/EX-4 a full listing without messages is an error",
+			a_full_listing_without_messages_is_an_error },
+		{ "/backend/imap/sync/AS-1 an expunge during the sweep is no lie",
+			an_expunge_during_the_sweep_is_no_lie },
+		{ "/backend/imap/sync/EX-3 without CONDSTORE all flags are compared",
+			without_condstore_all_flags_are_compared },
+		{ "/backend/imap/sync/nothing is asked when nothing changed",
+			nothing_is_asked_when_nothing_changed },
+		{ "/backend/imap/sync/ID-1 another UIDVALIDITY resets",
+			another_uidvalidity_resets },
+		{ "/backend/imap/sync/condstore asks for changes only",
+			condstore_asks_for_changes_only },
+		{ "/backend/imap/sync/condstore lists uids when the numbers differ",
+			condstore_lists_uids_when_the_numbers_differ },
+		{ "/backend/imap/sync/EX-3 EX-4 UID lists fall back to FETCH",
+			uid_lists_fall_back_from_esearch_to_search_to_fetch },
+		{ "/backend/imap/sync/ID-4 messages never heard of are swept",
+			messages_that_were_never_heard_of_are_swept },
+		{ "/backend/imap/sync/qresync tells what vanished",
+			qresync_tells_what_vanished },
+		{ "/backend/imap/sync/ID-6 SEC-29 VANISHED of everything is checked, not expanded",
+			vanished_of_everything_is_checked_and_never_expanded },
+		{ "/backend/imap/sync/SEC-29 a SEARCH that names everything is an error",
+			a_search_for_everything_is_an_error },
+		{ "/backend/imap/sync/ID-6 a MODSEQ that went back is not used",
+			modseq_that_went_back_is_not_used },
+		{ "/backend/imap/sync/EX-4 CHANGEDSINCE refused is not used",
+			changedsince_that_is_refused_is_not_used },
+		{ "/backend/imap/sync/EX-4 EXAMINE (CONDSTORE) refused is sent plain",
+			examine_with_condstore_that_is_refused_is_sent_plain },
+		{ "/backend/imap/sync/examine without exists is an error",
+			examine_without_exists_is_an_error },
+		{ "/backend/imap/sync/SEC-6 SEC-7 refusals of EXAMINE have their errors",
+			refusals_of_examine_have_their_errors },
+		{ "/backend/imap/sync/ID-4 UIDs come in any order and twice",
+			uids_may_come_in_any_order_and_twice },
+		{ "/backend/imap/sync/ID-2 UIDVALIDITY beyond 32 bits is none",
+			uidvalidity_beyond_32_bits_is_none },
+		{ "/backend/imap/sync/big folders are swept in chunks",
+			big_folders_are_swept_in_chunks },
+		{ "/backend/imap/sync/gmail and objectid name the content",
+			gmail_and_objectid_name_the_content },
+		{ "/backend/imap/uids/ID-3 UIDs are listed plainly",
+			uids_are_listed_plainly },
+		{ "/backend/imap/poll/AS-1 what nobody asked for is told once",
+			what_nobody_asked_for_is_told_once },
+		{ "/backend/imap/fetch/a message is fetched whole",
+			a_message_is_fetched_whole },
+		{ "/backend/imap/fetch/SZ-5 fake answers inside a body are body",
+			fake_answers_inside_a_body_are_body },
+		{ "/backend/imap/fetch/several messages go in one command",
+			several_messages_go_in_one_command },
+		{ "/backend/imap/fetch/SZ-2 no line and not listed is gone",
+			no_line_and_not_listed_is_gone },
+		{ "/backend/imap/fetch/SZ-2 SZ-3 no body though listed is an error",
+			no_body_though_it_is_listed_is_an_error },
+		{ "/backend/imap/fetch/SZ-3 an empty body needs an empty message",
+			an_empty_body_needs_an_empty_message },
+		{ "/backend/imap/fetch/SZ-5 a literal too long kills the session",
+			a_literal_that_is_too_long_kills_the_session },
+		{ "/backend/imap/fetch/SZ-5 a literal too short is no message",
+			a_literal_that_is_too_short_is_no_message },
+		{ "/backend/imap/fetch/SZ-5 a stray line end behind the literal is tolerated",
+			a_stray_line_end_behind_the_literal_is_tolerated },
+		{ "/backend/imap/fetch/SZ-6 a body cut anywhere has no end",
+			a_body_that_is_cut_anywhere_has_no_end },
+		{ "/backend/imap/fetch/big bodies stream",
+			big_bodies_stream },
+		{ "/backend/imap/fetch/big bodies without a name are fetched alone",
+			big_bodies_without_a_name_are_fetched_alone },
+		{ "/backend/imap/fetch/SZ-5 ranges are checked by their origin",
+			ranges_are_checked_by_their_origin },
+		{ "/backend/imap/fetch/AS-2 what came with a refusal counts",
+			what_came_with_a_refusal_counts },
+		{ "/backend/imap/fetch/CN-3 refusals of FETCH have their errors",
+			refusals_of_fetch_have_their_errors },
+		{ "/backend/imap/fetch/ID-1 another UIDVALIDITY is stale",
+			another_uidvalidity_is_stale },
+		{ "/backend/imap/fetch/ID-5 SEC-34 sequence numbers name nothing",
+			sequence_numbers_name_nothing },
+		{ "/backend/imap/fetch/PX-15 bodies nobody asked for are dropped",
+			bodies_that_nobody_asked_for_are_dropped },
+		{ "/backend/imap/session/AS-1 noise is tolerated everywhere",
+			noise_is_tolerated_everywhere },
+		{ "/backend/imap/session/SEC-7 alerts are told, cleaned",
+			alerts_are_told },
+		{ "/backend/imap/session/AS-4 BYE ends the session at once",
+			bye_ends_the_session_at_once },
+		{ "/backend/imap/session/AS-4 a stream of BYEs is one",
+			a_stream_of_byes_is_one },
+		{ "/backend/imap/session/PX-14 an answer that comes twice is forgiven once",
+			an_answer_that_comes_twice_is_forgiven_once },
+		{ "/backend/imap/session/PX-14 SEC-4 an answer to a future tag closes",
+			an_answer_to_a_future_tag_closes },
+		{ "/backend/imap/session/PX-2 a plus that is not due closes",
+			a_plus_that_is_not_due_closes },
+		{ "/backend/imap/session/a cancelled request is not sent",
+			a_cancelled_request_is_not_sent },
+		{ "/backend/imap/session/a request cancelled in its own callback ends",
+			a_request_cancelled_in_its_own_callback_ends },
+		{ "/backend/imap/session/close ends requests and says goodbye",
+			close_ends_requests_and_says_goodbye },
+		{ "/backend/imap/session/CN-6 another folder waits",
+			another_folder_waits_until_nothing_is_in_flight },
+		{ "/backend/imap/session/CN-6 fetches of one folder are pipelined",
+			fetches_of_one_folder_are_pipelined },
+	};
+
+	g_test_init(&argc, &argv, NULL);
+	for (size_t i = 0; i < G_N_ELEMENTS(tests); i++)
+		g_test_add_func(tests[i].path, tests[i].test);
+	return g_test_run();
+}
