@@ -432,6 +432,26 @@ int body_rows_forget(struct store_thread *thread, uint32_t box, uint32_t first, 
 	return rc;
 }
 
+void bodies_finish(struct store *store)
+{
+	GHashTableIter iter;
+	gpointer value;
+
+	/* From here on no lookup and no removal of files is under way. */
+	store_thread_sync(store->thread);
+	g_hash_table_iter_init(&iter, store->bodies);
+	while (g_hash_table_iter_next(&iter, NULL, &value)) {
+		struct body *body = value;
+
+		if (!body->is_ready && body->pieces->len == 0)
+			continue;
+		body->is_ready = true;
+		if (body->is_drop_sent)
+			body->is_dropping = body->is_drop_sent = false;
+		body_write_kick(body);
+	}
+}
+
 void bodies_done(struct store *store)
 {
 	GHashTableIter iter;

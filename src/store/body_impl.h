@@ -92,7 +92,8 @@ static inline uint32_t body_uid(const struct body *body)
 }
 
 void bodies_init(struct store *store);
-void bodies_done(struct store *store); /* at close: objects that are still held become empty */
+void bodies_finish(struct store *store); /* at close: what waits for an answer goes on without */
+void bodies_done(struct store *store);   /* at close: objects that are still held become empty */
 /* The object, if there is one. */
 struct body *bodies_find(struct store *store, uint64_t key);
 /* Drops the object from memory if nobody holds it; false = it is held. */

@@ -166,6 +166,8 @@ void store_close(struct store *store)
 	store->is_closing = true;
 	evict_done(store);
 	disk_jobs_drain(store);
+	bodies_finish(store);
+	disk_jobs_drain(store);
 	bodies_done(store);
 	store_thread_join(store->thread);
 	store->link->store = NULL;

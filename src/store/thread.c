@@ -20,7 +20,7 @@ struct store_thread {
 	struct store_dir *dir;
 	struct store_link *link;
 
-	GAsyncQueue *closed; /* gets one word when the index is closed */
+	GAsyncQueue *reached; /* gets one word when a sync or the end is reached */
 	bool is_broken;
 
 	/* since the last commit */
@@ -247,9 +247,22 @@ struct store_thread *store_thread_new(struct index *index, struct store_dir *dir
 	thread->dir = store_dir_ref(dir);
 	thread->link = store_link_ref(link);
 	thread->answers = g_ptr_array_new();
-	thread->closed = g_async_queue_new();
+	thread->reached = g_async_queue_new();
 	thread->thread = post_thread_new("store");
 	return thread;
+}
+
+static void on_sync(void *data)
+{
+	struct store_thread *thread = data;
+
+	g_async_queue_push(thread->reached, thread);
+}
+
+void store_thread_sync(struct store_thread *thread)
+{
+	post_to_thread(thread->thread, on_sync, thread);
+	g_async_queue_pop(thread->reached);
 }
 
 static void on_close(void *data)
@@ -258,16 +271,16 @@ static void on_close(void *data)
 
 	thread_commit(thread);
 	g_clear_pointer(&thread->index, index_close);
-	g_async_queue_push(thread->closed, thread);
+	g_async_queue_push(thread->reached, thread);
 }
 
 void store_thread_join(struct store_thread *thread)
 {
 	/* Two steps: the last jobs may have posted an on_commit behind on_close. */
 	post_to_thread(thread->thread, on_close, thread);
-	g_async_queue_pop(thread->closed);
+	g_async_queue_pop(thread->reached);
 	post_thread_join(thread->thread);
-	g_async_queue_unref(thread->closed);
+	g_async_queue_unref(thread->reached);
 	g_ptr_array_unref(thread->answers);
 	store_dir_unref(thread->dir);
 	store_link_unref(thread->link);

@@ -50,6 +50,8 @@ struct store_thread *store_thread_new(struct index *index, struct store_dir *dir
 	struct store_link *link);
 /* Any thread. */
 void store_thread_post(struct store_thread *thread, struct store_job *job);
+/* Waits until what was posted has run; blocks. Answers are still to come. */
+void store_thread_sync(struct store_thread *thread);
 /* Runs what was posted, commits, closes the index, frees. Answers that are due may be lost. */
 void store_thread_join(struct store_thread *thread);
 
