@@ -40,6 +40,7 @@ from proxy import Proxy
 HAVE_FUSE = os.path.exists("/dev/fuse")
 DEADLINE = 60
 living = []  # mounts of the running test
+watching = [None]  # the watchdog of the running phase
 
 
 class DeadlineExceeded(BaseException):
@@ -74,7 +75,9 @@ def pytest_collection_modifyitems(config, items):
 
 
 def on_alarm(_number, _frame):
-    raise DeadlineExceeded("the test exceeded its deadline")
+    # A late alarm of a phase that has ended meanwhile hits nobody.
+    if watching[0] and watching[0].fired:
+        raise DeadlineExceeded("the test exceeded its deadline")
 
 
 class Watchdog:
@@ -103,10 +106,12 @@ class Watchdog:
 def guarded(item):
     marker = item.get_closest_marker("deadline")
     seconds = (marker.args[0] if marker else DEADLINE) * mounting.SLOW
-    watchdog = Watchdog(seconds)
-    outcome = yield
+    watchdog = watching[0] = Watchdog(seconds)
+    yield
+    watching[0] = None
     watchdog.cancel()
     if watchdog.fired:
+        item.deadline_exceeded = True
         item.add_report_section("call", "deadline", watchdog.text)
 
 
@@ -127,6 +132,9 @@ def pytest_runtest_makereport(item, call):
     if report.when == "call" and report.failed:
         for mount in living:
             report.sections.append(("mailfs", mount.report()))
+    if report.passed and getattr(item, "deadline_exceeded", False):
+        report.outcome = "failed"
+        report.longrepr = "the test exceeded its deadline, though it did not notice"
     is_xfail = hasattr(report, "wasxfail")
     if report.skipped and HAVE_FUSE and not is_xfail and not item.get_closest_marker("may_skip"):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
