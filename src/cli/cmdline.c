@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT */
+/* getopt_long(3) for the letters, options.c for what stands behind -o. */
+#include "cli/cmdline.h"
+
+#include <getopt.h>
+
+#include "cli/exit_code.h"
+
+#define USAGE                                                                                      \
+	"usage: mailfs [options] SOURCE MOUNTPOINT\n"                                              \
+	"\n"                                                                                       \
+	"Mounts a mailbox: folders are directories, messages are files. SOURCE is a URL,\n"        \
+	"imaps://USER@HOST[:PORT][/FOLDER] (imap:// for STARTTLS), or the name of an account in\n" \
+	"the configuration file.\n"                                                                \
+	"\n"                                                                                       \
+	"    -f, --foreground                do not go to the background\n"                        \
+	"    -d, --debug                     as -f, and log everything, the wire and FUSE too\n"   \
+	"    -v, --verbose                   log more; twice: more still\n"                        \
+	"    -q, --quiet                     log errors only\n"                                    \
+	"    -F, --config FILE               read FILE, not ~/.config/mailfs/mailfs.conf\n"        \
+	"    -o OPTION[,OPTION...]           see below\n"                                          \
+	"    -h, --help                      this text\n"                                          \
+	"    -V, --version                   the version\n"                                        \
+	"\n"
+
+static const struct option long_options[] = {
+	{ "foreground", no_argument, NULL, 'f' },
+	{ "debug", no_argument, NULL, 'd' },
+	{ "verbose", no_argument, NULL, 'v' },
+	{ "quiet", no_argument, NULL, 'q' },
+	{ "config", required_argument, NULL, 'F' },
+	{ "help", no_argument, NULL, 'h' },
+	{ "version", no_argument, NULL, 'V' },
+	{ NULL, 0, NULL, 0 },
+};
+
+static void init(struct cmdline *line)
+{
+	*line = (struct cmdline){ .level = LOG_WARN };
+	options_init(&line->options);
+	optind = 0; /* glibc: start afresh */
+	opterr = 0;
+}
+
+static bool refuse(GError **error, const char *format, const char *what)
+{
+	g_autofree char *text = g_strdup_printf("%s %s", format, what);
+
+	g_set_error_literal(error, CLI_ERROR, EX_USAGE, text);
+	return false;
+}
+
+static bool take_letter(struct cmdline *line, int letter, char **argv, GError **error)
+{
+	char unknown[] = { '-', (char)optopt, '\0' };
+
+	switch (letter) {
+	case 'f':
+		line->is_foreground = true;
+		return true;
+	case 'd':
+		line->options.debug = true;
+		return true;
+	case 'v':
+		if (line->level < LOG_WIRE)
+			line->level++;
+		return true;
+	case 'q':
+		line->level = LOG_ERROR;
+		return true;
+	case 'F':
+		g_free(line->config_path);
+		line->config_path = g_strdup(optarg);
+		return true;
+	case 'o':
+		return options_parse(&line->options, optarg, false, error);
+	case 'h':
+		line->want_help = true;
+		return true;
+	case 'V':
+		line->want_version = true;
+		return true;
+	case ':':
+		return refuse(error, "a value is missing behind", argv[optind - 1]);
+	default:
+		return refuse(error, "unknown option:", optopt != 0 ? unknown : argv[optind - 1]);
+	}
+}
+
+static bool take_names(struct cmdline *line, int argc, char **argv, bool is_check, GError **error)
+{
+	int wanted = is_check ? 1 : 2;
+
+	if (argc - optind > wanted)
+		return refuse(error, "one word too many:", argv[optind + wanted]);
+	if (argc - optind < 1)
+		return refuse(error, "SOURCE is missing:", "a URL or the name of an account");
+	if (argc - optind < wanted)
+		return refuse(error, "MOUNTPOINT is missing:", "a directory");
+	line->source = g_strdup(argv[optind]);
+	line->mountpoint = is_check ? NULL : g_strdup(argv[optind + 1]);
+	return true;
+}
+
+static void finish(struct cmdline *line)
+{
+	if (!line->options.debug)
+		return;
+	line->level = LOG_WIRE;
+	line->is_foreground = true;
+}
+
+bool cmdline_parse(struct cmdline *line, int argc, char **argv, bool is_check, GError **error)
+{
+	int letter;
+
+	init(line);
+	while ((letter = getopt_long(argc, argv, ":fdvqF:o:hV", long_options, NULL)) != -1) {
+		if (!take_letter(line, letter, argv, error))
+			return false;
+		if (line->want_help || line->want_version)
+			return true;
+	}
+	finish(line);
+	return take_names(line, argc, argv, is_check, error);
+}
+
+/* -s (sloppy) may stand behind -o, so it is looked for first. */
+static bool is_sloppy(int argc, char **argv)
+{
+	bool found = false;
+	int letter;
+
+	while ((letter = getopt(argc, argv, ":sfnvt:N:o:")) != -1)
+		found = found || letter == 's';
+	optind = 0;
+	return found;
+}
+
+bool cmdline_parse_helper(struct cmdline *line, int argc, char **argv, GError **error)
+{
+	bool sloppy;
+	int letter;
+
+	init(line);
+	sloppy = is_sloppy(argc, argv);
+	while ((letter = getopt(argc, argv, ":sfnvt:N:o:")) != -1) {
+		if (letter == 'f')
+			line->is_fake = true;
+		else if (letter == 'v')
+			line->level = LOG_INFO;
+		else if (letter == 'o' && !options_parse(&line->options, optarg, sloppy, error))
+			return false;
+		else if (letter == '?' || letter == ':')
+			return take_letter(line, letter, argv, error);
+	}
+	finish(line);
+	return take_names(line, argc, argv, false, error);
+}
+
+void cmdline_done(struct cmdline *line)
+{
+	options_done(&line->options);
+	g_free(line->config_path);
+	g_free(line->source);
+	g_free(line->mountpoint);
+}
+
+char *cmdline_help(void)
+{
+	g_autofree char *options = options_help();
+
+	return g_strconcat(USAGE, options, "\nmailfs(1) and mailfs.conf(5) say more.\n", NULL);
+}

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A password command: started by g_spawn, its output read as it comes. GSubprocess would leave
+ * copies of the secret in buffers that nobody wipes.
+ *
+ * The program's standard input is /dev/null, or the terminal as long as mailfs has one; its
+ * messages go where ours go. Its directory is /: never inside our own mount.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <glib-unix.h>
+
+#include "cli/secret.h"
+
+struct command {
+	command_fn done;
+	void *user;
+	char *name; /* argv[0], for messages */
+	GPid pid;   /* 0 = has ended */
+	int fd;     /* -1 = end of file was seen */
+	guint child_source, fd_source, timer;
+	char *output; /* SECRET_MAX + 2 bytes */
+	size_t len;
+	bool is_overflow;
+};
+
+static void command_free(struct command *command)
+{
+	if (command->child_source != 0)
+		g_source_remove(command->child_source);
+	if (command->fd_source != 0)
+		g_source_remove(command->fd_source);
+	if (command->timer != 0)
+		g_source_remove(command->timer);
+	if (command->fd >= 0)
+		close(command->fd);
+	explicit_bzero(command->output, SECRET_MAX + 2);
+	g_free(command->output);
+	g_free(command->name);
+	g_free(command);
+}
+
+static void on_orphan(GPid pid, gint status, gpointer user)
+{
+	g_spawn_close_pid(pid);
+}
+
+static void command_kill(struct command *command)
+{
+	if (command->pid == 0)
+		return;
+	kill(command->pid, SIGKILL);
+	g_source_remove(command->child_source);
+	command->child_source = 0;
+	/* Somebody must still reap it. */
+	g_child_watch_add(command->pid, on_orphan, NULL);
+	command->pid = 0;
+}
+
+void command_cancel(struct command *command)
+{
+	command_kill(command);
+	command_free(command);
+}
+
+static void finish(struct command *command, const char *line, const GError *error)
+{
+	command->done(command->user, line, error);
+	command_free(command);
+}
+
+static void fail(struct command *command, const char *what)
+{
+	g_autoptr(GError) error = g_error_new(MAILFS_ERROR, MAILFS_ERROR_LOGIN, "%s %s", command->name,
+		what);
+
+	command_kill(command);
+	finish(command, NULL, error);
+}
+
+/* False: end of file or nothing there now. */
+static bool read_some(struct command *command)
+{
+	size_t room = SECRET_MAX + 1 - command->len;
+	char rest[512];
+	ssize_t got;
+
+	/* The first line is what counts; more output must not block the program. */
+	if (room == 0) {
+		got = read(command->fd, rest, sizeof(rest));
+		command->is_overflow = command->is_overflow || got > 0;
+		explicit_bzero(rest, sizeof(rest));
+	} else {
+		got = read(command->fd, command->output + command->len, room);
+		command->len += got > 0 ? (size_t)got : 0;
+	}
+	if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) {
+		close(command->fd);
+		command->fd = -1;
+	}
+	return got > 0;
+}
+
+static gboolean on_output(gint fd, GIOCondition condition, gpointer user)
+{
+	struct command *command = user;
+
+	read_some(command);
+	if (command->fd >= 0)
+		return G_SOURCE_CONTINUE;
+	command->fd_source = 0;
+	return G_SOURCE_REMOVE;
+}
+
+static void take_output(struct command *command)
+{
+	char *end = memchr(command->output, '\n', command->len);
+	size_t len = end ? (size_t)(end - command->output) : command->len;
+
+	if (!end && (command->is_overflow || len > SECRET_MAX)) {
+		fail(command, "has written too much");
+		return;
+	}
+	if (len > 0 && command->output[len - 1] == '\r')
+		len--;
+	command->output[len] = '\0';
+	if (len == 0)
+		fail(command, "has written nothing");
+	else if (strlen(command->output) != len)
+		fail(command, "has written a NUL byte");
+	else
+		finish(command, command->output, NULL);
+}
+
+static void on_child_end(GPid pid, gint status, gpointer user)
+{
+	struct command *command = user;
+	g_autofree char *what = NULL;
+
+	g_spawn_close_pid(pid);
+	command->pid = 0;
+	command->child_source = 0;
+	/* Not until end of file: an agent that it has started may hold the pipe for ever. */
+	while (command->fd >= 0 && read_some(command))
+		;
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+		take_output(command);
+		return;
+	}
+	if (WIFEXITED(status))
+		what = g_strdup_printf("failed with exit code %d", WEXITSTATUS(status));
+	else
+		what = g_strdup_printf("was killed by signal %d", WTERMSIG(status));
+	fail(command, what);
+}
+
+static gboolean on_timeout(gpointer user)
+{
+	struct command *command = user;
+
+	command->timer = 0;
+	fail(command, "took too long and was ended");
+	return G_SOURCE_REMOVE;
+}
+
+static bool start(struct command *command, char **argv, GError **error)
+{
+	g_autoptr(GError) wrong = NULL;
+	int pipe_fds[2];
+	int in = isatty(STDIN_FILENO) ? STDIN_FILENO : -1;
+
+	if (!g_unix_open_pipe(pipe_fds, FD_CLOEXEC, &wrong))
+		goto failed;
+	if (!g_spawn_async_with_fds("/", argv, NULL, G_SPAWN_SEARCH_PATH | G_SPAWN_DO_NOT_REAP_CHILD, NULL,
+		    NULL, &command->pid, in, pipe_fds[1], -1, &wrong)) {
+		close(pipe_fds[0]);
+		close(pipe_fds[1]);
+		goto failed;
+	}
+	close(pipe_fds[1]);
+	command->fd = pipe_fds[0];
+	g_unix_set_fd_nonblocking(command->fd, TRUE, NULL);
+	return true;
+
+failed:
+	g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_INVALID, "%s cannot be started: %s",
+		command->name, wrong->message);
+	return false;
+}
+
+struct command *command_run(const char *text, unsigned timeout_ms, command_fn done, void *user,
+	GError **error)
+{
+	g_autoptr(GError) wrong = NULL;
+	g_auto(GStrv) argv = NULL;
+	struct command *command;
+
+	if (!g_shell_parse_argv(text, NULL, &argv, &wrong)) {
+		g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_INVALID, "password or token command: %s",
+			wrong->message);
+		return NULL;
+	}
+	command = g_new0(struct command, 1);
+	command->done = done;
+	command->user = user;
+	command->name = g_strdup(argv[0]);
+	command->fd = -1;
+	command->output = g_malloc(SECRET_MAX + 2);
+	if (!start(command, argv, error)) {
+		command->pid = 0;
+		command_free(command);
+		return NULL;
+	}
+	command->fd_source = g_unix_fd_add(command->fd, G_IO_IN | G_IO_HUP, on_output, command);
+	command->child_source = g_child_watch_add(command->pid, on_child_end, command);
+	command->timer = g_timeout_add(timeout_ms, on_timeout, command);
+	return command;
+}

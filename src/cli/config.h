@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mailfs.conf: "[account NAME]" and "key = value" lines. Every mistake is told with file and line.
+ * Read before the mount and again on SIGHUP; blocks on the disk.
+ *
+ * Not GKeyFile: it merges repeated keys and groups in silence and forgets the line numbers.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include <glib.h>
+
+#include "cli/options.h"
+
+struct config_entry {
+	const struct option_info *info;
+	char *value;
+	unsigned line;
+};
+
+struct config_account {
+	char *name;
+	GPtrArray *entries; /* struct config_entry * */
+	unsigned line;
+};
+
+struct config {
+	char *path;
+	GPtrArray *accounts; /* struct config_account *, in the order of the file */
+};
+
+/* $XDG_CONFIG_HOME/mailfs/mailfs.conf; g_free() it. */
+char *config_default_path(void);
+
+/* NULL + error (EX_CONFIG). A missing file is an error only if `must_exist`; else it is empty. */
+struct config *config_load(const char *path, bool must_exist, GError **error);
+/* The same from memory. `is_private`: a password in it is honoured. */
+struct config *config_parse(const char *path, const char *text, bool is_private, GError **error);
+void config_free(struct config *config); /* wipes; NULL is fine */
+
+const struct config_account *config_find(const struct config *config, const char *name);
+/* The value of a key as written; NULL = it is not there. */
+const char *config_get(const struct config_account *account, const char *key);
+/* Puts the account's values in `options`, under those of the command line. */
+bool config_apply(const struct config *config, const struct config_account *account,
+	struct options *options, GError **error);

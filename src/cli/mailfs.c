@@ -1,0 +1,433 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The mount program: command line, checks, password, fork; then in the child connect, list, mount,
+ * ready; then the loop until somebody ends it. What fails before the mount is told on stderr with a
+ * next step, and by exit code.
+ */
+#include "cli/mailfs.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/post.h"
+#include "cli/account.h"
+#include "cli/cmdline.h"
+#include "cli/daemon.h"
+#include "cli/exit_code.h"
+#include "cli/mountpoint.h"
+#include "cli/shutdown.h"
+#include "cli/signals.h"
+#include "store/store.h"
+
+#define WORKERS 3u
+
+struct mailfs {
+	struct cmdline line;
+	bool is_helper;
+	struct account *account;
+	char *mountpoint; /* canonical */
+	struct daemon daemon;
+
+	struct store *store;
+	struct engine *engine;
+	struct fs *fs;
+	GMainLoop *loop;
+	struct shutdown shutdown;
+	bool is_mounted;
+	int code;
+};
+
+/* ---- telling the user -------------------------------------------------------------------------- */
+
+/* Through the log, which masks secrets: a server may repeat what it was sent. */
+static void report(struct mailfs *self, const GError *error)
+{
+	const char *name = self->account ? self->account->name : "mailfs";
+	const char *advice = exit_code_advice(error);
+	g_autofree char *text = log_safe(error->message, -1);
+
+	log_error(name, "%s", text);
+	if (advice)
+		log_error(name, "%s", advice);
+	if (self->account && error->domain == MAILFS_ERROR &&
+		error->code != MAILFS_ERROR_IN_USE && error->code != MAILFS_ERROR_CANCELLED)
+		log_error(name, "to find out more: mailfsctl check %s", self->account->given);
+	self->code = exit_code(error, self->is_helper);
+}
+
+/* The server is away, and the mount shows what is in the cache. */
+static void warn_offline(struct mailfs *self)
+{
+	const GPtrArray *reasons = engine_reasons(self->engine);
+	const char *last = reasons->len > 0 ? g_ptr_array_index(reasons, reasons->len - 1) : NULL;
+
+	if (engine_state(self->engine) != ENGINE_OFFLINE)
+		return;
+	log_warn(self->account->name, "the server is away%s%s; mounted from the cache", last ? ": " : "",
+		last ? last : "");
+}
+
+/* ---- events ------------------------------------------------------------------------------------ */
+
+static void fail(struct mailfs *self, const GError *error)
+{
+	report(self, error);
+	shutdown_begin(&self->shutdown);
+}
+
+static bool find_root(struct mailfs *self, GError **error)
+{
+	const char *folder = self->account->source.folder;
+
+	if (tree_by_shown_path(engine_tree(self->engine), folder))
+		return true;
+	g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_GONE, "there is no folder '%s'", folder);
+	return false;
+}
+
+static bool mount_now(struct mailfs *self, GError **error)
+{
+	g_autoptr(GError) wrong = NULL;
+
+	if (!find_root(self, error))
+		return false;
+	if (fs_mount(self->fs, &wrong))
+		return true;
+	g_set_error(error, CLI_ERROR, EX_UNAVAILABLE,
+		"%s; is FUSE there (/dev/fuse, fusermount3), and may you write to the mount point?",
+		wrong->message);
+	return false;
+}
+
+static void on_started(void *user, const GError *error)
+{
+	struct mailfs *self = user;
+	g_autoptr(GError) wrong = NULL;
+
+	if (self->shutdown.is_running)
+		return;
+	if (error) {
+		fail(self, error);
+		return;
+	}
+	if (!mount_now(self, &wrong)) {
+		fail(self, wrong);
+		return;
+	}
+	self->is_mounted = true;
+	signals_set_mountpoint(self->mountpoint);
+	warn_offline(self);
+	daemon_ready(&self->daemon);
+}
+
+static void on_listing_changed(void *user, const struct folder *folder)
+{
+	fs_listing_changed(((struct mailfs *)user)->fs, folder);
+}
+
+static void on_message_changed(void *user, const struct folder *folder, uint32_t uid)
+{
+	fs_message_changed(((struct mailfs *)user)->fs, folder, uid);
+}
+
+static void on_message_gone(void *user, const struct folder *folder, uint32_t uid)
+{
+	fs_message_gone(((struct mailfs *)user)->fs, folder, uid);
+}
+
+static void on_box_gone(void *user, const struct folder *folder, uint32_t box_id)
+{
+	fs_box_gone(((struct mailfs *)user)->fs, folder, box_id);
+}
+
+static void on_state_changed(void *user, enum engine_state state)
+{
+	static const char *const names[] = {
+		[ENGINE_CONNECTING] = "connecting", [ENGINE_ONLINE] = "online",
+		[ENGINE_OFFLINE] = "offline",       [ENGINE_LOGIN_REFUSED] = "login refused",
+		[ENGINE_STOPPED] = "stopped",
+	};
+	struct mailfs *self = user;
+
+	log_info(self->account->name, "%s", names[state]);
+}
+
+static void on_ended(void *user)
+{
+	struct mailfs *self = user;
+
+	log_info(self->account->name, "unmounted");
+	if (!self->shutdown.is_running)
+		shutdown_begin(&self->shutdown);
+}
+
+/* ---- signals ----------------------------------------------------------------------------------- */
+
+static void stop(struct mailfs *self)
+{
+	if (!self->is_mounted && self->code == 0) {
+		g_autoptr(GError) error = g_error_new(MAILFS_ERROR, MAILFS_ERROR_CANCELLED,
+			"stopped before it had mounted");
+
+		report(self, error);
+	}
+	shutdown_begin(&self->shutdown);
+}
+
+static void reload(struct mailfs *self)
+{
+	g_autoptr(GError) error = NULL;
+
+	if (!account_reload(self->account, &error))
+		log_warn(self->account->name, "%s; nothing was changed", error->message);
+	fs_drop_caches(self->fs);
+	engine_refresh(self->engine, NULL, NULL, NULL);
+}
+
+static void more_logging(void)
+{
+	enum log_level level = log_get_level();
+
+	log_set_level(level < LOG_WIRE ? level + 1 : LOG_WARN);
+}
+
+static void on_signal(void *user, int number)
+{
+	struct mailfs *self = user;
+
+	if (number == SIGTERM || number == SIGINT)
+		stop(self);
+	else if (self->shutdown.is_running)
+		return;
+	else if (number == SIGHUP && !self->is_mounted)
+		stop(self); /* the terminal went away while a command was starting */
+	else if (number == SIGHUP)
+		reload(self);
+	else if (number == SIGUSR1)
+		engine_refresh(self->engine, NULL, NULL, NULL);
+	else
+		more_logging();
+}
+
+/* ---- putting it together ----------------------------------------------------------------------- */
+
+static struct engine *make_engine(struct mailfs *self)
+{
+	static const struct engine_events events = {
+		.started = on_started,
+		.listing_changed = on_listing_changed,
+		.message_changed = on_message_changed,
+		.message_gone = on_message_gone,
+		.box_gone = on_box_gone,
+		.state_changed = on_state_changed,
+	};
+	struct account *account = self->account;
+	struct engine_config config = {
+		.backend = &imap_backend,
+		.account = account->name,
+		.identity = account->identity,
+		.store = self->store,
+		.component = fs_component,
+		.name = account->view->needs_head ? fs_message_name : NULL,
+		.name_user = (void *)account->view,
+		.connections = account->options.connections,
+		.poll_seconds = account->options.poll,
+		.delay_connect = account->options.delay_connect,
+	};
+
+	account_backend_config(account, &config.server);
+	return engine_new(&config, &events, self);
+}
+
+static struct fs *make_fs(struct mailfs *self)
+{
+	static const struct fs_events events = { .ended = on_ended };
+	const struct options *options = &self->account->options;
+	struct fs_config config = {
+		.mountpoint = self->mountpoint,
+		.fsname = self->account->fsname,
+		.root = self->account->source.folder,
+		.view = self->account->view,
+		.uid = options->uid == OPTION_UNSET ? getuid() : (uid_t)options->uid,
+		.gid = options->gid == OPTION_UNSET ? getgid() : (gid_t)options->gid,
+		.umask = options->umask == OPTION_UNSET ? 0 : (mode_t)options->umask,
+		.is_read_only = options->is_read_only,
+		.allow_other = options->allow_other,
+		.default_permissions = options->default_permissions,
+		.flag_bits = options->flag_bits,
+		.ctime_is_mtime = options->ctime == CTIME_MTIME,
+		.exact_size = options->exact_size,
+		.is_debug = options->debug,
+		.timeout_ms = options->timeout * 1000,
+	};
+
+	return fs_new(&config, &events, self);
+}
+
+static char *cache_dir(const struct account *account)
+{
+	return g_build_filename(g_get_user_cache_dir(), "mailfs", account->directory, NULL);
+}
+
+static bool open_store(struct mailfs *self, GError **error)
+{
+	g_autofree char *dir = cache_dir(self->account);
+	g_autofree char *parent = g_path_get_dirname(dir);
+
+	g_mkdir_with_parents(parent, 0700); /* store_open() says what is wrong with it */
+	self->store = store_open(
+		&(struct store_config){
+			.dir = dir,
+			.identity = self->account->identity,
+			.max_bytes = self->account->options.cache_size,
+		},
+		error);
+	if (!self->store && g_error_matches(*error, MAILFS_ERROR, MAILFS_ERROR_IN_USE))
+		g_prefix_error(error, "%s is mounted already, see 'mailfsctl status': ", self->account->name);
+	return self->store != NULL;
+}
+
+static void run(struct mailfs *self)
+{
+	self->fs = make_fs(self);
+	self->engine = make_engine(self);
+	fs_set_engine(self->fs, self->engine);
+	self->loop = g_main_loop_new(NULL, FALSE);
+	self->shutdown = (struct shutdown){
+		.loop = self->loop,
+		.engine = self->engine,
+		.fs = self->fs,
+		.was_started = true,
+	};
+	signals_start(on_signal, self);
+	engine_start(self->engine);
+	/* A failure may have been told from inside the start. */
+	if (!self->shutdown.is_over)
+		g_main_loop_run(self->loop);
+}
+
+/* Those above before those below. An engine that has not stopped may not be freed: it stays. */
+static void tear_down(struct mailfs *self)
+{
+	if (self->shutdown.is_stopped)
+		engine_free(self->engine);
+	fs_free(self->fs);
+	store_close(self->store);
+	post_workers_stop();
+	signals_stop();
+	g_main_loop_unref(self->loop);
+}
+
+static void serve(struct mailfs *self)
+{
+	g_autoptr(GError) error = NULL;
+
+	post_workers_start(WORKERS);
+	if (open_store(self, &error)) {
+		run(self);
+		tear_down(self);
+	} else {
+		report(self, error);
+		post_workers_stop();
+	}
+	daemon_failed(&self->daemon, self->code);
+}
+
+/* ---- before the fork --------------------------------------------------------------------------- */
+
+/* SEC-50: root's mounts open nobody's mail to others by accident. */
+static bool check_allow_other(const struct mailfs *self, GError **error)
+{
+	const struct options *options = &self->account->options;
+
+	if (!options->allow_other || getuid() != 0 || options->uid != OPTION_UNSET ||
+		options->default_permissions)
+		return true;
+	g_set_error(error, CLI_ERROR, EX_USAGE,
+		"allow_other: root must say whose mail it is: add uid=N (or default_permissions)");
+	return false;
+}
+
+/* SEC-55: a mount over its own cache waits for itself. */
+static bool check_own_files(const struct mailfs *self, GError **error)
+{
+	g_autofree char *cache = cache_dir(self->account);
+	g_autofree char *state = g_build_filename(g_get_user_state_dir(), "mailfs", NULL);
+	const char *const paths[] = { cache, state, self->account->config_path,
+		self->account->options.tls_ca };
+
+	for (size_t i = 0; i < G_N_ELEMENTS(paths); i++) {
+		if (!paths[i] || !mountpoint_holds(self->mountpoint, paths[i]))
+			continue;
+		g_set_error(error, CLI_ERROR, EX_CONFIG,
+			"%s lies inside the mount point %s; choose another mount point, or move it "
+			"(XDG_CACHE_HOME, XDG_STATE_HOME, XDG_CONFIG_HOME)",
+			paths[i], self->mountpoint);
+		return false;
+	}
+	return true;
+}
+
+static bool prepare(struct mailfs *self, GError **error)
+{
+	self->account = account_new(self->line.source, self->line.config_path, &self->line.options, error);
+	if (!self->account || !check_allow_other(self, error))
+		return false;
+	self->mountpoint = mountpoint_canonical(self->line.mountpoint);
+	if (!mountpoint_prepare(self->mountpoint, self->account->options.nonempty, error))
+		return false;
+	return check_own_files(self, error) && secret_prepare(self->account->secret, error);
+}
+
+static void start(struct mailfs *self)
+{
+	g_autoptr(GError) error = NULL;
+
+	if (!prepare(self, &error)) {
+		report(self, error);
+		return;
+	}
+	if (self->line.is_fake)
+		return;
+	daemon_start(&self->daemon, self->line.is_foreground, self->is_helper ? 32 : EX_TEMPFAIL);
+	/* The daemon must not hold the directory that it was started in. */
+	if (chdir("/") == 0)
+		serve(self);
+}
+
+static int usage(struct mailfs *self, const GError *error, bool is_bare)
+{
+	if (is_bare)
+		fputs("mailfs: SOURCE and MOUNTPOINT are missing\n", stderr);
+	else
+		fprintf(stderr, "mailfs: %s\n", error->message);
+	fputs("mailfs: see 'mailfs --help' or mailfs(1)\n", stderr);
+	return exit_code(error, self->is_helper);
+}
+
+int mailfs_main(int argc, char **argv, bool is_helper)
+{
+	struct mailfs self = { .is_helper = is_helper };
+	g_autoptr(GError) error = NULL;
+	bool is_good = is_helper ? cmdline_parse_helper(&self.line, argc, argv, &error)
+				 : cmdline_parse(&self.line, argc, argv, false, &error);
+
+	if (!is_good) {
+		self.code = usage(&self, error, argc <= 1);
+	} else if (self.line.want_help) {
+		g_autofree char *help = cmdline_help();
+
+		fputs(help, stdout);
+	} else if (self.line.want_version) {
+		puts("mailfs " MAILFS_VERSION);
+	} else {
+		log_set_level(self.line.level);
+		start(&self);
+	}
+	account_free(self.account);
+	g_free(self.mountpoint);
+	cmdline_done(&self.line);
+	log_secrets_clear();
+	return self.code;
+}

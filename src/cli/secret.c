@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: MIT */
+/* Secrets are kept in one place each, and wiped when they are replaced or the program ends. */
+#include "cli/secret.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+
+#define COMMAND_TIMEOUT_MS 60000u
+
+enum kept_from { KEPT_NOTHING, KEPT_PASSFD, KEPT_CREDENTIAL, KEPT_CONFIG, KEPT_TERMINAL };
+
+struct question {
+	mailfs_secret_fn done;
+	void *user;
+};
+
+struct secret {
+	char *account, *where, *command_text, *password;
+	int passfd;
+	bool is_token, is_needed, may_prompt;
+
+	char *kept; /* NULL = the command is asked each time */
+	enum kept_from kept_from;
+	char *masked; /* the last one that log lines were told to hide */
+
+	struct command *command; /* under way */
+	GPtrArray *questions;    /* struct question *, waiting for an answer */
+	guint answer_source;     /* they are answered from `kept` soon */
+};
+
+static void wipe(char **text)
+{
+	if (*text)
+		explicit_bzero(*text, strlen(*text));
+	g_clear_pointer(text, g_free);
+}
+
+static void configure(struct secret *secret, const struct secret_config *config)
+{
+	g_free(secret->account);
+	g_free(secret->where);
+	g_free(secret->command_text);
+	wipe(&secret->password);
+	secret->account = g_strdup(config->account);
+	secret->where = g_strdup(config->where);
+	secret->command_text = g_strdup(config->command);
+	secret->password = g_strdup(config->password);
+	secret->is_token = config->is_token;
+	secret->is_needed = config->is_needed;
+	secret->may_prompt = config->may_prompt;
+}
+
+struct secret *secret_new(const struct secret_config *config)
+{
+	struct secret *secret = g_new0(struct secret, 1);
+
+	configure(secret, config);
+	secret->passfd = config->passfd;
+	secret->questions = g_ptr_array_new_with_free_func(g_free);
+	return secret;
+}
+
+void secret_free(struct secret *secret)
+{
+	if (!secret)
+		return;
+	if (secret->command)
+		command_cancel(secret->command);
+	if (secret->answer_source != 0)
+		g_source_remove(secret->answer_source);
+	g_ptr_array_unref(secret->questions);
+	g_free(secret->account);
+	g_free(secret->where);
+	g_free(secret->command_text);
+	wipe(&secret->password);
+	wipe(&secret->kept);
+	wipe(&secret->masked);
+	g_free(secret);
+}
+
+static void mask(struct secret *secret, const char *text)
+{
+	if (secret->masked && strcmp(secret->masked, text) == 0)
+		return;
+	wipe(&secret->masked);
+	secret->masked = g_strdup(text);
+	log_secret_add(text);
+}
+
+static void keep(struct secret *secret, char *text, enum kept_from from)
+{
+	wipe(&secret->kept);
+	secret->kept = text;
+	secret->kept_from = from;
+	mask(secret, text);
+}
+
+/* ---- reading from files ------------------------------------------------------------------------ */
+
+static bool refuse(GError **error, const char *what, const char *why)
+{
+	g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_INVALID, "%s: %s", what, why);
+	return false;
+}
+
+/* The first line, into a buffer of SECRET_MAX + 2 bytes. Reads no further than it must: the other
+ * end of a pipe may stay open. */
+static ssize_t read_first_line(int fd, char *text)
+{
+	size_t len = 0;
+
+	while (len <= SECRET_MAX) {
+		ssize_t got = read(fd, text + len, SECRET_MAX + 1 - len);
+		char *end;
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return -errno;
+		end = memchr(text + len, '\n', (size_t)got);
+		len += (size_t)got;
+		if (end)
+			len = (size_t)(end - text);
+		if (end || got == 0)
+			break;
+	}
+	if (len > 0 && len <= SECRET_MAX && text[len - 1] == '\r')
+		len--;
+	return (ssize_t)len;
+}
+
+static bool read_secret(int fd, const char *what, char **ret_text, GError **error)
+{
+	char *text = g_malloc0(SECRET_MAX + 2);
+	ssize_t len = read_first_line(fd, text);
+	bool is_good = false;
+
+	if (len < 0)
+		refuse(error, what, g_strerror((int)-len));
+	else if (len == 0)
+		refuse(error, what, "is empty");
+	else if (len > (ssize_t)SECRET_MAX)
+		refuse(error, what, "is too long");
+	else if (memchr(text, '\0', (size_t)len))
+		refuse(error, what, "has a NUL byte in it");
+	else
+		is_good = true;
+	if (is_good)
+		*ret_text = g_strndup(text, (gsize)len);
+	explicit_bzero(text, SECRET_MAX + 2);
+	g_free(text);
+	return is_good;
+}
+
+static bool take_passfd(struct secret *secret, GError **error)
+{
+	SCOPED(fd_closep) int fd = secret->passfd;
+	char *text;
+
+	secret->passfd = -1;
+	if (!read_secret(fd, "passfd", &text, error))
+		return false;
+	keep(secret, text, KEPT_PASSFD);
+	return true;
+}
+
+/* systemd's LoadCredential=. A missing file is no error: *ret_text stays NULL. */
+static bool read_credential(const struct secret *secret, char **ret_text, GError **error)
+{
+	const char *dir = g_getenv("CREDENTIALS_DIRECTORY");
+	g_autofree char *name = g_strconcat("mailfs.", secret->account, NULL);
+	g_autofree char *path = dir && *dir ? g_build_filename(dir, name, NULL) : NULL;
+	SCOPED(fd_closep) int fd = path ? open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY) : -1;
+
+	if (fd < 0 && path && errno != ENOENT)
+		return refuse(error, path, g_strerror(errno));
+	return fd < 0 ? true : read_secret(fd, path, ret_text, error);
+}
+
+static bool take_terminal(struct secret *secret, GError **error)
+{
+	g_autofree char *question = g_strdup_printf("Password for %s: ", secret->where);
+	char *text;
+
+	if (!secret->may_prompt)
+		return refuse(error, secret->where, "no password is configured");
+	if (!secret_prompt(question, &text, error))
+		return false;
+	if (!*text) {
+		g_free(text);
+		return refuse(error, secret->where, "the password is empty");
+	}
+	keep(secret, text, KEPT_TERMINAL);
+	return true;
+}
+
+bool secret_prepare(struct secret *secret, GError **error)
+{
+	char *text = NULL;
+
+	if (!secret->is_needed)
+		return true;
+	if (secret->passfd >= 0)
+		return take_passfd(secret, error);
+	if (!read_credential(secret, &text, error))
+		return false;
+	if (text)
+		keep(secret, text, KEPT_CREDENTIAL);
+	else if (secret->command_text)
+		secret->kept_from = KEPT_NOTHING;
+	else if (secret->password)
+		keep(secret, g_strdup(secret->password), KEPT_CONFIG);
+	else
+		return take_terminal(secret, error);
+	return true;
+}
+
+void secret_reload(struct secret *secret, const struct secret_config *config)
+{
+	g_autoptr(GError) error = NULL;
+	char *text = NULL;
+
+	configure(secret, config);
+	if (secret->kept_from == KEPT_PASSFD)
+		return;
+	if (!read_credential(secret, &text, &error)) {
+		log_warn("cli", "%s", error->message);
+		return;
+	}
+	if (text) {
+		keep(secret, text, KEPT_CREDENTIAL);
+	} else if (secret->command_text) {
+		wipe(&secret->kept);
+		secret->kept_from = KEPT_NOTHING;
+	} else if (secret->password) {
+		keep(secret, g_strdup(secret->password), KEPT_CONFIG);
+	}
+}
+
+/* ---- answering --------------------------------------------------------------------------------- */
+
+static void answer_all(struct secret *secret, const char *text, const GError *error)
+{
+	g_autoptr(GPtrArray) questions = secret->questions;
+
+	/* An answer may lead to the next question. */
+	secret->questions = g_ptr_array_new_with_free_func(g_free);
+	if (text)
+		mask(secret, text);
+	for (guint i = 0; i < questions->len; i++) {
+		const struct question *question = g_ptr_array_index(questions, i);
+
+		question->done(question->user, text, error);
+	}
+}
+
+static gboolean on_answer(gpointer user)
+{
+	struct secret *secret = user;
+
+	secret->answer_source = 0;
+	answer_all(secret, secret->kept ? secret->kept : "", NULL);
+	return G_SOURCE_REMOVE;
+}
+
+static void on_command(void *user, const char *line, const GError *error)
+{
+	struct secret *secret = user;
+
+	secret->command = NULL;
+	answer_all(secret, line, error);
+}
+
+static gboolean on_run(gpointer user)
+{
+	struct secret *secret = user;
+	g_autoptr(GError) error = NULL;
+
+	secret->answer_source = 0;
+	secret->command = command_run(secret->command_text, COMMAND_TIMEOUT_MS, on_command, secret, &error);
+	if (!secret->command)
+		answer_all(secret, NULL, error);
+	return G_SOURCE_REMOVE;
+}
+
+static void secret_get(void *source_user, mailfs_secret_fn done, void *user)
+{
+	struct secret *secret = source_user;
+	struct question *question = g_new(struct question, 1);
+	bool is_command = secret->command_text && !secret->kept;
+
+	*question = (struct question){ .done = done, .user = user };
+	g_ptr_array_add(secret->questions, question);
+	if (secret->command || secret->answer_source != 0)
+		return;
+	secret->answer_source = g_idle_add_full(G_PRIORITY_DEFAULT, is_command ? on_run : on_answer, secret,
+		NULL);
+}
+
+struct mailfs_secret_source secret_source(struct secret *secret)
+{
+	return (struct mailfs_secret_source){ .get = secret_get, .source_user = secret };
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Where passwords and tokens come from: -o passfd, $CREDENTIALS_DIRECTORY, a command, the
+ * configuration file, the terminal; in this order. Loop thread.
+ *
+ * What can be read only once, or only with a terminal, is read by secret_prepare() and kept.
+ * Commands run anew at each login; logins at the same time share one run.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include <glib.h>
+
+#include "mailfs/backend.h"
+
+#define SECRET_MAX 65536u /* bytes of a password or token, without the end of line */
+
+/* Borrowed for the call that takes it. */
+struct secret_config {
+	const char *account;  /* names the credential: mailfs.ACCOUNT */
+	const char *where;    /* "user@host", for the prompt */
+	int passfd;           /* -1 = none */
+	const char *command;  /* password-command or token-command; NULL = none */
+	const char *password; /* of the configuration file; NULL = none */
+	bool is_token;        /* `command` gives a token: passwords from elsewhere are not asked for */
+	bool is_needed;       /* false: EXTERNAL, nothing is asked for */
+	bool may_prompt;
+};
+
+struct secret;
+
+struct secret *secret_new(const struct secret_config *config);
+void secret_free(struct secret *secret); /* wipes; a run of the command is ended; NULL is fine */
+
+/*
+ * Before the fork: blocks, may talk on the terminal. False + error: MAILFS_ERROR_INVALID (none is
+ * configured, unreadable, a NUL inside), MAILFS_ERROR_CANCELLED (Ctrl-C at the prompt).
+ */
+bool secret_prepare(struct secret *secret, GError **error);
+
+/* SIGHUP: takes over what `config` says now and reads the credential again; passwords of passfd and
+ * of the terminal stay. */
+void secret_reload(struct secret *secret, const struct secret_config *config);
+
+/* Borrows `secret`. */
+struct mailfs_secret_source secret_source(struct secret *secret);
+
+/* ---- in files of their own ---- */
+
+/* prompt.c: asks on the controlling terminal, without echo. `text` is g_malloc()ed: wipe it. */
+bool secret_prompt(const char *question, char **ret_text, GError **error);
+
+/* command.c: one run of a program; first line of its output. Not a shell: quotes and backslashes
+ * are understood, nothing else. */
+struct command;
+/* `line` is borrowed and wiped afterwards; NULL + error. From the loop, once; frees the run. */
+typedef void (*command_fn)(void *user, const char *line, const GError *error);
+/* NULL: could not be started, *error (MAILFS_ERROR_INVALID) says why; `done` does not come. */
+struct command *command_run(const char *text, unsigned timeout_ms, command_fn done, void *user,
+	GError **error);
+void command_cancel(struct command *command); /* ends and frees it; `done` does not come */

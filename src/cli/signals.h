@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Signals of a running mount: TERM, INT, HUP, USR1, USR2 become calls on the loop. libfuse's own
+ * handlers are not used (they take HUP for an exit).
+ *
+ * TERM and INT also arm an alarm: should the loop be stuck or an end take too long, the mount point
+ * is given up lazily and the process ends. So every end takes less than 5 s.
+ */
+#pragma once
+
+typedef void (*signals_fn)(void *user, int number);
+
+void signals_start(signals_fn fn, void *user);
+void signals_stop(void);
+/* What the alarm unmounts; NULL = nothing. Borrowed until the next call. */
+void signals_set_mountpoint(const char *mountpoint);
+/* For an end that no signal began: as if TERM had come. */
+void signals_arm(void);
