@@ -132,7 +132,7 @@ def pytest_runtest_makereport(item, call):
     if report.when == "call" and report.failed:
         for mount in living:
             report.sections.append(("mailfs", mount.report()))
-    if report.passed and getattr(item, "deadline_exceeded", False):
+    if report.when == "call" and report.passed and getattr(item, "deadline_exceeded", False):
         report.outcome = "failed"
         report.longrepr = "the test exceeded its deadline, though it did not notice"
     is_xfail = hasattr(report, "wasxfail")
