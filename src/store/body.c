@@ -292,6 +292,18 @@ uint64_t body_covered_until(const struct body *body, uint64_t offset)
 	return body->is_ready ? extents_covered_until(body->extents, offset) : offset;
 }
 
+uint64_t body_gap_until(const struct body *body, uint64_t offset)
+{
+	guint index;
+
+	if (!body->is_ready)
+		return UINT64_MAX;
+	index = extents_lower_bound(body->extents, offset);
+	if (index >= body->extents->len)
+		return UINT64_MAX;
+	return MAX(g_array_index(body->extents, struct extent, index).offset, offset);
+}
+
 bool body_covers(const struct body *body, struct mailfs_range range)
 {
 	uint64_t end;
