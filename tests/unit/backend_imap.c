@@ -10,6 +10,8 @@
  *   "!close"    close the connection; "!stall" say nothing more
  * What the session reports becomes a transcript, compared as text.
  */
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -164,6 +166,7 @@ static void on_accepted(GObject *object, GAsyncResult *result, gpointer user)
 	if (!play->connection)
 		return;
 	socket = g_socket_connection_get_socket(play->connection);
+	g_socket_set_option(socket, IPPROTO_TCP, TCP_NODELAY, 1, NULL);
 	play->readable = g_socket_create_source(socket, G_IO_IN, NULL);
 	g_source_set_callback(play->readable, G_SOURCE_FUNC(on_readable), play, NULL);
 	g_source_attach(play->readable, NULL);

@@ -6,6 +6,9 @@
 #include "backend/imap/request.h"
 #include "backend/imap/session.h"
 
+/* One line lists them all, and our lines are bounded: larger folders are listed by FETCH. */
+#define SEARCH_MAX 80000
+
 enum means { MEANS_ESEARCH, MEANS_SEARCH, MEANS_FETCH, MEANS_NONE };
 
 static void search_next(struct search *search);
@@ -82,11 +85,13 @@ static void on_done(struct command *command, const struct imap_response *respons
 		return;
 	}
 	uidlist_sort(&search->found);
-	if (uidlist_count(&search->found) == 0 && covers_all(search) && s->box.exists > 0) {
-		if (search->means < MEANS_FETCH)
-			search_next(search);
-		else
-			give_up(search, "the server lists no messages in a folder that has some");
+	/* Nothing found may mean that the server does not search at all. */
+	if (uidlist_count(&search->found) == 0 && s->box.exists > 0 && search->means < MEANS_FETCH) {
+		search_next(search);
+		return;
+	}
+	if (uidlist_count(&search->found) == 0 && s->box.exists > 0 && covers_all(search)) {
+		give_up(search, "the server lists no messages in a folder that has some");
 		return;
 	}
 	if (!is_possible(search)) {
@@ -103,11 +108,11 @@ static const struct command_hooks hooks = {
 
 static bool is_offered(const struct mailfs_session *s, unsigned means)
 {
-	if (means == MEANS_ESEARCH)
-		return s->caps.esearch && !s->no_esearch;
-	if (means == MEANS_SEARCH)
-		return !s->no_search;
-	return true;
+	if (means == MEANS_FETCH)
+		return true;
+	if (s->box.exists > SEARCH_MAX)
+		return false;
+	return means == MEANS_ESEARCH ? s->caps.esearch && !s->no_esearch : !s->no_search;
 }
 
 static struct imap_cmd *build(const struct search *search)

@@ -28,5 +28,6 @@ struct search {
 
 /* The search lives in its request, which calls search_done() when it is freed. */
 void search_init(struct search *search);
+/* The box should be open: its size decides how to ask. */
 void search_start(struct search *search);
 void search_done(struct search *search);

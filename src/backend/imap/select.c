@@ -66,6 +66,8 @@ static void on_code(struct mailfs_session *s, const struct imap_response *respon
 		on_permanent_flags(s, arg);
 	else if (strcmp(response->code, "READ-ONLY") == 0)
 		box->is_read_only = true;
+	else if (strcmp(response->code, "UIDNOTSTICKY") == 0)
+		box->has_loose_uids = true;
 	else if (strcmp(response->code, "CLOSED") == 0)
 		box->has_exists = false; /* what came before was about the box before */
 }
@@ -189,6 +191,9 @@ static void select_done(struct command *command, const struct imap_response *res
 		select_failed(command, failure);
 		return;
 	}
+	/* UIDs that do not last are as good as no UIDVALIDITY. */
+	if (s->box.has_loose_uids)
+		s->box.uidvalidity = 0;
 	s->box.state = BOX_OPEN;
 	if (command->request && select->then)
 		select->then(command->request, NULL);

@@ -33,6 +33,7 @@ struct box {
 	uint32_t exists;        /* kept up to date */
 	uint64_t highestmodseq; /* 0 = none, or NOMODSEQ */
 	bool is_read_only;
+	bool has_loose_uids; /* [UIDNOTSTICKY] */
 	bool has_permanent_flags, has_star;
 	unsigned permanent_flags;
 	char **keywords;     /* NULL-terminated, or NULL */

@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "backend/imap/config.h"
 #include "backend/imap/login.h"
 #include "backend/imap/request.h"
 #include "backend/imap/verdict.h"
@@ -116,6 +117,7 @@ static void send_logout(struct mailfs_session *s)
 
 	command->user = s;
 	s->is_logout_sent = true;
+	stream_hold(s->stream, false); /* whoever held it hears no more; the answer must come in */
 	queue_send_now(&s->queue, command);
 	s->logout_timer = g_timeout_source_new(LOGOUT_WAIT_MS);
 	g_source_set_callback(s->logout_timer, on_logout_timeout, s, NULL);
@@ -412,29 +414,6 @@ void session_ready(struct mailfs_session *s)
 }
 
 /* ---- life ------------------------------------------------------------------------------------ */
-
-static void config_copy(struct mailfs_backend_config *to, const struct mailfs_backend_config *from)
-{
-	*to = *from;
-	to->host = g_strdup(from->host);
-	to->tls_fingerprint = g_strdup(from->tls_fingerprint);
-	to->tls_ca_file = g_strdup(from->tls_ca_file);
-	to->user = g_strdup(from->user);
-	to->disable = (const char *const *)g_strdupv((char **)from->disable);
-	to->include = (const char *const *)g_strdupv((char **)from->include);
-	to->exclude = (const char *const *)g_strdupv((char **)from->exclude);
-}
-
-static void config_done(struct mailfs_backend_config *config)
-{
-	g_free((char *)config->host);
-	g_free((char *)config->tls_fingerprint);
-	g_free((char *)config->tls_ca_file);
-	g_free((char *)config->user);
-	g_strfreev((char **)config->disable);
-	g_strfreev((char **)config->include);
-	g_strfreev((char **)config->exclude);
-}
 
 /* Connections of one account resume each other's TLS sessions: the last configuration is kept. */
 static struct tls_config *shared_tls(const struct mailfs_backend_config *config, GError **error)

@@ -14,51 +14,13 @@
  */
 #include <string.h>
 
-#include "backend/imap/request.h"
-#include "backend/imap/search.h"
 #include "backend/imap/session.h"
+#include "backend/imap/sync_impl.h"
 #include "base/log.h"
 #include "wire/head.h"
 
-#define CHUNK          5000 /* messages in one command of a sweep */
-#define CHUNKS_OPEN    2    /* so that the wire never idles, and others get in between */
-#define BATCH          256  /* messages in one report */
-#define BORDERS_MAX    100  /* sequence numbers in one command */
-#define VANISHED_DOUBT 20   /* fewer vanished messages than this are believed */
-
-struct sync {
-	struct request request;
-	struct mailfs_sync_request args;
-	char *folder;
-
-	/* Set when the folder is open. */
-	uint32_t uidvalidity;
-	uint64_t modseq;
-	bool is_full;  /* a full listing: `seen` must account for every message */
-	bool is_delta;
-
-	/* The sweep. */
-	GArray *borders; /* uint32_t: last UIDs of chunks, ascending */
-	uint32_t border_seq; /* next sequence number to ask for */
-	guint borders_before, next_chunk;
-	uint32_t sweep_last; /* UINT32_MAX: to the end */
-	bool did_sweep;
-
-	unsigned open; /* commands without an answer */
-	bool did_wait; /* the numbers were given a second chance */
-	struct uidlist seen;
-	uint32_t new_count;
-	struct uidlist vanished;
-	bool has_vanished;
-	struct search search;
-
-	/* The report that is being gathered; reset by report_messages(). */
-	GArray *batch; /* struct mailfs_message_info */
-	GPtrArray *heads; /* struct head, lives as long as the batch */
-	struct arena arena;
-};
-
-static void sync_check(struct sync *sync);
+#define BATCH          256 /* messages in one report */
+#define VANISHED_DOUBT 20  /* fewer vanished messages than this are believed */
 
 /* ---- reports --------------------------------------------------------------------------------- */
 
@@ -152,7 +114,7 @@ static void sync_finish(struct sync *sync)
 
 /* ---- what all commands have in common -------------------------------------------------------- */
 
-static bool on_untagged(struct command *command, const struct imap_response *response)
+bool sync_on_vanished(struct command *command, const struct imap_response *response)
 {
 	struct sync *sync = (struct sync *)command->request;
 	bool is_earlier;
@@ -171,7 +133,7 @@ static bool is_too_many(const struct sync *sync)
 	return sync->seen.ranges->len > bound;
 }
 
-static bool take_line(struct sync *sync, const struct imap_fetch *line)
+bool sync_take_line(struct sync *sync, const struct imap_fetch *line)
 {
 	if (line->uid == 0)
 		return true; /* ID-4: no message has this UID */
@@ -191,7 +153,7 @@ static bool on_known(struct command *command, const struct imap_fetch *line)
 
 	if ((line->has & IMAP_FETCH_UID) == 0 || line->uid > sync->args.known.uid_max)
 		return false;
-	return take_line(sync, line);
+	return sync_take_line(sync, line);
 }
 
 static bool on_new(struct command *command, const struct imap_fetch *line)
@@ -204,17 +166,10 @@ static bool on_new(struct command *command, const struct imap_fetch *line)
 	 * change that some other session made. */
 	if (line->uid <= sync->args.known.uid_max)
 		return (line->has & (IMAP_FETCH_SIZE | IMAP_FETCH_DATE)) != 0;
-	return take_line(sync, line);
+	return sync_take_line(sync, line);
 }
 
-static bool on_swept(struct command *command, const struct imap_fetch *line)
-{
-	struct sync *sync = (struct sync *)command->request;
-
-	return (line->has & IMAP_FETCH_UID) != 0 && take_line(sync, line);
-}
-
-static void add_command(struct sync *sync, struct imap_cmd *cmd, const struct command_hooks *hooks,
+void sync_add_command(struct sync *sync, struct imap_cmd *cmd, const struct command_hooks *hooks,
 	bool is_pipelined)
 {
 	struct command *command = command_new(cmd, hooks, &sync->request, "listing the folder");
@@ -238,7 +193,7 @@ static void on_done(struct command *command, const struct imap_response *respons
 		sync_check(sync);
 }
 
-static char *full_items(const struct mailfs_session *s)
+char *sync_items(const struct mailfs_session *s)
 {
 	GString *items = g_string_new("(UID FLAGS INTERNALDATE RFC822.SIZE");
 
@@ -255,157 +210,21 @@ static char *full_items(const struct mailfs_session *s)
 	return g_string_free(items, FALSE);
 }
 
-/* ---- sweep ----------------------------------------------------------------------------------- */
-
-static void sweep_more(struct sync *sync);
-
-static void on_chunk_done(struct command *command, const struct imap_response *response,
-	const GError *error)
-{
-	struct sync *sync = (struct sync *)command->request;
-
-	if (error) {
-		request_finish(&sync->request, error);
-		return;
-	}
-	sync->open--;
-	sweep_more(sync);
-	if (sync->open == 0)
-		sync_check(sync);
-}
-
-static void sweep_chunk(struct sync *sync)
-{
-	static const struct command_hooks hooks = {
-		.untagged = on_untagged, .fetch = on_swept, .done = on_chunk_done,
-	};
-	g_autofree char *items = full_items(sync->request.session);
-	struct imap_cmd *cmd = imap_cmd_new("UID FETCH");
-	guint i = sync->next_chunk++;
-	uint32_t first = i == 0 ? 1 : g_array_index(sync->borders, uint32_t, i - 1) + 1;
-
-	if (i < sync->borders->len)
-		imap_cmd_rawf(cmd, "%u:%u %s", first, g_array_index(sync->borders, uint32_t, i), items);
-	else if (sync->sweep_last != UINT32_MAX)
-		imap_cmd_rawf(cmd, "%u:%u %s", first, sync->sweep_last, items);
-	else
-		imap_cmd_rawf(cmd, "%u:* %s", first, items);
-	add_command(sync, cmd, &hooks, true);
-}
-
-static void sweep_more(struct sync *sync)
-{
-	while (sync->open < CHUNKS_OPEN && sync->next_chunk <= sync->borders->len)
-		sweep_chunk(sync);
-}
-
-static gint compare_uids(gconstpointer a, gconstpointer b)
-{
-	uint32_t left = *(const uint32_t *)a, right = *(const uint32_t *)b;
-
-	return (left > right) - (left < right);
-}
-
-/* The borders only cut the work: whatever they are, the chunks cover every UID once. */
-static void sort_borders(struct sync *sync)
-{
-	guint kept = 0;
-
-	g_array_sort(sync->borders, compare_uids);
-	for (guint i = 0; i < sync->borders->len; i++) {
-		uint32_t uid = g_array_index(sync->borders, uint32_t, i);
-
-		if (uid >= sync->sweep_last || uid == UINT32_MAX)
-			break;
-		if (kept == 0 || uid > g_array_index(sync->borders, uint32_t, kept - 1))
-			g_array_index(sync->borders, uint32_t, kept++) = uid;
-	}
-	g_array_set_size(sync->borders, kept);
-}
-
-static bool on_border(struct command *command, const struct imap_fetch *line)
-{
-	struct sync *sync = (struct sync *)command->request;
-	uint32_t uid = line->uid;
-
-	if ((line->has & IMAP_FETCH_UID) == 0 || line->seq % CHUNK != 0 ||
-		(line->has & IMAP_FETCH_FLAGS) != 0)
-		return false;
-	if (uid != 0 && sync->borders->len <= UINT32_MAX / CHUNK)
-		g_array_append_val(sync->borders, uid);
-	return true;
-}
-
-static bool ask_borders(struct sync *sync);
-
-static void on_borders_done(struct command *command, const struct imap_response *response,
-	const GError *error)
-{
-	struct sync *sync = (struct sync *)command->request;
-
-	/* Refused borders cost nothing but the cutting. */
-	if (error && !response) {
-		request_finish(&sync->request, error);
-		return;
-	}
-	sync->open--;
-	/* A server that tells none in a whole turn is not asked on and on. */
-	if (!error && sync->borders->len > sync->borders_before && ask_borders(sync))
-		return;
-	sort_borders(sync);
-	sweep_more(sync);
-}
-
-/* False: there are none (left). FETCH by number: no EXPUNGE may come while it runs. */
-static bool ask_borders(struct sync *sync)
-{
-	static const struct command_hooks hooks = {
-		.untagged = on_untagged, .fetch = on_border, .done = on_borders_done,
-	};
-	g_autoptr(GString) set = g_string_new(NULL);
-	uint32_t exists = sync->request.session->box.exists;
-	struct imap_cmd *cmd;
-
-	for (int i = 0; i < BORDERS_MAX && sync->border_seq < exists; i++) {
-		g_string_append_printf(set, "%s%u", set->len > 0 ? "," : "", sync->border_seq);
-		sync->border_seq = sync->border_seq > UINT32_MAX - CHUNK ? UINT32_MAX
-									 : sync->border_seq + CHUNK;
-	}
-	if (set->len == 0)
-		return false;
-	sync->borders_before = sync->borders->len;
-	cmd = imap_cmd_new("FETCH");
-	imap_cmd_rawf(cmd, "%s (UID)", set->str);
-	add_command(sync, cmd, &hooks, false);
-	return true;
-}
-
-static void sweep(struct sync *sync, uint32_t last)
-{
-	sync->did_sweep = true;
-	sync->sweep_last = last;
-	sync->border_seq = CHUNK;
-	sync->next_chunk = 0;
-	g_array_set_size(sync->borders, 0);
-	if (!ask_borders(sync))
-		sweep_more(sync);
-}
-
 /* ---- delta and compare ----------------------------------------------------------------------- */
 
 static void fetch_new(struct sync *sync)
 {
 	static const struct command_hooks hooks = {
-		.untagged = on_untagged, .fetch = on_new, .done = on_done,
+		.untagged = sync_on_vanished, .fetch = on_new, .done = on_done,
 	};
-	g_autofree char *items = full_items(sync->request.session);
+	g_autofree char *items = sync_items(sync->request.session);
 	struct imap_cmd *cmd;
 
 	if (sync->args.known.uid_max == UINT32_MAX)
 		return;
 	cmd = imap_cmd_new("UID FETCH");
 	imap_cmd_rawf(cmd, "%u:* %s", sync->args.known.uid_max + 1, items);
-	add_command(sync, cmd, &hooks, true);
+	sync_add_command(sync, cmd, &hooks, true);
 }
 
 static void fetch_flags(struct sync *sync, const char *modifier);
@@ -431,12 +250,12 @@ static void on_flags_done(struct command *command, const struct imap_response *r
 static void fetch_flags(struct sync *sync, const char *modifier)
 {
 	static const struct command_hooks hooks = {
-		.untagged = on_untagged, .fetch = on_known, .done = on_flags_done,
+		.untagged = sync_on_vanished, .fetch = on_known, .done = on_flags_done,
 	};
 	struct imap_cmd *cmd = imap_cmd_new("UID FETCH");
 
 	imap_cmd_rawf(cmd, "1:%u (UID FLAGS)%s", sync->args.known.uid_max, modifier);
-	add_command(sync, cmd, &hooks, true);
+	sync_add_command(sync, cmd, &hooks, true);
 }
 
 static bool is_unchanged(const struct sync *sync)
@@ -496,7 +315,7 @@ static void on_listed(struct request *request, const GError *error)
 	uidlist_each_gap(&sync->search.found, uid_max, uidlist_add_range, &sync->vanished);
 	/* More than were known: some were never heard of. They are told about now. */
 	if (count_up_to(&sync->search.found, uid_max) > sync->args.known.count && !sync->did_sweep)
-		sweep(sync, uid_max);
+		sync_sweep(sync, uid_max);
 	else
 		sync_finish(sync);
 }
@@ -536,10 +355,10 @@ static void check_delta(struct sync *sync)
 /* What was expunged meanwhile is still counted until the server may say so: NOOP lets it. */
 static void wait_for_news(struct sync *sync)
 {
-	static const struct command_hooks hooks = { .untagged = on_untagged, .done = on_done };
+	static const struct command_hooks hooks = { .untagged = sync_on_vanished, .done = on_done };
 
 	sync->did_wait = true;
-	add_command(sync, imap_cmd_new("NOOP"), &hooks, false);
+	sync_add_command(sync, imap_cmd_new("NOOP"), &hooks, false);
 }
 
 static void check_full(struct sync *sync)
@@ -558,12 +377,12 @@ static void check_full(struct sync *sync)
 	}
 	/* Some below the highest known UID were never heard of: all about them (ID-4). */
 	if (!sync->did_sweep && count_up_to(&sync->seen, uid_max) > sync->args.known.count)
-		sweep(sync, uid_max);
+		sync_sweep(sync, uid_max);
 	else
 		sync_finish(sync);
 }
 
-static void sync_check(struct sync *sync)
+void sync_check(struct sync *sync)
 {
 	if (sync->is_delta)
 		check_delta(sync);
@@ -625,7 +444,7 @@ static void on_opened(struct request *request, const GError *error)
 	else if (known->uid_max > 0 && known->count > 0)
 		compare(sync);
 	else
-		sweep(sync, UINT32_MAX);
+		sync_sweep(sync, UINT32_MAX);
 }
 
 static void sync_begin(struct request *request)

@@ -47,9 +47,28 @@ static void uids_found(struct request *request, const GError *error)
 	request_finish(request, error);
 }
 
+static void uids_opened(struct request *request, const GError *error)
+{
+	if (error)
+		request_finish(request, error);
+	else
+		search_start(&((struct uids *)request)->search);
+}
+
 static void uids_begin(struct request *request)
 {
-	search_start(&((struct uids *)request)->search);
+	struct uids *uids = (struct uids *)request;
+	struct command *command;
+
+	if (box_is(&request->session->box, uids->folder)) {
+		search_start(&uids->search);
+		return;
+	}
+	command = select_new(request->session, uids->folder, request, uids_opened);
+	if (command)
+		queue_add(&request->session->queue, command);
+	else
+		request_fail(request, MAILFS_ERROR_INVALID, "no server takes this folder name");
 }
 
 static void uids_done(struct request *request, const GError *error)

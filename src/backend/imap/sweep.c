@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Everything about every message, in chunks of UIDs. Where the chunks begin and end is asked first,
+ * by sequence number; it only cuts the work, so a wrong answer costs nothing. Loop thread.
+ */
+#include "backend/imap/session.h"
+#include "backend/imap/sync_impl.h"
+
+#define CHUNK       5000 /* messages in one command */
+#define CHUNKS_OPEN 2    /* so that the wire never idles, and others get in between */
+#define BORDERS_MAX 100  /* sequence numbers in one command */
+
+static bool on_swept(struct command *command, const struct imap_fetch *line)
+{
+	struct sync *sync = (struct sync *)command->request;
+
+	return (line->has & IMAP_FETCH_UID) != 0 && sync_take_line(sync, line);
+}
+
+static void sweep_more(struct sync *sync);
+
+static void on_chunk_done(struct command *command, const struct imap_response *response,
+	const GError *error)
+{
+	struct sync *sync = (struct sync *)command->request;
+
+	if (error) {
+		request_finish(&sync->request, error);
+		return;
+	}
+	sync->open--;
+	sweep_more(sync);
+	if (sync->open == 0)
+		sync_check(sync);
+}
+
+static void sweep_chunk(struct sync *sync)
+{
+	static const struct command_hooks hooks = {
+		.untagged = sync_on_vanished, .fetch = on_swept, .done = on_chunk_done,
+	};
+	g_autofree char *items = sync_items(sync->request.session);
+	struct imap_cmd *cmd = imap_cmd_new("UID FETCH");
+	guint i = sync->next_chunk++;
+	uint32_t first = i == 0 ? 1 : g_array_index(sync->borders, uint32_t, i - 1) + 1;
+
+	if (i < sync->borders->len)
+		imap_cmd_rawf(cmd, "%u:%u %s", first, g_array_index(sync->borders, uint32_t, i), items);
+	else if (sync->sweep_last != UINT32_MAX)
+		imap_cmd_rawf(cmd, "%u:%u %s", first, sync->sweep_last, items);
+	else
+		imap_cmd_rawf(cmd, "%u:* %s", first, items);
+	sync_add_command(sync, cmd, &hooks, true);
+}
+
+static void sweep_more(struct sync *sync)
+{
+	while (sync->open < CHUNKS_OPEN && sync->next_chunk <= sync->borders->len)
+		sweep_chunk(sync);
+}
+
+static gint compare_uids(gconstpointer a, gconstpointer b)
+{
+	uint32_t left = *(const uint32_t *)a, right = *(const uint32_t *)b;
+
+	return (left > right) - (left < right);
+}
+
+/* The borders only cut the work: whatever they are, the chunks cover every UID once. */
+static void sort_borders(struct sync *sync)
+{
+	guint kept = 0;
+
+	g_array_sort(sync->borders, compare_uids);
+	for (guint i = 0; i < sync->borders->len; i++) {
+		uint32_t uid = g_array_index(sync->borders, uint32_t, i);
+
+		if (uid >= sync->sweep_last || uid == UINT32_MAX)
+			break;
+		if (kept == 0 || uid > g_array_index(sync->borders, uint32_t, kept - 1))
+			g_array_index(sync->borders, uint32_t, kept++) = uid;
+	}
+	g_array_set_size(sync->borders, kept);
+}
+
+static bool on_border(struct command *command, const struct imap_fetch *line)
+{
+	struct sync *sync = (struct sync *)command->request;
+	uint32_t uid = line->uid;
+
+	if ((line->has & IMAP_FETCH_UID) == 0 || line->seq % CHUNK != 0 ||
+		(line->has & IMAP_FETCH_FLAGS) != 0)
+		return false;
+	if (uid != 0 && sync->borders->len <= UINT32_MAX / CHUNK)
+		g_array_append_val(sync->borders, uid);
+	return true;
+}
+
+static bool ask_borders(struct sync *sync);
+
+static void on_borders_done(struct command *command, const struct imap_response *response,
+	const GError *error)
+{
+	struct sync *sync = (struct sync *)command->request;
+
+	/* Refused borders cost nothing but the cutting. */
+	if (error && !response) {
+		request_finish(&sync->request, error);
+		return;
+	}
+	sync->open--;
+	/* A server that tells none in a whole turn is not asked on and on. */
+	if (!error && sync->borders->len > sync->borders_before && ask_borders(sync))
+		return;
+	sort_borders(sync);
+	sweep_more(sync);
+}
+
+/* False: there are none (left). FETCH by number: no EXPUNGE may come while it runs. */
+static bool ask_borders(struct sync *sync)
+{
+	static const struct command_hooks hooks = {
+		.untagged = sync_on_vanished, .fetch = on_border, .done = on_borders_done,
+	};
+	g_autoptr(GString) set = g_string_new(NULL);
+	uint32_t exists = sync->request.session->box.exists;
+	struct imap_cmd *cmd;
+
+	for (int i = 0; i < BORDERS_MAX && sync->border_seq < exists; i++) {
+		g_string_append_printf(set, "%s%u", set->len > 0 ? "," : "", sync->border_seq);
+		sync->border_seq = sync->border_seq > UINT32_MAX - CHUNK ? UINT32_MAX
+									 : sync->border_seq + CHUNK;
+	}
+	if (set->len == 0)
+		return false;
+	sync->borders_before = sync->borders->len;
+	cmd = imap_cmd_new("FETCH");
+	imap_cmd_rawf(cmd, "%s (UID)", set->str);
+	sync_add_command(sync, cmd, &hooks, false);
+	return true;
+}
+
+void sync_sweep(struct sync *sync, uint32_t last)
+{
+	sync->did_sweep = true;
+	sync->sweep_last = last;
+	sync->border_seq = CHUNK;
+	sync->next_chunk = 0;
+	g_array_set_size(sync->borders, 0);
+	if (!ask_borders(sync))
+		sweep_more(sync);
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/* What the two halves of a sync share: sync.c (delta, compare, the count) and sweep.c. Loop
+ * thread. */
+#pragma once
+
+#include "backend/imap/queue.h"
+#include "backend/imap/request.h"
+#include "backend/imap/search.h"
+#include "base/arena.h"
+
+struct sync {
+	struct request request;
+	struct mailfs_sync_request args;
+	char *folder;
+
+	/* Set when the folder is open. */
+	uint32_t uidvalidity;
+	uint64_t modseq;
+	bool is_full;  /* a full listing: `seen` must account for every message */
+	bool is_delta;
+
+	/* The sweep. */
+	GArray *borders; /* uint32_t: last UIDs of chunks, ascending */
+	uint32_t border_seq; /* next sequence number to ask for */
+	guint borders_before, next_chunk;
+	uint32_t sweep_last; /* UINT32_MAX: to the end */
+	bool did_sweep;
+
+	unsigned open; /* commands without an answer */
+	bool did_wait; /* the numbers were given a second chance */
+	struct uidlist seen;
+	uint32_t new_count;
+	struct uidlist vanished;
+	bool has_vanished;
+	struct search search;
+
+	/* The report that is being gathered; reset by report_messages(). */
+	GArray *batch; /* struct mailfs_message_info */
+	GPtrArray *heads; /* struct head, lives as long as the batch */
+	struct arena arena;
+};
+
+/* Of sync.c. */
+bool sync_take_line(struct sync *sync, const struct imap_fetch *line);
+bool sync_on_vanished(struct command *command, const struct imap_response *response);
+void sync_add_command(struct sync *sync, struct imap_cmd *cmd, const struct command_hooks *hooks,
+	bool is_pipelined);
+char *sync_items(const struct mailfs_session *s); /* everything about a message; g_free() it */
+void sync_check(struct sync *sync);               /* all commands were answered */
+
+/* Of sweep.c: everything about the UIDs 1 … last (UINT32_MAX: to the end), then sync_check(). */
+void sync_sweep(struct sync *sync, uint32_t last);
