@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <zlib.h>
@@ -20,6 +21,9 @@
 #include "base/parse.h"
 
 #define BODIES "bodies"
+
+/* Left free for the index: without room for its log nothing can be evicted either. */
+#define RESERVE (UINT64_C(4) << 20)
 
 /* ---- directories --------------------------------------------------------------------------- */
 
@@ -120,6 +124,16 @@ int body_disk_write(int fd, uint64_t offset, const void *bytes, size_t len)
 		len -= (size_t)n;
 	}
 	return 0;
+}
+
+int body_disk_check_room(int fd, uint64_t bytes)
+{
+	struct statvfs st;
+
+	/* Where the file system does not know, writing will tell. */
+	if (fstatvfs(fd, &st) < 0 || st.f_blocks == 0)
+		return 0;
+	return (uint64_t)st.f_bavail * st.f_frsize < bytes + RESERVE ? -ENOSPC : 0;
 }
 
 int body_disk_crc(int fd, uint64_t offset, size_t len, uint32_t *ret_crc)

@@ -17,6 +17,8 @@ int body_disk_create(struct store_dir *dir, uint32_t box, uint32_t uid, int *ret
 /* -ENOENT also when it is something else than a file of ours. */
 int body_disk_open(struct store_dir *dir, uint32_t box, uint32_t uid, int *ret_fd);
 int body_disk_write(int fd, uint64_t offset, const void *bytes, size_t len);
+/* -ENOSPC when the disk is all but full. */
+int body_disk_check_room(int fd, uint64_t bytes);
 /* -ENODATA: the file is shorter. */
 int body_disk_crc(int fd, uint64_t offset, size_t len, uint32_t *ret_crc);
 

@@ -8,6 +8,8 @@
 #include "store/body_impl.h"
 
 #include <errno.h>
+#include <unistd.h>
+
 #include <zlib.h>
 
 #include "base/log.h"
@@ -259,6 +261,30 @@ struct write_job {
 	int r;
 };
 
+static uint64_t job_bytes(const struct write_job *job)
+{
+	uint64_t bytes = 0;
+
+	for (guint i = 0; i < job->pieces->len; i++)
+		bytes += g_bytes_get_size(g_array_index(job->pieces, struct body_piece, i).bytes);
+	return bytes;
+}
+
+static void write_pieces(struct write_job *job)
+{
+	for (guint i = 0; job->r == 0 && i < job->pieces->len; i++) {
+		struct body_piece *piece = &g_array_index(job->pieces, struct body_piece, i);
+		gsize len;
+		const void *bytes = g_bytes_get_data(piece->bytes, &len);
+
+		piece->crc = (uint32_t)crc32_z(crc32_z(0, NULL, 0), bytes, len);
+		job->r = body_disk_write(job->file->fd, piece->offset, bytes, len);
+	}
+	/* What no row will know shall not fill the disk until the next sweep. */
+	if (job->r < 0 && job->is_create && ftruncate(job->file->fd, 0) < 0)
+		log_debug("store", "a useless file keeps its bytes: %s", g_strerror(errno));
+}
+
 static void write_run(struct disk_job *base)
 {
 	struct write_job *job = (struct write_job *)base;
@@ -271,14 +297,10 @@ static void write_run(struct disk_job *base)
 		if (job->r == 0)
 			job->file = body_fd_new(fd);
 	}
-	for (guint i = 0; job->r == 0 && i < job->pieces->len; i++) {
-		struct body_piece *piece = &g_array_index(job->pieces, struct body_piece, i);
-		gsize len;
-		const void *bytes = g_bytes_get_data(piece->bytes, &len);
-
-		piece->crc = (uint32_t)crc32_z(crc32_z(0, NULL, 0), bytes, len);
-		job->r = body_disk_write(job->file->fd, piece->offset, bytes, len);
-	}
+	if (job->r == 0)
+		job->r = body_disk_check_room(job->file->fd, job_bytes(job));
+	if (job->r == 0)
+		write_pieces(job);
 }
 
 static void write_free(struct write_job *job)
@@ -367,12 +389,8 @@ static void write_finish(struct store *store, struct disk_job *base)
 	bool is_current = job->generation == body->generation && !body->is_forgotten;
 
 	if (is_current && is_full(job->r) && !job->is_retry && !store->is_closing) {
-		uint64_t bytes = 0;
-
-		for (guint i = 0; i < job->pieces->len; i++)
-			bytes += g_bytes_get_size(g_array_index(job->pieces, struct body_piece, i).bytes);
 		job->is_retry = true;
-		evict_make_room(store, bytes, write_post, job);
+		evict_make_room(store, job_bytes(job), write_post, job);
 		return;
 	}
 
