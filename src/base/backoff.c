@@ -3,7 +3,7 @@
  * Waits between tries. The doubling stops at 240 s, so that 5 min is never passed with the jitter
  * added and clients that failed together still spread out. Pure.
  */
-#include "net/backoff.h"
+#include "base/backoff.h"
 
 #define FIRST_MS 1000u
 #define LAST_MS  240000u

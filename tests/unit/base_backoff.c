@@ -2,7 +2,7 @@
 /* Waits between tries: growing, bounded, spread. */
 #include <glib.h>
 
-#include "net/backoff.h"
+#include "base/backoff.h"
 
 #define MIDDLE 0x80000000u
 
@@ -51,10 +51,10 @@ static void reset_starts_over(void)
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
-	g_test_add_func("/net/backoff/waits double up to the limit", waits_double_up_to_the_limit);
-	g_test_add_func("/net/backoff/jitter is a quarter", jitter_is_a_quarter_to_both_sides);
-	g_test_add_func("/net/backoff/never passes five minutes",
+	g_test_add_func("/base/backoff/waits double up to the limit", waits_double_up_to_the_limit);
+	g_test_add_func("/base/backoff/jitter is a quarter", jitter_is_a_quarter_to_both_sides);
+	g_test_add_func("/base/backoff/never passes five minutes",
 		no_number_of_failures_passes_five_minutes);
-	g_test_add_func("/net/backoff/reset starts over", reset_starts_over);
+	g_test_add_func("/base/backoff/reset starts over", reset_starts_over);
 	return g_test_run();
 }
