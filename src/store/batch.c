@@ -47,6 +47,7 @@ void store_batch_free(struct store_batch *batch)
 	if (!batch)
 		return;
 	arena_done(&batch->arena);
+	body_loss_done(&batch->loss);
 	g_array_unref(batch->ops);
 	g_free(batch);
 }
@@ -134,6 +135,11 @@ static int batch_run(struct store_thread *thread, struct store_job *base)
 	return rc;
 }
 
+static void batch_after(struct store_thread *thread, struct store_job *base)
+{
+	body_loss_unlink(thread, &((struct store_batch *)base)->loss);
+}
+
 /* ---- loop ---------------------------------------------------------------------------------- */
 
 static void batch_answer(struct store *store, struct store_job *base, const GError *error)
@@ -169,6 +175,7 @@ void store_batch_commit(struct store_batch *batch, store_done_fn done, void *use
 	struct store *store = batch->store;
 
 	batch->job = (struct store_job){ .run = batch_run,
+		.after = batch_after,
 		.answer = batch_answer,
 		.free = batch_job_free,
 		.is_write = true,

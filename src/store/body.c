@@ -425,23 +425,46 @@ int body_rows_forget(struct store_thread *thread, uint32_t box, uint32_t first, 
 	struct body_loss *loss)
 {
 	g_autoptr(GArray) bodies = g_array_new(FALSE, FALSE, sizeof(struct index_body));
-	g_autoptr(GArray) uids = g_array_new(FALSE, FALSE, sizeof(uint32_t));
 	struct index *index = store_thread_index(thread);
 	int rc = index_list_bodies(index, box, first, last, bodies);
 
+	if (!loss->files)
+		loss->files = g_array_new(FALSE, FALSE, sizeof(uint64_t));
 	for (guint i = 0; rc == SQLITE_OK && i < bodies->len; i++) {
 		const struct index_body *body = &g_array_index(bodies, struct index_body, i);
+		uint64_t key = body_key(box, body->uid);
 
-		g_array_append_val(uids, body->uid);
+		g_array_append_val(loss->files, key);
 		rc = index_remove_body(index, box, body->uid);
 		loss->bytes += body->bytes;
 		loss->count++;
 	}
-	body_disk_remove(store_thread_dir(thread), box, (const uint32_t *)(void *)uids->data,
-		uids->len);
-	if (rc == SQLITE_OK && first == 0)
-		body_disk_remove_box(store_thread_dir(thread), box);
 	return rc;
+}
+
+void body_loss_unlink(struct store_thread *thread, const struct body_loss *loss)
+{
+	struct store_dir *dir = store_thread_dir(thread);
+	g_autoptr(GArray) uids = g_array_new(FALSE, FALSE, sizeof(uint32_t));
+
+	for (guint i = 0; loss->files && i < loss->files->len; i++) {
+		uint64_t key = g_array_index(loss->files, uint64_t, i);
+		uint32_t box = (uint32_t)(key >> 32), uid = (uint32_t)key;
+		bool is_last = i + 1 == loss->files->len ||
+			g_array_index(loss->files, uint64_t, i + 1) >> 32 != box;
+
+		g_array_append_val(uids, uid);
+		if (!is_last)
+			continue;
+		body_disk_remove(dir, box, (const uint32_t *)(void *)uids->data, uids->len);
+		g_array_set_size(uids, 0);
+		body_disk_remove_box(dir, box);
+	}
+}
+
+void body_loss_done(struct body_loss *loss)
+{
+	g_clear_pointer(&loss->files, g_array_unref);
 }
 
 void bodies_finish(struct store *store)

@@ -134,9 +134,15 @@ static int drop_run(struct store_thread *thread, struct store_job *base)
 		.is_pinned = true,
 		.extents = none };
 
-	body_disk_remove(store_thread_dir(thread), job->box, &job->uid, 1);
 	return job->is_pinned ? index_put_body(index, &row)
 			      : index_remove_body(index, job->box, job->uid);
+}
+
+static void drop_after(struct store_thread *thread, struct store_job *base)
+{
+	struct drop_job *job = (struct drop_job *)base;
+
+	body_disk_remove(store_thread_dir(thread), job->box, &job->uid, 1);
 }
 
 static void drop_answer(struct store *store, struct store_job *base, const GError *error)
@@ -161,6 +167,7 @@ static void send_drop(struct body *body)
 	struct drop_job *job = g_new0(struct drop_job, 1);
 
 	job->job = (struct store_job){ .run = drop_run,
+		.after = drop_after,
 		.answer = drop_answer,
 		.free = drop_free,
 		.is_write = true,
@@ -176,7 +183,7 @@ static void send_drop(struct body *body)
 	store->usage.bodies -= MIN(body->is_saved, store->usage.bodies);
 	body->saved_bytes = 0;
 	body->is_saved = body->is_pinned;
-	body->is_drop_sent = true;
+	body->is_dropping = body->is_drop_sent = true;
 	body->needs_save = false;
 	store_thread_post(store->thread, &job->job);
 }

@@ -65,21 +65,33 @@ static int remove_run(struct store_thread *thread, struct store_job *base)
 	for (guint i = 0; rc == SQLITE_OK && i < job->bodies->len; i++) {
 		const struct index_body *body = &g_array_index(job->bodies, struct index_body, i);
 
-		body_disk_remove(store_thread_dir(thread), body->box, &body->uid, 1);
 		rc = index_remove_body(store_thread_index(thread), body->box, body->uid);
 	}
 	return rc;
 }
 
+static void remove_after(struct store_thread *thread, struct store_job *base)
+{
+	struct remove_job *job = (struct remove_job *)base;
+
+	for (guint i = 0; i < job->bodies->len; i++) {
+		const struct index_body *body = &g_array_index(job->bodies, struct index_body, i);
+
+		body_disk_remove(store_thread_dir(thread), body->box, &body->uid, 1);
+	}
+}
+
 static void remove_answer(struct store *store, struct store_job *base, const GError *error)
 {
 	struct remove_job *job = (struct remove_job *)base;
-	struct body_loss loss = { 0, job->bodies->len };
+	struct body_loss loss = { .count = job->bodies->len };
 
 	for (guint i = 0; i < job->bodies->len; i++)
 		loss.bytes += g_array_index(job->bodies, struct index_body, i).bytes;
-	store_account_loss(store, &loss);
-	store->usage.evicted += loss.count;
+	if (!error) {
+		store_account_loss(store, &loss);
+		store->usage.evicted += loss.count;
+	}
 	if (!store->evict)
 		return;
 	store->evict->freed += loss.bytes;
@@ -156,6 +168,7 @@ static void list_answer(struct store *store, struct store_job *base, const GErro
 
 	removal = g_new0(struct remove_job, 1);
 	removal->job = (struct store_job){ .run = remove_run,
+		.after = remove_after,
 		.answer = remove_answer,
 		.free = remove_free,
 		.is_write = true,

@@ -96,6 +96,11 @@ static int folders_run(struct store_thread *thread, struct store_job *base)
 	return rc;
 }
 
+static void folders_after(struct store_thread *thread, struct store_job *base)
+{
+	body_loss_unlink(thread, &((struct folders_job *)base)->loss);
+}
+
 static void folders_answer(struct store *store, struct store_job *base, const GError *error)
 {
 	struct folders_job *job = (struct folders_job *)base;
@@ -110,6 +115,7 @@ static void folders_free(struct store_job *base)
 
 	g_ptr_array_unref(job->folders);
 	g_array_unref(job->gone);
+	body_loss_done(&job->loss);
 	g_free(job);
 }
 
@@ -129,6 +135,7 @@ static struct folders_job *folders_job_new(struct store *store, GArray *gone)
 	struct folders_job *job = g_new0(struct folders_job, 1);
 
 	job->job = (struct store_job){ .run = folders_run,
+		.after = folders_after,
 		.answer = folders_answer,
 		.free = folders_free,
 		.is_write = true,

@@ -40,10 +40,14 @@ void store_post_done(struct store *store, store_done_fn done, void *user, const 
 
 /* ---- for folders and batches: bodies that must go ------------------------------------------ */
 
-/* Store thread: rows and files with a UID in the range; adds what they held to the sums. */
+/* Store thread: removes the rows with a UID in the range, adds what they held to the sums and
+ * notes the files, for body_loss_unlink() after the commit. */
 struct body_loss {
 	uint64_t bytes, count;
+	GArray *files; /* uint64_t: box << 32 | uid; NULL = none yet; g_array_unref() */
 };
+void body_loss_unlink(struct store_thread *thread, const struct body_loss *loss);
+void body_loss_done(struct body_loss *loss);
 int body_rows_forget(struct store_thread *thread, uint32_t box, uint32_t first, uint32_t last,
 	struct body_loss *loss);
 /* Loop: objects in the range cover nothing any more. */

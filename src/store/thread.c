@@ -99,6 +99,12 @@ static void flush_answers(struct store_thread *thread)
 
 	if (thread->answers->len == 0)
 		return;
+	for (guint i = 0; i < thread->answers->len; i++) {
+		struct store_job *job = g_ptr_array_index(thread->answers, i);
+
+		if (job->after && !job->error)
+			job->after(thread, job);
+	}
 	answers = g_new(struct answers, 1);
 	*answers = (struct answers){
 		.link = store_link_ref(thread->link),
@@ -256,6 +262,7 @@ static void on_sync(void *data)
 {
 	struct store_thread *thread = data;
 
+	thread_commit(thread);
 	g_async_queue_push(thread->reached, thread);
 }
 

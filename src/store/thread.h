@@ -32,6 +32,8 @@ struct store_job {
 	/* Store thread. SQLite's code; an error undoes the transaction and breaks the store. Jobs
 	 * that write share transactions; their answers come after the commit. */
 	int (*run)(struct store_thread *thread, struct store_job *job);
+	/* Store thread, after the commit: files go after the rows that claim them. NULL is fine. */
+	void (*after)(struct store_thread *thread, struct store_job *job);
 	/* Loop, before free; NULL is fine. */
 	void (*answer)(struct store *store, struct store_job *job, const GError *error);
 	void (*free)(struct store_job *job); /* NULL: g_free() */
@@ -50,7 +52,7 @@ struct store_thread *store_thread_new(struct index *index, struct store_dir *dir
 	struct store_link *link);
 /* Any thread. */
 void store_thread_post(struct store_thread *thread, struct store_job *job);
-/* Waits until what was posted has run; blocks. Answers are still to come. */
+/* Waits until what was posted has run and is committed; blocks. Answers are still to come. */
 void store_thread_sync(struct store_thread *thread);
 /* Runs what was posted, commits, closes the index, frees. Answers that are due may be lost. */
 void store_thread_join(struct store_thread *thread);
