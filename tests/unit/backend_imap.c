@@ -43,7 +43,7 @@ struct play {
 	unsigned secrets; /* how often the password was asked for */
 	struct mailfs_known known;
 	mailfs_ticket ticket;
-	bool cancel_in_data;
+	bool cancel_in_data, fetch_in_state;
 };
 
 /* ---- the server ------------------------------------------------------------------------------ */
@@ -260,10 +260,16 @@ static void on_list_done(void *user, const GError *error)
 	finish(user, "list", error);
 }
 
+static void do_fetch(struct play *play);
+
 static void on_state(void *user, const struct mailfs_sync_state *state)
 {
-	g_string_append_printf(((struct play *)user)->log, "state v=%u n=%u%s%s|", state->uidvalidity,
-		state->exists, state->is_delta ? " delta" : "", state->is_reset ? " reset" : "");
+	struct play *play = user;
+
+	g_string_append_printf(play->log, "state v=%u n=%u%s%s|", state->uidvalidity, state->exists,
+		state->is_delta ? " delta" : "", state->is_reset ? " reset" : "");
+	if (play->fetch_in_state)
+		do_fetch(play);
 }
 
 static void on_messages(void *user, const struct mailfs_message_info *infos, size_t count)
@@ -842,16 +848,16 @@ static void a_full_listing_without_messages_is_an_error(void)
 {
 	check(SCRIPT(LOGIN(""), OPEN("2"), "C: UID FETCH 1:* (*", "S: %t OK", "C: NOOP", "S: %t OK"), do_sync,
 		"ready|state v=9 n=2|sync PROTOCOL|");
-	check(SCRIPT(LOGIN(""), OPEN("2"), "C: UID FETCH *", "S: * 1 FETCH (UID 3 FLAGS ())", "S: %t OK",
+	check(SCRIPT(LOGIN(""), OPEN("2"), "C: UID FETCH *", "S: * 1 FETCH (UID 3 FLAGS () RFC822.SIZE 1)", "S: %t OK",
 		      "C: NOOP", "S: %t OK"),
-		do_sync, "ready|state v=9 n=2|m3 f0|sync PROTOCOL|");
+		do_sync, "ready|state v=9 n=2|m3 f0 s1|sync PROTOCOL|");
 }
 
 static void an_expunge_during_the_sweep_is_no_lie(void)
 {
-	check(SCRIPT(LOGIN(""), OPEN("2"), "C: UID FETCH *", "S: * 1 FETCH (UID 3 FLAGS ())", "S: %t OK",
+	check(SCRIPT(LOGIN(""), OPEN("2"), "C: UID FETCH *", "S: * 1 FETCH (UID 3 FLAGS () RFC822.SIZE 1)", "S: %t OK",
 		      "C: NOOP", "S: * 2 EXPUNGE", "S: %t OK"),
-		do_sync, "ready|state v=9 n=2|m3 f0|changed INBOX|modseq 0|sync OK|");
+		do_sync, "ready|state v=9 n=2|m3 f0 s1|changed INBOX|modseq 0|sync OK|");
 }
 
 static void without_condstore_all_flags_are_compared(void)
@@ -876,10 +882,10 @@ static void nothing_is_asked_when_nothing_changed(void)
 static void another_uidvalidity_resets(void)
 {
 	check_known(SCRIPT(LOGIN(" CONDSTORE"), OPEN_MODSEQ("1", "5"), "C: UID FETCH 1:* (*",
-			    "S: * 1 FETCH (UID 1 FLAGS ())", "S: %t OK"),
+			    "S: * 1 FETCH (UID 1 FLAGS () RFC822.SIZE 1)", "S: %t OK"),
 		do_sync,
 		&(struct mailfs_known){ .uidvalidity = 8, .uid_max = 8, .count = 3, .modseq = 5 },
-		"ready|state v=9 n=1 reset|m1 f0|modseq 5|sync OK|");
+		"ready|state v=9 n=1 reset|m1 f0 s1|modseq 5|sync OK|");
 }
 
 #define DELTA(modifier)                                                                            \
@@ -928,7 +934,7 @@ static void messages_that_were_never_heard_of_are_swept(void)
 			    "S: * 1 FETCH (UID 3 RFC822.SIZE 1)", "S: * 2 FETCH (UID 4 RFC822.SIZE 1)",
 			    "S: %t OK"),
 		do_sync, &known_modseq,
-		"ready|state v=9 n=4 delta|m3 s1|m4 s1|gone 1:2|gone 6:7|modseq 7|sync OK|");
+		"ready|state v=9 n=4 delta|m3 f0 s1|m4 f0 s1|gone 1:2|gone 6:7|modseq 7|sync OK|");
 }
 
 #define QRESYNC " CONDSTORE QRESYNC ENABLE"
@@ -1020,10 +1026,10 @@ static void refusals_of_examine_have_their_errors(void)
 
 static void uids_may_come_in_any_order_and_twice(void)
 {
-	check(SCRIPT(LOGIN(""), OPEN("3"), "C: UID FETCH *", "S: * 3 FETCH (UID 9 FLAGS ())",
-		      "S: * 2 FETCH (UID 0 FLAGS ())", "S: * 1 FETCH (UID 3 FLAGS ())",
-		      "S: * 1 FETCH (UID 3 FLAGS ())", "S: * 2 FETCH (UID 5 FLAGS ())", "S: %t OK"),
-		do_sync, "ready|state v=9 n=3|m9 f0|m3 f0|m3 f0|m5 f0|modseq 0|sync OK|");
+	check(SCRIPT(LOGIN(""), OPEN("3"), "C: UID FETCH *", "S: * 3 FETCH (UID 9 FLAGS () RFC822.SIZE 1)",
+		      "S: * 2 FETCH (UID 0 FLAGS () RFC822.SIZE 1)", "S: * 1 FETCH (UID 3 FLAGS () RFC822.SIZE 1)",
+		      "S: * 1 FETCH (UID 3 FLAGS () RFC822.SIZE 1)", "S: * 2 FETCH (UID 5 FLAGS () RFC822.SIZE 1)", "S: %t OK"),
+		do_sync, "ready|state v=9 n=3|m9 f0 s1|m3 f0 s1|m3 f0 s1|m5 f0 s1|modseq 0|sync OK|");
 }
 
 static void uidvalidity_beyond_32_bits_is_none(void)
@@ -1042,14 +1048,65 @@ static void big_folders_are_swept_in_chunks(void)
 		do_sync, "ready|state v=9 n=10001|sync TRY_LATER|");
 }
 
+static void what_the_server_cannot_say_hides_no_message(void)
+{
+	static const char *const sizes[] = {
+		"", " RFC822.SIZE -1", " RFC822.SIZE NIL", " RFC822.SIZE 99999999999999999999999",
+		" RFC822.SIZE 9.3736e+06", " RFC822.SIZE 0",
+	};
+
+	for (size_t i = 0; i < G_N_ELEMENTS(sizes); i++) {
+		g_autofree char *line = g_strdup_printf(
+			"S: * 1 FETCH (UID 3 FLAGS (\\Seen) INTERNALDATE \"17-Jul-1996 02:44:25 +0000\"%s)",
+			sizes[i]);
+
+		check(SCRIPT(LOGIN(""), OPEN("1"), "C: UID FETCH 1:* (*", line, "S: %t OK"), do_sync,
+			"ready|state v=9 n=1|m3 f1 s0|modseq 0|sync OK|");
+	}
+}
+
+static void a_message_in_two_lines_keeps_both(void)
+{
+	check(SCRIPT(LOGIN(""), OPEN("1"), "C: UID FETCH 1:* (*",
+		      "S: * 1 FETCH (UID 3 FLAGS (\\Seen) RFC822.SIZE 10)",
+		      "S: * 1 FETCH (UID 3 BODY[HEADER.FIELDS (SUBJECT)] {12}\r\nSubject: x\r\n)",
+		      "S: %t OK"),
+		do_sync, "ready|state v=9 n=1|m3 f1 s10|m3 'x'|modseq 0|sync OK|");
+}
+
+static void flags_changed_by_others_during_a_sweep_are_news(void)
+{
+	check(SCRIPT(LOGIN(""), OPEN("1"), "C: UID FETCH 1:* (*", "S: * 1 FETCH (UID 3 FLAGS (\\Seen))",
+		      "S: * 1 FETCH (UID 3 FLAGS (\\Seen) RFC822.SIZE 10)", "S: %t OK"),
+		do_sync, "ready|state v=9 n=1|changed INBOX|m3 f1 s10|modseq 0|sync OK|");
+}
+
+/* A fetch of one message gets in between the chunks of a sweep. */
+static void do_sync_and_fetch(struct play *play)
+{
+	play->fetch_in_state = true;
+	do_sync(play);
+}
+
+static void a_fetch_gets_between_the_chunks_of_a_sweep(void)
+{
+	check(SCRIPT(LOGIN(""), OPEN("10001"), "C: FETCH 5000,10000 (UID)", "S: * 5000 FETCH (UID 10000)",
+		      "S: * 10000 FETCH (UID 20000)", "S: %t OK", "C: UID FETCH 7 (UID BODY*",
+		      "C: UID FETCH 1:10000 (*", "C: UID FETCH 10001:20000 (*",
+		      "S: * 7 FETCH (UID 7 BODY[] \"a\")", "S: %v OK", "S: %u OK",
+		      "C: UID FETCH 20001:* (*", "S: %u NO [UNAVAILABLE] busy"),
+		do_sync_and_fetch,
+		"ready|state v=9 n=10001|begin 7 1|a|end 7|fetch OK|sync TRY_LATER|");
+}
+
 static void gmail_and_objectid_name_the_content(void)
 {
 	check(SCRIPT(LOGIN(" X-GM-EXT-1"), OPEN("1"), "C: UID FETCH 1:* (*X-GM-MSGID X-GM-THRID*",
 		      "S: * 1 FETCH (UID 1 X-GM-THRID 5 X-GM-MSGID 1278455344230334865)", "S: %t OK"),
-		do_sync, "ready|state v=9 n=1|m1 id=1278455344230334865|modseq 0|sync OK|");
+		do_sync, "ready|state v=9 n=1|m1 f0 s0 id=1278455344230334865|modseq 0|sync OK|");
 	check(SCRIPT(LOGIN(" OBJECTID"), OPEN("1"), "C: UID FETCH 1:* (*EMAILID*",
 		      "S: * 1 FETCH (UID 1 EMAILID (M6d99))", "S: %t OK"),
-		do_sync, "ready|state v=9 n=1|m1 id=M6d99|modseq 0|sync OK|");
+		do_sync, "ready|state v=9 n=1|m1 f0 s0 id=M6d99|modseq 0|sync OK|");
 }
 
 /* ---- uids, poll ------------------------------------------------------------------------------ */
@@ -1539,6 +1596,14 @@ int main(int argc, char **argv)
 			uidvalidity_beyond_32_bits_is_none },
 		{ "/backend/imap/sync/big folders are swept in chunks",
 			big_folders_are_swept_in_chunks },
+		{ "/backend/imap/sync/SZ-1 PX-7 what the server cannot say hides no message",
+			what_the_server_cannot_say_hides_no_message },
+		{ "/backend/imap/sync/PX-20 a message in two lines keeps both",
+			a_message_in_two_lines_keeps_both },
+		{ "/backend/imap/sync/AS-1 flags changed by others during a sweep are news",
+			flags_changed_by_others_during_a_sweep_are_news },
+		{ "/backend/imap/sync/a fetch gets between the chunks of a sweep",
+			a_fetch_gets_between_the_chunks_of_a_sweep },
 		{ "/backend/imap/sync/gmail and objectid name the content",
 			gmail_and_objectid_name_the_content },
 		{ "/backend/imap/uids/ID-3 UIDs are listed plainly",

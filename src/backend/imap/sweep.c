@@ -14,7 +14,7 @@ static bool on_swept(struct command *command, const struct imap_fetch *line)
 {
 	struct sync *sync = (struct sync *)command->request;
 
-	return (line->has & IMAP_FETCH_UID) != 0 && sync_take_line(sync, line);
+	return (line->has & IMAP_FETCH_UID) != 0 && sync_take_full(sync, line);
 }
 
 static void sweep_more(struct sync *sync);

@@ -67,7 +67,25 @@ static void add_head(struct sync *sync, struct mailfs_message_info *info,
 	info->fields |= MAILFS_INFO_HEAD;
 }
 
-static void add_message(struct sync *sync, const struct imap_fetch *line)
+static int64_t date_of_head(const struct mailfs_head *head)
+{
+	g_autoptr(GDateTime) date = head->date ? g_date_time_new_from_iso8601(head->date, NULL) : NULL;
+
+	return date ? g_date_time_to_unix(date) : 0;
+}
+
+/* What a server cannot say about a message must not hide it (SZ-1, MD-1). A line that follows one
+ * of the same message has the rest of it. */
+static void fill_gaps(struct sync *sync, struct mailfs_message_info *info)
+{
+	if (info->uid == sync->last_uid)
+		return;
+	if ((info->fields & MAILFS_INFO_DATE) == 0)
+		info->date = date_of_head(&info->head);
+	info->fields |= MAILFS_INFO_FLAGS | MAILFS_INFO_DATE | MAILFS_INFO_SIZE;
+}
+
+static void add_message(struct sync *sync, const struct imap_fetch *line, bool is_full)
 {
 	static const struct {
 		unsigned item, field;
@@ -91,6 +109,9 @@ static void add_message(struct sync *sync, const struct imap_fetch *line)
 		info.thread_id = arena_strdup(&sync->arena, line->thread_id);
 	if ((line->has & IMAP_FETCH_HEADER) != 0)
 		add_head(sync, &info, line);
+	if (is_full)
+		fill_gaps(sync, &info);
+	sync->last_uid = info.uid;
 	g_array_append_val(sync->batch, info);
 	if (sync->batch->len >= BATCH)
 		report_messages(sync);
@@ -133,7 +154,7 @@ static bool is_too_many(const struct sync *sync)
 	return sync->seen.ranges->len > bound;
 }
 
-bool sync_take_line(struct sync *sync, const struct imap_fetch *line)
+static bool take_line(struct sync *sync, const struct imap_fetch *line, bool is_full)
 {
 	if (line->uid == 0)
 		return true; /* ID-4: no message has this UID */
@@ -143,8 +164,21 @@ bool sync_take_line(struct sync *sync, const struct imap_fetch *line)
 			"the server lists messages without end");
 		return true;
 	}
-	add_message(sync, line);
+	add_message(sync, line, is_full);
 	return true;
+}
+
+bool sync_take_full(struct sync *sync, const struct imap_fetch *line)
+{
+	const unsigned rest = IMAP_FETCH_SIZE | IMAP_FETCH_DATE | IMAP_FETCH_HEADER |
+		IMAP_FETCH_EMAIL_ID;
+
+	if ((line->has & rest) != 0)
+		return take_line(sync, line, true);
+	/* Only flags: some other session changed them. The message is there, and told about with
+	 * its own line; if that was before, the next sync has the news. */
+	uidlist_add(&sync->seen, line->uid, line->uid);
+	return false;
 }
 
 static bool on_known(struct command *command, const struct imap_fetch *line)
@@ -153,7 +187,7 @@ static bool on_known(struct command *command, const struct imap_fetch *line)
 
 	if ((line->has & IMAP_FETCH_UID) == 0 || line->uid > sync->args.known.uid_max)
 		return false;
-	return sync_take_line(sync, line);
+	return take_line(sync, line, false);
 }
 
 static bool on_new(struct command *command, const struct imap_fetch *line)
@@ -166,7 +200,7 @@ static bool on_new(struct command *command, const struct imap_fetch *line)
 	 * change that some other session made. */
 	if (line->uid <= sync->args.known.uid_max)
 		return (line->has & (IMAP_FETCH_SIZE | IMAP_FETCH_DATE)) != 0;
-	return sync_take_line(sync, line);
+	return sync_take_full(sync, line);
 }
 
 void sync_add_command(struct sync *sync, struct imap_cmd *cmd, const struct command_hooks *hooks,

@@ -35,13 +35,15 @@ struct sync {
 	struct search search;
 
 	/* The report that is being gathered; reset by report_messages(). */
+	uint32_t last_uid; /* not reset: of the line before */
 	GArray *batch; /* struct mailfs_message_info */
 	GPtrArray *heads; /* struct head, lives as long as the batch */
 	struct arena arena;
 };
 
 /* Of sync.c. */
-bool sync_take_line(struct sync *sync, const struct imap_fetch *line);
+/* Takes a line that should tell everything about a message. False: it tells only flags. */
+bool sync_take_full(struct sync *sync, const struct imap_fetch *line);
 bool sync_on_vanished(struct command *command, const struct imap_response *response);
 void sync_add_command(struct sync *sync, struct imap_cmd *cmd, const struct command_hooks *hooks,
 	bool is_pipelined);
