@@ -29,10 +29,12 @@ struct store_config {
 	uint64_t max_bytes;   /* of bodies */
 };
 
-/* NULL + error: MAILFS_ERROR_IN_USE (another mount has it), DISK, NO_SPACE, DENIED. */
+/* After post_workers_start(). NULL + error: MAILFS_ERROR_IN_USE (another mount has it), DISK,
+ * NO_SPACE, DENIED. */
 struct store *store_open(const struct store_config *config, GError **error);
 /* Finishes what was called before, checkpoints, unlocks, frees. Callbacks that are still due do
- * not come. Blocks. */
+ * not come; bodies that are still held cover nothing and may be unreferenced later. Blocks; before
+ * post_workers_stop(). NULL is fine. */
 void store_close(struct store *store);
 
 /* Failures of the index while running: the cache goes on in memory; said once in the log. */
@@ -81,8 +83,9 @@ void store_set_folders(struct store *store, const struct mailfs_folder_info *inf
 
 /* ---- messages ------------------------------------------------------------------------------ */
 
-/* The id of the mailbox (name, uidvalidity), assigned at once (stored with the next batch). If it
- * differs from the folder's last box_id, that one's messages and bodies are forgotten. */
+/* The id of the mailbox (name, uidvalidity), assigned at once. A folder that is not listed gets an
+ * id too, but no messages of it are kept. If it differs from the folder's last box_id, that one's
+ * messages and bodies are forgotten. */
 uint32_t store_box_id(struct store *store, const char *folder, uint32_t uidvalidity);
 
 /* A mailbox from the index. `box` is given to the callback's owner; NULL: not known or damaged. */
