@@ -212,12 +212,12 @@ class Connection:
             self._sleep(len(data) / settings.rate)
         if self.hanging:
             return False
+        setattr(self, way, done + len(data))  # before the peer can see them and ask
         try:
             sink.sendall(data)
         except OSError:
             self.end("rst")
             return False
-        setattr(self, way, done + len(data))
         if cut and done + len(data) >= cut[0]:
             self.end(cut[1])
             return False
