@@ -101,11 +101,12 @@ bool body_release_idle(struct store *store, uint64_t key);
 void body_touch(struct body *body);
 void bodies_flush_touches(struct store *store);
 
-/* Everything in memory is forgotten; waiting reads fail. body_write.c */
+/* Everything in memory is forgotten; waiting reads fail. body_drop.c */
 void body_clear(struct body *body);
 /* Whatever is next: telling index and disk to forget, writing what waits, bringing the row up to
  * date. One thing at a time. */
 void body_write_kick(struct body *body);
+void body_send_drop(struct body *body); /* now */
 /* Bytes on disk turned out bad: all of them, or the extent that begins at `offset`. */
 void body_lose_disk(struct body *body, const char *why);
 void body_lose_extent(struct body *body, uint64_t offset, const char *why);

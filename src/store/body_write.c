@@ -26,16 +26,6 @@ static void dones_run(GArray *dones, const GError *error)
 	}
 }
 
-static void dones_post(struct store *store, GArray *dones, const GError *error)
-{
-	for (guint i = 0; store && i < dones->len; i++) {
-		const struct body_done *done = &g_array_index(dones, struct body_done, i);
-
-		store_post_done(store, done->fn, done->user, error);
-	}
-	g_array_set_size(dones, 0);
-}
-
 /* ---- the row ------------------------------------------------------------------------------- */
 
 struct save_job {
@@ -111,146 +101,6 @@ static void body_save(struct body *body, GArray *dones)
 	account_save(body, job->row.bytes);
 	job->body = body_ref(body);
 	store_thread_post(body_store(body)->thread, &job->job);
-}
-
-/* ---- forgetting ---------------------------------------------------------------------------- */
-
-struct drop_job {
-	struct store_job job;
-	struct body *body; /* a reference */
-	uint32_t box, uid;
-	bool is_pinned;
-	uint64_t used;
-};
-
-static int drop_run(struct store_thread *thread, struct store_job *base)
-{
-	struct drop_job *job = (struct drop_job *)base;
-	struct index *index = store_thread_index(thread);
-	g_autoptr(GBytes) none = g_bytes_new(NULL, 0);
-	struct index_body row = { .box = job->box,
-		.uid = job->uid,
-		.used = job->used,
-		.is_pinned = true,
-		.extents = none };
-
-	return job->is_pinned ? index_put_body(index, &row)
-			      : index_remove_body(index, job->box, job->uid);
-}
-
-static void drop_after(struct store_thread *thread, struct store_job *base)
-{
-	struct drop_job *job = (struct drop_job *)base;
-
-	body_disk_remove(store_thread_dir(thread), job->box, &job->uid, 1);
-}
-
-static void drop_answer(struct store *store, struct store_job *base, const GError *error)
-{
-	struct drop_job *job = (struct drop_job *)base;
-
-	job->body->is_dropping = job->body->is_drop_sent = false;
-	body_write_kick(job->body);
-}
-
-static void drop_free(struct store_job *base)
-{
-	struct drop_job *job = (struct drop_job *)base;
-
-	body_unref(job->body);
-	g_free(job);
-}
-
-static void send_drop(struct body *body)
-{
-	struct store *store = body_store(body);
-	struct drop_job *job = g_new0(struct drop_job, 1);
-
-	job->job = (struct store_job){ .run = drop_run,
-		.after = drop_after,
-		.answer = drop_answer,
-		.free = drop_free,
-		.is_write = true,
-		.rows = 1 };
-	job->box = body_box(body);
-	job->uid = body_uid(body);
-	job->is_pinned = body->is_pinned;
-	job->used = body->used;
-	job->body = body_ref(body);
-
-	store->usage.body_bytes -= MIN(body->saved_bytes, store->usage.body_bytes);
-	store->usage.bodies += body->is_pinned;
-	store->usage.bodies -= MIN(body->is_saved, store->usage.bodies);
-	body->saved_bytes = 0;
-	body->is_saved = body->is_pinned;
-	body->is_dropping = body->is_drop_sent = true;
-	body->needs_save = false;
-	store_thread_post(store->thread, &job->job);
-}
-
-void body_clear(struct body *body)
-{
-	struct store *store = body_store(body);
-	g_autoptr(GError) error = g_error_new(MAILFS_ERROR, MAILFS_ERROR_CANCELLED,
-		"the cached bytes were dropped");
-
-	body->generation++;
-	store->pending_bytes -= extents_bytes(body->extents, false) - extents_bytes(body->extents, true);
-	extents_clear(body->extents);
-	g_array_set_size(body->pieces, 0);
-	body->is_complete = false;
-	body->size = 0;
-	body_fd_release(g_steal_pointer(&body->file));
-	dones_post(store, body->dones, error);
-	body_reads_fail(body, (struct mailfs_range){ 0, UINT64_MAX }, "dropped");
-}
-
-void body_drop(struct body *body)
-{
-	if (!body_store(body) || body->is_forgotten)
-		return;
-	body_ref(body);
-	if (!body->is_drop_sent)
-		body->is_dropping = true;
-	body_clear(body);
-	body_write_kick(body);
-	body_unref(body);
-}
-
-/* ---- bytes on disk that are bad ------------------------------------------------------------ */
-
-static void log_lost(const struct body *body, const char *why)
-{
-	log_info("store", "cached body %06x/%u: %s; it will be fetched again", body_box(body),
-		body_uid(body), why);
-}
-
-/* The file is not there, or not ours: what waits in memory stays. */
-void body_lose_disk(struct body *body, const char *why)
-{
-	log_lost(body, why);
-	for (guint i = body->extents->len; i > 0; i--) {
-		if (g_array_index(body->extents, struct extent, i - 1).state != EXTENT_MEMORY)
-			g_array_remove_index(body->extents, i - 1);
-	}
-	body->is_complete = false;
-	body->is_dropping = true;
-	body_fd_release(g_steal_pointer(&body->file));
-	body_reads_fail(body, (struct mailfs_range){ 0, UINT64_MAX }, why);
-	body_write_kick(body);
-}
-
-void body_lose_extent(struct body *body, uint64_t offset, const char *why)
-{
-	const struct extent *extent = extents_find(body->extents, offset);
-	struct mailfs_range range = { extent->offset, extent->len };
-
-	log_lost(body, why);
-	extents_remove(body->extents, offset);
-	body->is_complete = false;
-	body->needs_save = true;
-	body_reads_fail(body, range, why);
-	body_write_kick(body);
 }
 
 /* ---- writing ------------------------------------------------------------------------------- */
@@ -448,7 +298,7 @@ void body_write_kick(struct body *body)
 		return;
 	if (body->is_dropping) {
 		if (!body->is_drop_sent)
-			send_drop(body);
+			body_send_drop(body);
 		return;
 	}
 	if (body->pieces->len > 0) {
@@ -458,7 +308,7 @@ void body_write_kick(struct body *body)
 	if (!body->needs_save)
 		return;
 	if (body->extents->len == 0 && !body->is_complete && !body->is_pinned)
-		send_drop(body);
+		body_send_drop(body);
 	else
 		body_save(body, NULL);
 }

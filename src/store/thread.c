@@ -102,7 +102,7 @@ static void flush_answers(struct store_thread *thread)
 	for (guint i = 0; i < thread->answers->len; i++) {
 		struct store_job *job = g_ptr_array_index(thread->answers, i);
 
-		if (job->after && !job->error)
+		if (job->after)
 			job->after(thread, job);
 	}
 	answers = g_new(struct answers, 1);

@@ -32,7 +32,8 @@ struct store_job {
 	/* Store thread. SQLite's code; an error undoes the transaction and breaks the store. Jobs
 	 * that write share transactions; their answers come after the commit. */
 	int (*run)(struct store_thread *thread, struct store_job *job);
-	/* Store thread, after the commit: files go after the rows that claim them. NULL is fine. */
+	/* Store thread, after the commit, also when that failed: files go after the rows that claim
+	 * them, but they go. NULL is fine. */
 	void (*after)(struct store_thread *thread, struct store_job *job);
 	/* Loop, before free; NULL is fine. */
 	void (*answer)(struct store *store, struct store_job *job, const GError *error);
