@@ -389,17 +389,12 @@ static void forget_gone(struct sync *sync)
 
 /* ---- the end of a run -------------------------------------------------------------------------- */
 
-/* A listing seen for the first time is as old as its newest message, so that it looks the same
- * after the cache was lost; an empty one as old as its UIDVALIDITY, which often is a time. */
-static int64_t first_listing_ns(const struct mailbox *box)
+/* A listing seen for the first time has the time that the directory showed before: of the
+ * UIDVALIDITY, if STATUS told it. So the directory does not seem to change while a first walk goes
+ * through it, and looks the same after the cache was lost. */
+static int64_t first_listing_ns(const struct folder *folder)
 {
-	int64_t newest = box->uidvalidity;
-
-	if (mailbox_count(box) > 0)
-		newest = 0;
-	for (size_t i = 0; i < mailbox_count(box); i++)
-		newest = MAX(newest, mailbox_at(box, i)->date);
-	return MAX(newest * 1000000000, 1);
+	return MAX(folder->listing_ns, 1);
 }
 
 static void put_new_box(struct sync *sync)
@@ -407,7 +402,7 @@ static void put_new_box(struct sync *sync)
 	struct folder *folder = sync->folder;
 	uint32_t old = sync->is_known ? folder->box->id : 0;
 
-	sync->target->listing_ns = first_listing_ns(sync->target);
+	sync->target->listing_ns = first_listing_ns(folder);
 	if (old != 0)
 		sync->target->listing_ns = MAX(clock_realtime_ns(), folder->listing_ns + 1);
 	tree_set_box(sync->engine->tree, folder, sync->target);

@@ -42,19 +42,25 @@ void fs_message_attr(struct fs *fs, const struct folder *folder, const struct me
 	set_owner(fs, ret_attr);
 }
 
-/* A directory changes with its messages and with its subfolders. */
-static int64_t directory_ns(const struct folder *folder, unsigned depth)
+/* A directory changes with its listing. One that cannot hold messages is as old as its youngest
+ * child, as far as that is known without opening it. */
+static int64_t directory_ns(const struct folder *folder)
 {
 	int64_t newest = folder->listing_ns;
 
-	for (guint i = 0; i < folder->children->len && depth > 0; i++)
-		newest = MAX(newest, directory_ns(g_ptr_array_index(folder->children, i), 0));
+	if ((folder->flags & MAILFS_FOLDER_NOSELECT) == 0)
+		return newest;
+	for (guint i = 0; i < folder->children->len; i++) {
+		const struct folder *child = g_ptr_array_index(folder->children, i);
+
+		newest = MAX(newest, (int64_t)child->uidvalidity * 1000000000);
+	}
 	return newest;
 }
 
 void fs_folder_attr(struct fs *fs, const struct folder *folder, struct stat *ret_attr)
 {
-	int64_t changed_ns = directory_ns(folder, 1);
+	int64_t changed_ns = directory_ns(folder);
 
 	memset(ret_attr, 0, sizeof(*ret_attr));
 	ret_attr->st_ino = fs_folder_ino(fs, folder);
