@@ -41,6 +41,9 @@ struct play {
 	bool is_dead, is_ready, is_timed_out;
 	unsigned open; /* requests without a done */
 	unsigned secrets; /* how often the password was asked for */
+	GRand *mutator; /* bends what the server says; NULL = faithful */
+	mailfs_secret_fn late_secret;
+	void *late_user;
 	struct mailfs_known known;
 	mailfs_ticket ticket;
 	bool cancel_in_data, fetch_in_state;
@@ -58,6 +61,32 @@ static void server_send(struct play *play, const char *text, gsize len)
 	g_output_stream_write_all(out, text, len, NULL, NULL, NULL);
 }
 
+/* One small damage: a byte changed, doubled, left out, or a piece of the protocol put in. */
+static void server_bend(struct play *play, GString *line)
+{
+	static const char *const pieces[] = {
+		"(", ")", "{5}\r\n", "{70000}\r\n", "\r\n", "NIL", "* BYE\r\n", "[", "]", "\"", "UID 0",
+		"4294967295", "18446744073709551616", "* 7 FETCH (UID 7)\r\n", "* VANISHED 1:*\r\n", "+ \r\n",
+		"* 2 EXISTS\r\n", "* 1 EXPUNGE\r\n", "BODY[]", "<0>", " ", "\\",
+	};
+	gsize at = (gsize)g_rand_int_range(play->mutator, 0, (gint32)line->len);
+
+	switch (g_rand_int_range(play->mutator, 0, 4)) {
+	case 0:
+		line->str[at] = (char)g_rand_int_range(play->mutator, 1, 256);
+		break;
+	case 1:
+		g_string_erase(line, (gssize)at, 1);
+		break;
+	case 2:
+		g_string_insert_c(line, (gssize)at, line->str[at]);
+		break;
+	default:
+		g_string_insert(line, (gssize)at,
+			pieces[g_rand_int_range(play->mutator, 0, G_N_ELEMENTS(pieces))]);
+	}
+}
+
 static void server_send_line(struct play *play, const char *text, bool has_end)
 {
 	static const char *const names[] = { "%t", "%u", "%v" };
@@ -67,6 +96,8 @@ static void server_send_line(struct play *play, const char *text, bool has_end)
 		g_string_replace(line, names[i], play->tags[i] ? play->tags[i] : "", 0);
 	if (has_end)
 		g_string_append(line, "\r\n");
+	if (play->mutator && g_rand_int_range(play->mutator, 0, 12) == 0)
+		server_bend(play, line);
 	server_send(play, line->str, line->len);
 }
 
@@ -101,14 +132,15 @@ static void server_expect(struct play *play, const char *glob, bool has_tag, cha
 
 	if (has_tag) {
 		rest = strchr(line, ' ');
-		g_assert_nonnull(rest);
+		if (!rest)
+			g_error("the client said '%s' where '%s' was expected", line, glob);
 		g_free(play->tags[2]);
 		play->tags[2] = play->tags[1];
 		play->tags[1] = play->tags[0];
 		play->tags[0] = g_strndup(line, (gsize)(rest - line));
 		rest++;
 	}
-	if (!g_pattern_match_simple(glob, rest))
+	if (!play->mutator && !g_pattern_match_simple(glob, rest))
 		g_error("the client said '%s' where '%s' was expected", rest, glob);
 }
 
@@ -231,7 +263,10 @@ static void give_secret(void *source_user, mailfs_secret_fn done, void *user)
 	struct play *play = source_user;
 
 	play->secrets++;
-	done(user, play->password, NULL);
+	play->late_secret = done;
+	play->late_user = user;
+	if (play->password)
+		done(user, play->password, NULL);
 }
 
 static void on_folder(void *user, const struct mailfs_folder_info *info)
@@ -1490,6 +1525,145 @@ static void fetches_of_one_folder_are_pipelined(void)
 		"ready|begin 8 1|b|end 8|fetch OK|begin 7 1|a|end 7|fetch OK|");
 }
 
+/* ---- rules that hold whatever happens ------------------------------------------------------- */
+
+static void a_secret_that_comes_too_late_is_dropped(void)
+{
+	struct play play;
+
+	play_init(&play, SCRIPT("S: * OK [CAPABILITY IMAP4rev1] hi", "!stall"));
+	play.password = NULL; /* a person is still typing */
+	play_run(&play, "");
+	while (play.secrets == 0)
+		g_main_context_iteration(NULL, TRUE);
+	server_close(&play);
+	play_run(&play, "dead LOST|");
+	play.late_secret(play.late_user, "p", NULL);
+	play_done(&play);
+}
+
+static void no_secret_is_a_login_error(void)
+{
+	struct play play;
+
+	play_init(&play, SCRIPT("S: * OK [CAPABILITY IMAP4rev1] hi", "!stall"));
+	play.password = NULL;
+	play_run(&play, "");
+	while (play.secrets == 0)
+		g_main_context_iteration(NULL, TRUE);
+	play.late_secret(play.late_user, NULL, NULL);
+	play_run(&play, "dead LOGIN|");
+	g_assert_cmpstr(play.extra->str, ==, "");
+	play_done(&play);
+}
+
+static void close_during_the_login_is_quiet(void)
+{
+	struct play play;
+
+	play_init(&play, SCRIPT("S: * OK hi", "C: CAPABILITY", "!stall"));
+	play_run(&play, "");
+	while (play.at < 2)
+		g_main_context_iteration(NULL, TRUE);
+	do_list(&play);
+	imap_backend.close(play.session, on_closed, &play);
+	g_assert_cmpstr(play.log->str, ==, "");
+	play_run(&play, "closed|");
+	g_assert_cmpstr(play.log->str, ==, "list CANCELLED|closed|");
+	play_done(&play);
+}
+
+static void requests_before_ready_wait_for_it(void)
+{
+	struct play play;
+
+	play_init(&play, SCRIPT(LOGIN(""), "C: NOOP", "S: %t OK"));
+	play_run(&play, "");
+	do_poll(&play);
+	play_run(&play, "poll OK|");
+	g_assert_cmpstr(play.log->str, ==, "ready|poll OK|");
+	play_done(&play);
+}
+
+static void free_at_any_time_calls_nobody(void)
+{
+	for (size_t len = 0; len < 60; len++) {
+		struct play play;
+
+		play_init(&play, SCRIPT(FETCHING, "S: * 1 FETCH (UID 7 BODY[] {5}\r\nhello)", "S: %t OK"));
+		play.act = do_fetch;
+		play_run(&play, "");
+		for (size_t i = 0; i < len; i++)
+			g_main_context_iteration(NULL, FALSE);
+		g_string_truncate(play.log, 0);
+		imap_backend.free(play.session);
+		play.session = NULL;
+		g_assert_cmpstr(play.log->str, ==, "");
+		play_done(&play);
+	}
+}
+
+static void do_everything(struct play *play)
+{
+	do_list(play);
+	do_sync(play);
+	do_uids(play);
+	do_fetch_three(play);
+	do_fetch_range(play);
+	do_poll(play);
+}
+
+/* A server that breaks off when both sides are silent. */
+static void run_bent(struct play *play)
+{
+	unsigned quiet = 0;
+
+	play_run(play, "");
+	while (!play->is_dead) {
+		bool is_busy = g_main_context_iteration(NULL, !play->connection && play->input->len == 0 &&
+			!play->readable && play->at == 0);
+
+		quiet = is_busy ? 0 : quiet + 1;
+		if (quiet > 200)
+			server_close(play);
+	}
+	g_assert_cmpuint(play->open, ==, 0);
+}
+
+static void every_request_ends_once_whatever_the_server_says(void)
+{
+	static const struct mailfs_known known = {
+		.uidvalidity = 9, .uid_max = 8, .count = 3, .modseq = 5,
+	};
+	guint32 count = g_getenv("MAILFS_TEST_SEEDS") ? (guint32)g_ascii_strtoull(g_getenv("MAILFS_TEST_SEEDS"), NULL, 10) : 150;
+
+	for (guint32 seed = 1; seed <= count; seed++) {
+		struct play play;
+
+		play_init(&play,
+			SCRIPT(ENABLED, "C: LIST*", "S: * LIST () \"/\" INBOX",
+				"S: * LIST (\\Noselect) \".\" {3}\r\na.b", "S: %t OK", "C: LSUB *",
+				"S: * LSUB () \"/\" INBOX", "S: %t OK", OPEN_QRESYNC("3", "7"),
+				"C: UID FETCH 7:9 *", "C: UID FETCH 7 *", "C: NOOP",
+				"S: * 1 FETCH (UID 7 BODY[] {3}\r\nabc)", "S: * 2 FETCH (UID 8 BODY[] \"b\")",
+				"S: %v NO [EXPUNGEISSUED] x", "S: * 1 FETCH (UID 7 BODY[]<2> \"ab\")",
+				"S: %u OK", "S: %t OK",
+				"C: UID FETCH 1:8 *", "C: UID FETCH 9:*", "S: * VANISHED (EARLIER) 4,6:7",
+				"S: * 1 FETCH (UID 3 FLAGS (\\Seen x) MODSEQ (6))", "S: %u OK",
+				"S: * 3 FETCH (UID 9 FLAGS () RFC822.SIZE 5 BODY[HEADER.FIELDS (SUBJECT)] {12}\r\n"
+				"Subject: x\r\n)",
+				"S: %t OK", "C: UID SEARCH *", "S: * SEARCH 7 5", "S: %t OK", "C: NOOP",
+				"S: %t OK", "C: UID FETCH 9 *", "S: * 1 FETCH (UID 9 FLAGS ())", "S: %t OK",
+				"!stall"));
+		play.mutator = g_rand_new_with_seed(seed);
+		play.act = do_everything;
+		play.known = known;
+		run_bent(&play);
+		g_rand_free(play.mutator);
+		play_done(&play);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	static const struct {
@@ -1670,6 +1844,15 @@ int main(int argc, char **argv)
 			another_folder_waits_until_nothing_is_in_flight },
 		{ "/backend/imap/session/CN-6 fetches of one folder are pipelined",
 			fetches_of_one_folder_are_pipelined },
+		{ "/backend/imap/session/a secret that comes too late is dropped",
+			a_secret_that_comes_too_late_is_dropped },
+		{ "/backend/imap/session/no secret is a login error", no_secret_is_a_login_error },
+		{ "/backend/imap/session/close during the login is quiet", close_during_the_login_is_quiet },
+		{ "/backend/imap/session/requests before ready wait for it",
+			requests_before_ready_wait_for_it },
+		{ "/backend/imap/session/free at any time calls nobody", free_at_any_time_calls_nobody },
+		{ "/backend/imap/session/AS-1 every request ends once whatever the server says",
+			every_request_ends_once_whatever_the_server_says },
 	};
 
 	g_test_init(&argc, &argv, NULL);

@@ -220,6 +220,10 @@ static bool pump_one(struct queue *queue)
 		return true;
 	}
 	g_queue_pop_head(waiting(queue));
+	if (head->may_skip && box_is(&s->box, head->box)) {
+		command_end(head, NULL, NULL);
+		return true;
+	}
 	if (is_stale(queue, head)) {
 		fail_stale(head);
 		return true;

@@ -56,6 +56,7 @@ struct command {
 	bool is_pipelined;
 	bool is_background;
 	bool is_select;          /* opens `box` itself */
+	bool may_skip;           /* a select that only wants the box open, whoever opened it */
 	unsigned bodies;         /* message bodies that the answer holds */
 	int phase;               /* enum verdict_phase: how a refusal is read */
 	const char *what;        /* for error texts: "fetch" */

@@ -168,6 +168,14 @@ static void select_again(struct command *command)
 	queue_send_now(&s->queue, plain);
 }
 
+static void select_opened(struct command *command)
+{
+	struct select *select = command->user;
+
+	if (command->request && select->then)
+		select->then(command->request, NULL);
+}
+
 static void select_done(struct command *command, const struct imap_response *response,
 	const GError *error)
 {
@@ -183,6 +191,10 @@ static void select_done(struct command *command, const struct imap_response *res
 		select_failed(command, error);
 		return;
 	}
+	if (!response) {
+		select_opened(command); /* skipped: it was open already */
+		return;
+	}
 	if (response->code && strcmp(response->code, "READ-ONLY") == 0)
 		s->box.is_read_only = true;
 	if (!s->box.has_exists) {
@@ -195,8 +207,7 @@ static void select_done(struct command *command, const struct imap_response *res
 	if (s->box.has_loose_uids)
 		s->box.uidvalidity = 0;
 	s->box.state = BOX_OPEN;
-	if (command->request && select->then)
-		select->then(command->request, NULL);
+	select_opened(command);
 }
 
 static const struct command_hooks select_hooks = { .done = select_done };

@@ -66,6 +66,8 @@ static void uids_begin(struct request *request)
 	}
 	command = select_new(request->session, uids->folder, request, uids_opened);
 	if (command)
+		command->may_skip = true;
+	if (command)
 		queue_add(&request->session->queue, command);
 	else
 		request_fail(request, MAILFS_ERROR_INVALID, "no server takes this folder name");
