@@ -1043,6 +1043,11 @@ static void examine_without_exists_is_an_error(void)
 		"ready|sync PROTOCOL|");
 }
 
+static void an_absurd_number_of_messages_is_an_error(void)
+{
+	check(SCRIPT(LOGIN(""), OPEN("4294967295")), do_sync, "ready|sync PROTOCOL|");
+}
+
 static void refusals_of_examine_have_their_errors(void)
 {
 	static const char *const cases[][2] = {
@@ -1762,6 +1767,8 @@ int main(int argc, char **argv)
 			examine_with_condstore_that_is_refused_is_sent_plain },
 		{ "/backend/imap/sync/examine without exists is an error",
 			examine_without_exists_is_an_error },
+		{ "/backend/imap/sync/SZ-9 an absurd number of messages is an error",
+			an_absurd_number_of_messages_is_an_error },
 		{ "/backend/imap/sync/SEC-6 SEC-7 refusals of EXAMINE have their errors",
 			refusals_of_examine_have_their_errors },
 		{ "/backend/imap/sync/ID-4 UIDs come in any order and twice",

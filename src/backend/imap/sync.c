@@ -16,106 +16,11 @@
 
 #include "backend/imap/session.h"
 #include "backend/imap/sync_impl.h"
-#include "base/log.h"
-#include "wire/head.h"
 
-#define BATCH          256 /* messages in one report */
-#define VANISHED_DOUBT 20  /* fewer vanished messages than this are believed */
+#define VANISHED_DOUBT 20                 /* fewer vanished messages than this are believed */
+#define MESSAGES_MAX   (16u * 1000 * 1000) /* a larger folder is an attack on our memory */
 
-/* ---- reports --------------------------------------------------------------------------------- */
-
-static void head_free(gpointer head)
-{
-	head_done(head);
-	g_free(head);
-}
-
-static void report_messages(struct sync *sync)
-{
-	if (sync->batch->len > 0 && !sync->request.is_cancelled)
-		sync->args.messages(sync->args.user,
-			&g_array_index(sync->batch, struct mailfs_message_info, 0),
-			sync->batch->len);
-	g_array_set_size(sync->batch, 0);
-	g_ptr_array_set_size(sync->heads, 0);
-	arena_reset(&sync->arena);
-}
-
-static const char *const *copy_keywords(struct sync *sync, const char *const *keywords)
-{
-	size_t count = 0;
-	const char **copy;
-
-	if (!keywords || !keywords[0])
-		return NULL;
-	while (keywords[count])
-		count++;
-	copy = arena_alloc(&sync->arena, (count + 1) * sizeof(*copy));
-	for (size_t i = 0; i < count; i++)
-		copy[i] = arena_strdup(&sync->arena, keywords[i]);
-	return copy;
-}
-
-static void add_head(struct sync *sync, struct mailfs_message_info *info,
-	const struct imap_fetch *line)
-{
-	struct head *head = g_new0(struct head, 1);
-
-	head_parse(line->header, line->header_len, head);
-	g_ptr_array_add(sync->heads, head);
-	info->head = head->fields;
-	info->fields |= MAILFS_INFO_HEAD;
-}
-
-static int64_t date_of_head(const struct mailfs_head *head)
-{
-	g_autoptr(GDateTime) date = head->date ? g_date_time_new_from_iso8601(head->date, NULL) : NULL;
-
-	return date ? g_date_time_to_unix(date) : 0;
-}
-
-/* What a server cannot say about a message must not hide it (SZ-1, MD-1). A line that follows one
- * of the same message has the rest of it. */
-static void fill_gaps(struct sync *sync, struct mailfs_message_info *info)
-{
-	if (info->uid == sync->last_uid)
-		return;
-	if ((info->fields & MAILFS_INFO_DATE) == 0)
-		info->date = date_of_head(&info->head);
-	info->fields |= MAILFS_INFO_FLAGS | MAILFS_INFO_DATE | MAILFS_INFO_SIZE;
-}
-
-static void add_message(struct sync *sync, const struct imap_fetch *line, bool is_full)
-{
-	static const struct {
-		unsigned item, field;
-	} same[] = {
-		{ IMAP_FETCH_FLAGS, MAILFS_INFO_FLAGS }, { IMAP_FETCH_DATE, MAILFS_INFO_DATE },
-		{ IMAP_FETCH_SIZE, MAILFS_INFO_SIZE },   { IMAP_FETCH_MODSEQ, MAILFS_INFO_MODSEQ },
-		{ IMAP_FETCH_EMAIL_ID, MAILFS_INFO_REMOTE_ID },
-	};
-	struct mailfs_message_info info = {
-		.uid = line->uid, .flags = line->flags, .date = line->date, .size = line->size,
-		.modseq = line->modseq,
-	};
-
-	for (size_t i = 0; i < G_N_ELEMENTS(same); i++)
-		if ((line->has & same[i].item) != 0)
-			info.fields |= same[i].field;
-	info.keywords = copy_keywords(sync, line->keywords);
-	if ((line->has & IMAP_FETCH_EMAIL_ID) != 0)
-		info.remote_id = arena_strdup(&sync->arena, line->email_id);
-	if ((line->has & IMAP_FETCH_THREAD_ID) != 0)
-		info.thread_id = arena_strdup(&sync->arena, line->thread_id);
-	if ((line->has & IMAP_FETCH_HEADER) != 0)
-		add_head(sync, &info, line);
-	if (is_full)
-		fill_gaps(sync, &info);
-	sync->last_uid = info.uid;
-	g_array_append_val(sync->batch, info);
-	if (sync->batch->len >= BATCH)
-		report_messages(sync);
-}
+/* ---- the end --------------------------------------------------------------------------------- */
 
 static void report_vanished(void *user, uint32_t first, uint32_t last)
 {
@@ -124,11 +29,9 @@ static void report_vanished(void *user, uint32_t first, uint32_t last)
 	sync->args.vanished(sync->args.user, first, last);
 }
 
-/* ---- the end --------------------------------------------------------------------------------- */
-
 static void sync_finish(struct sync *sync)
 {
-	report_messages(sync);
+	sync_report_flush(sync);
 	uidlist_each(&sync->vanished, report_vanished, sync);
 	request_finish(&sync->request, NULL);
 }
@@ -146,12 +49,12 @@ bool sync_on_vanished(struct command *command, const struct imap_response *respo
 	return imap_vanished_parse(response, &is_earlier, uidlist_add_range, &sync->vanished);
 }
 
-static bool is_too_many(const struct sync *sync)
+/* Some messages have two lines, none has a hundred. */
+static bool is_endless(struct sync *sync)
 {
-	const struct box *box = &sync->request.session->box;
-	uint64_t bound = (uint64_t)MAX(box->exists, sync->args.known.count) * 2 + 1024;
+	uint32_t messages = MAX(sync->request.session->box.exists, sync->args.known.count);
 
-	return sync->seen.ranges->len > bound;
+	return ++sync->lines > (uint64_t)messages * 4 + 100000;
 }
 
 static bool take_line(struct sync *sync, const struct imap_fetch *line, bool is_full)
@@ -159,12 +62,12 @@ static bool take_line(struct sync *sync, const struct imap_fetch *line, bool is_
 	if (line->uid == 0)
 		return true; /* ID-4: no message has this UID */
 	uidlist_add(&sync->seen, line->uid, line->uid);
-	if (is_too_many(sync)) {
+	if (is_endless(sync)) {
 		session_fail(sync->request.session, MAILFS_ERROR_PROTOCOL,
 			"the server lists messages without end");
 		return true;
 	}
-	add_message(sync, line, is_full);
+	sync_report_add(sync, line, is_full);
 	return true;
 }
 
@@ -464,6 +367,11 @@ static void on_opened(struct request *request, const GError *error)
 		request_finish(request, error);
 		return;
 	}
+	if (box->exists > MESSAGES_MAX) {
+		request_fail(request, MAILFS_ERROR_PROTOCOL,
+			"the folder is said to hold %u messages", box->exists);
+		return;
+	}
 	is_reset = known->uidvalidity != 0 && known->uidvalidity != box->uidvalidity;
 	if (known->uidvalidity != box->uidvalidity || box->uidvalidity == 0)
 		*known = (struct mailfs_known){ 0 };
@@ -495,7 +403,7 @@ static void sync_begin(struct request *request)
 
 static void sync_flush(struct request *request)
 {
-	report_messages((struct sync *)request);
+	sync_report_flush((struct sync *)request);
 }
 
 static void sync_done(struct request *request, const GError *error)
@@ -514,9 +422,7 @@ static void sync_free(struct request *request)
 	uidlist_done(&sync->seen);
 	uidlist_done(&sync->vanished);
 	g_array_unref(sync->borders);
-	g_array_unref(sync->batch);
-	g_ptr_array_unref(sync->heads);
-	arena_done(&sync->arena);
+	sync_report_done(sync);
 	g_free(sync->folder);
 	g_free(sync);
 }
@@ -531,9 +437,7 @@ mailfs_ticket sync_start(struct mailfs_session *s, const struct mailfs_sync_requ
 	sync->args = *args;
 	sync->folder = g_strdup(args->folder);
 	sync->borders = g_array_new(FALSE, FALSE, sizeof(uint32_t));
-	sync->batch = g_array_new(FALSE, FALSE, sizeof(struct mailfs_message_info));
-	sync->heads = g_ptr_array_new_with_free_func(head_free);
-	arena_init(&sync->arena);
+	sync_report_init(sync);
 	uidlist_init(&sync->seen);
 	uidlist_init(&sync->vanished);
 	sync->search = (struct search){

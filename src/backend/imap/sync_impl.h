@@ -29,12 +29,12 @@ struct sync {
 	unsigned open; /* commands without an answer */
 	bool did_wait; /* the numbers were given a second chance */
 	struct uidlist seen;
-	uint32_t new_count;
+	uint64_t lines; /* that told about messages */
 	struct uidlist vanished;
 	bool has_vanished;
 	struct search search;
 
-	/* The report that is being gathered; reset by report_messages(). */
+	/* The report that is being gathered; reset by sync_report_flush(). */
 	uint32_t last_uid; /* not reset: of the line before */
 	GArray *batch; /* struct mailfs_message_info */
 	GPtrArray *heads; /* struct head, lives as long as the batch */
@@ -49,6 +49,12 @@ void sync_add_command(struct sync *sync, struct imap_cmd *cmd, const struct comm
 	bool is_pipelined);
 char *sync_items(const struct mailfs_session *s); /* everything about a message; g_free() it */
 void sync_check(struct sync *sync);               /* all commands were answered */
+
+/* Of report.c. A full line has its gaps filled, so that the message shows. */
+void sync_report_init(struct sync *sync);
+void sync_report_done(struct sync *sync);
+void sync_report_add(struct sync *sync, const struct imap_fetch *line, bool is_full);
+void sync_report_flush(struct sync *sync);
 
 /* Of sweep.c: everything about the UIDs 1 … last (UINT32_MAX: to the end), then sync_check(). */
 void sync_sweep(struct sync *sync, uint32_t last);
