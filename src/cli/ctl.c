@@ -109,9 +109,6 @@ static int print_status(const char *mountpoint, bool is_json)
 
 	if (!g_file_get_contents(path, &text, &len, &error))
 		return ctl_fail(EX_UNAVAILABLE, "%s", error->message);
-	/* One JSON object a line, so that several make a stream for jq. */
-	if (!is_json)
-		printf("mountpoint: %s\n", mountpoint);
 	fwrite(text, 1, len, stdout);
 	if (len > 0 && text[len - 1] != '\n')
 		putchar('\n');
