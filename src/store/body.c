@@ -181,8 +181,11 @@ static void take_row(struct body *body, const struct index_body *row)
 	body->used = MAX(body->used, row->used);
 	if (!body->is_pin_set)
 		body->is_pinned = row->is_pinned;
-	/* Bytes that came before the answer win: the file begins anew. */
-	if (body->is_dropping || body->extents->len > 0 || body->is_complete)
+	/* Bytes that came before the answer win. The file begins anew, and the row must not claim
+	 * meanwhile what the new file does not have yet. */
+	if (body->extents->len > 0 || body->is_complete)
+		body->is_dropping = true;
+	if (body->is_dropping)
 		return;
 	if (!extents_decode(body->extents, row->extents) || !row->is_complete)
 		return;

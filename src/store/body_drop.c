@@ -77,7 +77,7 @@ void body_send_drop(struct body *body)
 	body->saved_bytes = 0;
 	body->is_saved = body->is_pinned;
 	body->is_dropping = body->is_drop_sent = true;
-	body->needs_save = false;
+	body->needs_save = body->is_complete; /* again, when that is done */
 	store_thread_post(store->thread, &job->job);
 }
 
