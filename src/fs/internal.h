@@ -27,6 +27,7 @@ struct fs {
 
 	GHashTable *ops; /* id → struct op */
 	uint64_t last_op;
+	GHashTable *files;  /* inode → struct open_file, of open messages */
 	GHashTable *listed; /* directory inode → generation that the kernel may have cached */
 	time_t mounted_at;
 };
@@ -51,6 +52,25 @@ bool fs_attr(struct fs *fs, uint64_t ino, struct stat *ret_attr);
 void fs_reply_entry(struct fs *fs, fuse_req_t req, const struct stat *attr);
 /* `-o exact-size`: this message's attributes are not known yet. */
 bool fs_lacks_size(struct fs *fs, const struct message *message);
+
+/* ---- files.c: open messages ---- */
+
+/* One per open message, shared by its handles. A message that is expunged while it is open keeps
+ * its bytes, as far as they are cached, and its attributes. */
+struct open_file {
+	uint64_t ino;
+	unsigned handles;
+	struct body *held;
+	struct stat attr; /* as of the last open */
+};
+
+/* One handle more; the message exists. */
+struct open_file *file_open(struct fs *fs, uint64_t ino);
+void file_close(struct fs *fs, struct open_file *file);
+/* NULL: it is not open. */
+const struct open_file *file_find(struct fs *fs, uint64_t ino);
+/* How far a message that is gone can be read. */
+uint64_t file_gone_size(const struct open_file *file);
 
 /* ---- control.c: .mailfs ---- */
 

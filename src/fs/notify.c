@@ -4,6 +4,8 @@
  */
 #include "fs/notify.h"
 
+#include <string.h>
+
 #include <fuse_lowlevel.h>
 #include <glib.h>
 
@@ -15,12 +17,13 @@ struct notifier {
 	gint is_stopped; /* atomic */
 };
 
-enum note_what { NOTE_ATTRIBUTES, NOTE_EVERYTHING, NOTE_CALL };
+enum note_what { NOTE_ATTRIBUTES, NOTE_EVERYTHING, NOTE_ENTRY, NOTE_CALL };
 
 struct note {
 	struct notifier *notifier;
 	enum note_what what;
 	uint64_t ino;
+	char *name;
 	void (*fn)(void *data);
 	void *data;
 };
@@ -42,9 +45,15 @@ static void on_thread(void *data)
 
 	if (note->what == NOTE_CALL)
 		post_to_loop(note->fn, note->data);
-	else if (!g_atomic_int_get(&notifier->is_stopped))
+	else if (g_atomic_int_get(&notifier->is_stopped))
+		; /* the mount is ending */
+	else if (note->what == NOTE_ENTRY)
+		fuse_lowlevel_notify_inval_entry(notifier->session, note->ino, note->name,
+			strlen(note->name));
+	else
 		fuse_lowlevel_notify_inval_inode(notifier->session, note->ino,
 			note->what == NOTE_ATTRIBUTES ? -1 : 0, 0);
+	g_free(note->name);
 	g_free(note);
 }
 
@@ -64,6 +73,11 @@ void notifier_attributes(struct notifier *notifier, uint64_t ino)
 void notifier_everything(struct notifier *notifier, uint64_t ino)
 {
 	feed(notifier, &(struct note){ .what = NOTE_EVERYTHING, .ino = ino });
+}
+
+void notifier_entry(struct notifier *notifier, uint64_t parent, const char *name)
+{
+	feed(notifier, &(struct note){ .what = NOTE_ENTRY, .ino = parent, .name = g_strdup(name) });
 }
 
 void notifier_then(struct notifier *notifier, void (*fn)(void *data), void *data)

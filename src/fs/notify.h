@@ -18,6 +18,8 @@ struct notifier *notifier_new(struct fuse_session *session);
 void notifier_attributes(struct notifier *notifier, uint64_t ino);
 /* Attributes, pages and, of a directory, the cached listing. */
 void notifier_everything(struct notifier *notifier, uint64_t ino);
+/* The name in this directory leads somewhere else, or nowhere. */
+void notifier_entry(struct notifier *notifier, uint64_t parent, const char *name);
 /* fn runs on the loop after everything that was told before; also after the feed was stopped. */
 void notifier_then(struct notifier *notifier, void (*fn)(void *data), void *data);
 

@@ -75,20 +75,35 @@ void fs_folder_attr(struct fs *fs, const struct folder *folder, struct stat *ret
 	set_owner(fs, ret_attr);
 }
 
+/* Of a message that is there, or is gone and still open. */
+static bool fs_any_message_attr(struct fs *fs, uint64_t ino, struct stat *ret_attr)
+{
+	struct folder *folder;
+	const struct message *message = fs_message(fs, ino, &folder);
+	const struct open_file *file;
+
+	if (message) {
+		fs_message_attr(fs, folder, message, ret_attr);
+		return true;
+	}
+	file = file_find(fs, ino);
+	if (!file)
+		return false;
+	*ret_attr = file->attr;
+	ret_attr->st_size = (off_t)file_gone_size(file);
+	ret_attr->st_nlink = 0;
+	return true;
+}
+
 bool fs_attr(struct fs *fs, uint64_t ino, struct stat *ret_attr)
 {
 	struct ino what = ino_split(ino);
 	struct folder *folder;
-	struct message *message;
 
 	if (what.kind == INO_KIND_CONTROL)
 		return control_attr(fs, what.uid, ret_attr);
-	if (what.kind == INO_KIND_MESSAGE) {
-		message = fs_message(fs, ino, &folder);
-		if (message)
-			fs_message_attr(fs, folder, message, ret_attr);
-		return message != NULL;
-	}
+	if (what.kind == INO_KIND_MESSAGE)
+		return fs_any_message_attr(fs, ino, ret_attr);
 	folder = fs_folder(fs, ino);
 	if (folder)
 		fs_folder_attr(fs, folder, ret_attr);

@@ -110,6 +110,7 @@ struct fs *fs_new(const struct fs_config *config, const struct fs_events *events
 	fs->events = *events;
 	fs->user = user;
 	fs->ops = g_hash_table_new(g_int64_hash, g_int64_equal);
+	fs->files = g_hash_table_new(g_int64_hash, g_int64_equal);
 	fs->listed = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, g_free);
 	return fs;
 }
@@ -199,6 +200,7 @@ void fs_free(struct fs *fs)
 	fs_unmount(fs);
 	g_hash_table_unref(fs->ops);
 	g_hash_table_unref(fs->listed);
+	g_hash_table_unref(fs->files);
 	g_free(fs);
 }
 
@@ -236,10 +238,39 @@ void fs_message_changed(struct fs *fs, const struct folder *folder, uint32_t uid
 		notifier_attributes(fs->notifier, ino_make(INO_KIND_MESSAGE, folder->box->id, uid));
 }
 
-/* The inode answers ESTALE from now on; the kernel then looks the name up again and gets ENOENT. */
+struct gone_name {
+	struct fs *fs;
+	uint64_t parent;
+	uint32_t uid;
+};
+
+static void on_gone_name(void *user, size_t count, const uint32_t *uids, const char *const *names)
+{
+	struct gone_name *gone = user;
+	char alias[MAILFS_NAME_MAX + 1];
+
+	view_name(view_find("uid"), &(struct mailfs_name_input){ .uid = gone->uid }, alias);
+	if (gone->fs->session) {
+		notifier_entry(gone->fs->notifier, gone->parent, alias);
+		if (count > 0 && uids[0] == gone->uid)
+			notifier_entry(gone->fs->notifier, gone->parent, names[0]);
+	}
+	g_free(gone);
+}
+
+/* The inode answers ESTALE from now on; the kernel then looks the name up again and gets ENOENT.
+ * An inode that is open goes on answering, so its name has to be taken away. */
 void fs_message_gone(struct fs *fs, const struct folder *folder, uint32_t uid)
 {
+	struct gone_name *gone;
+
 	fs_message_changed(fs, folder, uid);
+	if (!fs->session || !file_find(fs, ino_make(INO_KIND_MESSAGE, folder->box->id, uid)))
+		return;
+	gone = g_new(struct gone_name, 1);
+	*gone = (struct gone_name){ .fs = fs, .parent = fs_folder_ino(fs, folder), .uid = uid };
+	/* Asked before the row is removed: the index answers in order. */
+	engine_load_names(fs->engine, folder->box->id, uid - 1, 1, on_gone_name, gone);
 }
 
 void fs_box_gone(struct fs *fs, const struct folder *folder, uint32_t box_id)

@@ -15,20 +15,19 @@ struct open_op {
 	uint64_t shown_size;
 };
 
-/* The handle holds the body: a message that is expunged while it is open can be read on. */
 static void reply_open(fuse_req_t req, void *data)
 {
 	struct fs *fs = fs_of(req);
-	struct ino what = ino_split(*(uint64_t *)data);
-	struct body *body = engine_hold(fs->engine, what.id, what.uid);
+	struct open_file *file = file_open(fs, *(uint64_t *)data);
 	struct fuse_file_info fi = {
-		.fh = (uint64_t)(uintptr_t)body,
+		.fh = (uint64_t)(uintptr_t)file,
 		.keep_cache = 1,
 		.noflush = 1,
 	};
 
+	/* An interrupted open sends no release. */
 	if (fuse_reply_open(req, &fi) == -ENOENT)
-		engine_release(fs->engine, body);
+		file_close(fs, file);
 }
 
 static void on_told(void *user)
@@ -104,6 +103,6 @@ void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	if (ino_split(ino).kind == INO_KIND_CONTROL)
 		control_release(fi);
 	else
-		engine_release(fs_of(req)->engine, (struct body *)(uintptr_t)fi->fh);
+		file_close(fs_of(req), (struct open_file *)(uintptr_t)fi->fh);
 	fuse_reply_err(req, 0);
 }

@@ -139,14 +139,11 @@ static void read_next(struct read_op *read)
 		read->op.ticket = ticket;
 }
 
-/* What can be read: of a message that is gone, what its open handle holds. */
-static uint64_t readable_size(struct fs *fs, uint64_t ino, const struct body *held)
+static uint64_t readable_size(struct fs *fs, uint64_t ino, const struct open_file *file)
 {
 	struct message *message = fs_message(fs, ino, NULL);
 
-	if (message)
-		return MAX(message->size, 1);
-	return engine_held_size(held);
+	return message ? MAX(message->size, 1) : file_gone_size(file);
 }
 
 void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
@@ -159,7 +156,7 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct f
 		control_read(fs, req, size, offset, fi);
 		return;
 	}
-	end = readable_size(fs, ino, (struct body *)(uintptr_t)fi->fh);
+	end = readable_size(fs, ino, (struct open_file *)(uintptr_t)fi->fh);
 	if ((uint64_t)offset >= end) {
 		fuse_reply_buf(req, NULL, 0);
 		return;

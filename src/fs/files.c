@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/* Open messages: what they hold on to when the server expunges them. Loop thread. */
+#include "fs/internal.h"
+
+struct open_file *file_open(struct fs *fs, uint64_t ino)
+{
+	struct open_file *file = g_hash_table_lookup(fs->files, &ino);
+	struct ino what = ino_split(ino);
+
+	if (!file) {
+		file = g_new0(struct open_file, 1);
+		file->ino = ino;
+		file->held = engine_hold(fs->engine, what.id, what.uid);
+		g_hash_table_insert(fs->files, &file->ino, file);
+	}
+	file->handles++;
+	fs_attr(fs, ino, &file->attr);
+	return file;
+}
+
+void file_close(struct fs *fs, struct open_file *file)
+{
+	if (--file->handles > 0)
+		return;
+	g_hash_table_remove(fs->files, &file->ino);
+	engine_release(fs->engine, file->held);
+	g_free(file);
+}
+
+const struct open_file *file_find(struct fs *fs, uint64_t ino)
+{
+	return g_hash_table_lookup(fs->files, &ino);
+}
+
+uint64_t file_gone_size(const struct open_file *file)
+{
+	uint64_t size = engine_held_size(file->held);
+
+	return size != UINT64_MAX ? size : (uint64_t)file->attr.st_size;
+}
