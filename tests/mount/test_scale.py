@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: MIT
+"""Large folders: they list, names and counts are right, and memory stays bounded."""
+
+import re
+import subprocess
+import time
+
+import pytest
+
+import mailgen
+from mounting import run
+from tools import SLOW, refresh, wait_until
+
+
+def is_sanitized(binary):
+    out = subprocess.run(["ldd", binary], capture_output=True).stdout
+    return b"libasan" in out or b"__asan_init" in subprocess.run(["nm", "-D", binary], capture_output=True).stdout
+
+
+def count_names(m, folder):
+    return int(run("ls -f %s | grep -c eml" % m.join(folder), 100).stdout)
+
+
+@pytest.mark.smoke
+@pytest.mark.deadline(120)
+def test_SZ_9_a_hundred_thousand_messages(mount, make_dovecot, mailfs_binary):
+    slow = is_sanitized(mailfs_binary)
+    count = 20_000 if slow else 100_000
+    server = make_dovecot()
+    mailgen.fill_cheap(server, "Big", count)
+    server.doveadm("mailbox", "status", "-u", "demo", "messages", "Big", timeout=110)  # builds its index
+    m = mount(server, ["name=uid", "timeout=100"])
+    m.list("INBOX")
+    before = m.memory()
+    start = time.monotonic()
+    assert count_names(m, "Big") == count
+    first = time.monotonic() - start
+    grown = m.memory() - before
+    print("%d messages: first listing %.1f s, %.0f bytes each" % (count, first, grown / count))
+    assert m.status()["messages-loaded"] >= count
+    assert m.read("Big", "%d.eml" % count).endswith(b"All is well.\r\n")
+    if not slow:
+        assert grown / count < 100
+    m.stop()
+    m.remount()
+    start = time.monotonic()
+    assert count_names(m, "Big") == count
+    print("second mount: %.1f s" % (time.monotonic() - start))
+    assert time.monotonic() - start < 5 * SLOW
+    if not slow:
+        grown = m.memory() - before
+        assert grown / count < 100
+    start = time.monotonic()
+    run(["find", m.join("Big"), "-newermt", "2024-12-20"], 60)
+    print("find: %.1f s" % (time.monotonic() - start))
+    server.doveadm("expunge", "-u", "demo", "mailbox", "Big", "uid", "1:100")
+    refresh(m, "Big")
+    wait_until(lambda: count_names(m, "Big") == count - 100, 10, "the expunge")
+
+
+@pytest.mark.deadline(120)
+def test_ten_thousand_human_names(mount, make_dovecot, mailfs_binary):
+    count = 3000 if is_sanitized(mailfs_binary) else 10_000
+    server = make_dovecot()
+    mailgen.fill_cheap(server, "Big", count)
+    m = mount(server, ["timeout=100"])
+    names = m.list("Big", timeout=100)
+    assert len(names) == count
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\d_\d{4}_Robot-\d+_Report-\d+-of-%d\.\d+\.eml" % count, name) for name in names)
+    assert m.read("Big", names[-1]).endswith(b"All is well.\r\n")
+    m.stop()
+    m.remount()
+    start = time.monotonic()
+    assert m.list("Big", timeout=60) == names
+    assert time.monotonic() - start < 3 * SLOW
+
+
+def test_E_3_26_many_folders_and_deep_ones(mount, imap_server):
+    server = imap_server()
+    for at in range(3000):
+        server.account.add(b"many/f%d" % at)
+    server.account.add(b"/".join([b"d"] * 60))
+    m = mount(server, ["name=uid"])
+    assert len(m.list("many", timeout=40)) == 3000
+    assert m.list(*["d"] * 60) == []
+
+
+def test_CN_7_commands_stay_short_with_scattered_uids(mount, imap_server):
+    server = imap_server()
+    inbox = server.account["INBOX"]
+    inbox.messages = []
+    for at in range(1500):
+        inbox.add(b"Subject: x\r\n\r\n", uid=at * 7 + 1)
+    m = mount(server, ["name=uid"])
+    assert len(m.list("INBOX")) == 1500
+    m.stop()
+    m.clear_cache()
+    m.remount()
+    refresh(m, "INBOX")
+    assert max(len(command.line) for command in server.commands) <= 1000
