@@ -10,13 +10,18 @@
 #define CATCH_UP_FOLDERS 20u
 #define REASONS_MAX      100u
 
+/* Handed to the disk and not yet there. */
+#define PRESSURE_BYTES    (32u * 1024 * 1024)
+#define PRESSURE_ROWS     20000u
+#define PRESSURE_CHECK_MS 10u
+
 /* ---- tickets ----------------------------------------------------------------------------------- */
 
 void engine_waiter_add(struct engine *engine, struct engine_waiter *waiter,
-	void (*cancel)(struct engine *engine, struct engine_waiter *waiter))
+	const struct engine_waiter_class *class)
 {
 	waiter->ticket = ++engine->last_ticket;
-	waiter->cancel = cancel;
+	waiter->class = class;
 	g_hash_table_insert(engine->waiters, &waiter->ticket, waiter);
 }
 
@@ -32,7 +37,57 @@ void engine_cancel(struct engine *engine, engine_ticket ticket)
 	if (!waiter)
 		return;
 	engine_waiter_remove(engine, waiter);
-	waiter->cancel(engine, waiter);
+	waiter->class->cancel(engine, waiter);
+}
+
+/* One at a time: a callback may cancel others. */
+static void fail_all(struct engine *engine)
+{
+	g_autoptr(GError) error =
+		g_error_new(MAILFS_ERROR, MAILFS_ERROR_CANCELLED, "the mount is ending");
+	GHashTableIter iter;
+	gpointer value;
+
+	for (;;) {
+		struct engine_waiter *waiter;
+
+		g_hash_table_iter_init(&iter, engine->waiters);
+		if (!g_hash_table_iter_next(&iter, NULL, &value))
+			return;
+		waiter = value;
+		engine_waiter_remove(engine, waiter);
+		waiter->class->fail(engine, waiter, error);
+	}
+}
+
+/* ---- back pressure ----------------------------------------------------------------------------- */
+
+static bool is_over(const struct engine *engine, unsigned part)
+{
+	const struct store *store = engine->config.store;
+
+	return body_pending_bytes(store) > PRESSURE_BYTES / part ||
+		store_pending_rows(store) > PRESSURE_ROWS / part;
+}
+
+/* By a timer and not by the store's answers: those may come after the engine is gone. */
+static gboolean on_pressure(gpointer user)
+{
+	struct engine *engine = user;
+
+	if (is_over(engine, 2))
+		return G_SOURCE_CONTINUE;
+	engine->pressure_timer = 0;
+	pool_hold(engine->pool, false);
+	return G_SOURCE_REMOVE;
+}
+
+void engine_check_pressure(struct engine *engine)
+{
+	if (engine->pressure_timer != 0 || !is_over(engine, 1))
+		return;
+	pool_hold(engine->pool, true);
+	engine->pressure_timer = g_timeout_add(PRESSURE_CHECK_MS, on_pressure, engine);
 }
 
 /* ---- start ------------------------------------------------------------------------------------- */
@@ -71,7 +126,8 @@ static void catch_up(struct engine *engine)
 		if (folder && row->listing_ns != 0 && syncer_has_news(folder, row))
 			syncer_catch_up(engine, folder);
 	}
-	engine->catch_up_timer = g_timeout_add(CATCH_UP_MS, on_catch_up_timeout, engine);
+	if (engine->catch_up_timer == 0)
+		engine->catch_up_timer = g_timeout_add(CATCH_UP_MS, on_catch_up_timeout, engine);
 	engine_caught_up(engine);
 }
 
@@ -112,7 +168,9 @@ static void on_ready(void *user, const struct mailfs_server_info *info)
 	g_free(engine->tls);
 	g_free(engine->auth);
 	engine->server_id = g_strdup(info->server_id);
-	engine->tls = info->tls_version ? g_strdup_printf("%s %s", info->tls_version, info->tls_cipher) : NULL;
+	engine->tls = NULL;
+	if (info->tls_version)
+		engine->tls = g_strjoin(" ", info->tls_version, info->tls_cipher, NULL);
 	engine->auth = g_strdup(info->auth);
 	engine->can_range = info->can_range;
 }
@@ -190,6 +248,25 @@ static gboolean on_poll(gpointer user)
 	return G_SOURCE_CONTINUE;
 }
 
+/* A refresh of everything: first the folders, then each one in use. */
+struct refresh {
+	struct engine_waiter waiter;
+	struct engine *engine;
+	engine_done_fn done;
+	void *user;
+	bool is_over; /* nobody waits for the answer any more */
+	unsigned left;
+	GError *error;
+};
+
+static void refresh_free(gpointer data)
+{
+	struct refresh *refresh = data;
+
+	g_clear_error(&refresh->error);
+	g_free(refresh);
+}
+
 /* ---- for those above --------------------------------------------------------------------------- */
 
 struct engine *engine_new(const struct engine_config *config, const struct engine_events *events,
@@ -201,6 +278,8 @@ struct engine *engine_new(const struct engine_config *config, const struct engin
 	engine->events = *events;
 	engine->user = user;
 	engine->waiters = g_hash_table_new(g_int64_hash, g_int64_equal);
+	engine->all_syncs = g_hash_table_new(NULL, NULL);
+	engine->refreshes = g_ptr_array_new_with_free_func(refresh_free);
 	engine->reasons = g_ptr_array_new_with_free_func(g_free);
 	engine->tree = tree_new();
 	engine->listing = listing_new(engine);
@@ -228,33 +307,68 @@ void engine_start(struct engine *engine)
 	listing_refresh(engine->listing, on_first_listing, engine);
 	if (engine->config.poll_seconds > 0)
 		engine->poll_timer = g_timeout_add_seconds(engine->config.poll_seconds, on_poll, engine);
+	/* Never from inside this call. */
 	if (engine->config.delay_connect && listing_count(engine->listing) > 0)
-		tell_started(engine, NULL);
+		engine->catch_up_timer = g_timeout_add(0, on_catch_up_timeout, engine);
+}
+
+static void on_pool_stopped(void *user)
+{
+	struct engine *engine = user;
+
+	fail_all(engine);
+	engine->stopped(engine->stopped_user);
+}
+
+static void clear_source(guint *source)
+{
+	if (*source != 0)
+		g_source_remove(*source);
+	*source = 0;
 }
 
 void engine_stop(struct engine *engine, void (*stopped)(void *user), void *user)
 {
 	engine->was_started = true; /* whoever stops does not want to hear of it any more */
-	if (engine->poll_timer != 0)
-		g_source_remove(engine->poll_timer);
-	engine->poll_timer = 0;
-	if (engine->catch_up_timer != 0)
-		g_source_remove(engine->catch_up_timer);
-	engine->catch_up_timer = 0;
-	pool_stop(engine->pool, stopped, user);
+	engine->stopped = stopped;
+	engine->stopped_user = user;
+	clear_source(&engine->poll_timer);
+	clear_source(&engine->catch_up_timer);
+	pool_stop(engine->pool, on_pool_stopped, engine);
 }
 
-static void drop_sync(void *user, struct folder *folder)
+static void forget_waiters(struct engine *engine)
 {
-	syncer_drop(user, folder);
+	GHashTableIter iter;
+	gpointer value;
+
+	for (;;) {
+		struct engine_waiter *waiter;
+
+		g_hash_table_iter_init(&iter, engine->waiters);
+		if (!g_hash_table_iter_next(&iter, NULL, &value))
+			return;
+		waiter = value;
+		engine_waiter_remove(engine, waiter);
+		waiter->class->cancel(engine, waiter);
+	}
 }
 
+/* The pool goes first: then no request is under way, whatever was. */
 void engine_free(struct engine *engine)
 {
-	tree_free(engine->tree, drop_sync, engine);
-	fetcher_free(engine->fetcher);
+	engine->is_freeing = true;
+	clear_source(&engine->poll_timer);
+	clear_source(&engine->catch_up_timer);
+	clear_source(&engine->pressure_timer);
+	forget_waiters(engine);
 	pool_free(engine->pool);
 	listing_free(engine->listing);
+	syncer_free_all(engine);
+	fetcher_free(engine->fetcher);
+	tree_free(engine->tree, NULL, NULL);
+	g_hash_table_unref(engine->all_syncs);
+	g_ptr_array_unref(engine->refreshes);
 	g_hash_table_unref(engine->waiters);
 	g_ptr_array_unref(engine->reasons);
 	g_free(engine->server_id);
@@ -283,34 +397,37 @@ engine_ticket engine_open_folder(struct engine *engine, struct folder *folder, e
 	return syncer_open(engine, folder, done, user);
 }
 
-/* A refresh of everything: first the folders, then each one in use. */
-struct refresh {
-	struct engine_waiter waiter;
-	struct engine *engine;
-	engine_done_fn done;
-	void *user;
-	bool is_cancelled;
-	unsigned left;
-	GError *error;
-};
-
 static void refresh_unref(struct refresh *refresh)
 {
 	if (--refresh->left > 0)
 		return;
-	if (!refresh->is_cancelled) {
+	if (!refresh->is_over) {
 		engine_waiter_remove(refresh->engine, &refresh->waiter);
 		if (refresh->done)
 			refresh->done(refresh->user, refresh->error);
 	}
-	g_clear_error(&refresh->error);
-	g_free(refresh);
+	g_ptr_array_remove_fast(refresh->engine->refreshes, refresh);
 }
 
+/* It is freed when the last of its parts has answered. */
 static void refresh_cancel(struct engine *engine, struct engine_waiter *waiter)
 {
-	((struct refresh *)waiter)->is_cancelled = true;
+	((struct refresh *)waiter)->is_over = true;
 }
+
+static void refresh_fail(struct engine *engine, struct engine_waiter *waiter, const GError *error)
+{
+	struct refresh *refresh = (struct refresh *)waiter;
+
+	refresh->is_over = true;
+	if (refresh->done)
+		refresh->done(refresh->user, error);
+}
+
+static const struct engine_waiter_class refresh_class = {
+	.cancel = refresh_cancel,
+	.fail = refresh_fail,
+};
 
 static void on_refreshed_folder(void *user, const GError *error)
 {
@@ -350,7 +467,8 @@ engine_ticket engine_refresh(struct engine *engine, struct folder *folder, engin
 	refresh->done = done;
 	refresh->user = user;
 	refresh->left = 1;
-	engine_waiter_add(engine, &refresh->waiter, refresh_cancel);
+	g_ptr_array_add(engine->refreshes, refresh);
+	engine_waiter_add(engine, &refresh->waiter, &refresh_class);
 	pool_wake(engine->pool);
 	if (folder && (folder->flags & MAILFS_FOLDER_NOSELECT) == 0)
 		syncer_sync(engine, folder, on_refreshed_folder, refresh);
@@ -403,6 +521,12 @@ bool engine_is_unproven(const struct engine *engine)
 	struct store_trust trust = store_get_trust(engine->config.store);
 
 	return trust.is_liar || trust.proven < STORE_TRUST_PROVEN;
+}
+
+void engine_bytes_changed(struct engine *engine, const struct folder *folder, uint32_t uid)
+{
+	if (engine->events.message_bytes_changed)
+		engine->events.message_bytes_changed(engine->user, folder, uid);
 }
 
 void engine_distrust(struct engine *engine)

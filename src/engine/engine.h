@@ -58,6 +58,9 @@ struct engine_events {
 	void (*listing_changed)(void *user, const struct folder *folder);
 	/* Attributes (flags, size) of a message are other than before. */
 	void (*message_changed)(void *user, const struct folder *folder, uint32_t uid);
+	/* Bytes that were read of it before do not belong to those that come now (the server sends
+	 * another version each time): whoever keeps some forgets them. NULL = nobody does. */
+	void (*message_bytes_changed)(void *user, const struct folder *folder, uint32_t uid);
 	/* The message is no more. The folder's listing_changed comes too, after a batch of these. */
 	void (*message_gone)(void *user, const struct folder *folder, uint32_t uid);
 	/* The mailbox `box_id` is no more, with all its messages (UIDVALIDITY changed). */

@@ -8,8 +8,8 @@
  * 4 KiB on both sides, and the overlap must be equal: bytes of two versions of one message are
  * never joined.
  *
- * Nothing that arrived is shown before the tagged OK of its request, except the full windows of a
- * large message that is fetched whole.
+ * Nothing that arrived is shown before the tagged OK of its request (SZ-6). A large message that is
+ * fetched whole goes to the disk while it comes; it is forgotten again when it does not end well.
  */
 #include "engine/internal.h"
 
@@ -21,7 +21,6 @@
 #define FETCH_WINDOW_FIRST  (128u * 1024)
 #define FETCH_WINDOW_MAX    (1024u * 1024)
 #define FETCH_OVERLAP       4096u
-#define FETCH_PENDING_HIGH  (32u * 1024 * 1024) /* bytes on their way to the disk: stop reading */
 #define FETCH_IDLE_MAX      64u                 /* kept for the reading position */
 #define FETCH_TRIES         2u
 #define FETCH_DAMAGE_TRIES  3u
@@ -36,9 +35,16 @@ struct fetch_waiter {
 	body_read_fn read;
 	engine_done_fn done;
 	void *user;
-	bool is_serving; /* the disk is being asked: not in fetch->waiters */
-	bool is_cancelled;
+	bool is_waiting; /* for the server; else it is served from the cache */
+	bool is_served;  /* the disk is being asked for it */
 	unsigned damages;
+};
+
+/* The disk is being asked. Lives until it answers, whatever happens meanwhile. */
+struct disk_read {
+	struct fetch *fetch; /* NULL: the fetcher is no more */
+	engine_ticket ticket; /* of the reader; 0 = a comparison of our own */
+	struct fetch_waiter *waiter; /* while the ticket is valid */
 };
 
 /* The part of a window that lies over bytes that are here. */
@@ -52,15 +58,15 @@ struct fetch {
 	uint32_t box_id, uid;
 	struct body *body;
 	GQueue waiters;
-	unsigned serving;
-	bool is_advancing;
+	unsigned held;      /* calls on the stack and disk reads: it may not be freed */
+	bool is_advancing, advance_again;
 	uint64_t next_offset; /* the end of the last window */
 	uint64_t window;
 
 	/* the request under way */
 	bool is_busy;
 	bool is_whole;
-	bool has_begun, has_ended;
+	bool has_begun, has_ended, is_overlong;
 	unsigned tries;
 	struct pool_job job;
 	char *folder;
@@ -78,10 +84,12 @@ struct fetch {
 struct fetcher {
 	struct engine *engine;
 	GHashTable *fetches; /* key → struct fetch */
+	GHashTable *reads;   /* struct disk_read, under way */
 	GQueue idle;         /* without waiter and request, oldest first */
 };
 
 static void fetch_advance(struct fetch *fetch);
+static engine_ticket waiter_enter(struct fetch *fetch, const struct fetch_waiter *values);
 
 static uint64_t fetch_key(uint32_t box_id, uint32_t uid)
 {
@@ -131,12 +139,13 @@ static struct fetch *fetch_get(struct fetcher *fetcher, uint32_t box_id, uint32_
 	return fetch;
 }
 
+/* Nobody wants anything of it now? Then it goes, or rests where its reading position is of use. */
 static void fetch_rest(struct fetch *fetch)
 {
 	struct fetcher *fetcher = fetch->fetcher;
 
-	if (fetch->is_busy || fetch->serving > 0 || fetch->is_advancing ||
-		!g_queue_is_empty(&fetch->waiters) || !body_is_ready(fetch->body))
+	if (fetch->is_busy || fetch->held > 0 || !g_queue_is_empty(&fetch->waiters) ||
+		!body_is_ready(fetch->body))
 		return;
 	g_queue_remove(&fetcher->idle, fetch);
 	if (body_is_complete(fetch->body)) {
@@ -151,6 +160,13 @@ static void fetch_rest(struct fetch *fetch)
 	}
 }
 
+static void fetch_release(struct fetch *fetch)
+{
+	g_assert(fetch->held > 0);
+	fetch->held--;
+	fetch_rest(fetch);
+}
+
 /* ---- waiters ----------------------------------------------------------------------------------- */
 
 static void waiter_cancel(struct engine *engine, struct engine_waiter *waiter)
@@ -158,71 +174,111 @@ static void waiter_cancel(struct engine *engine, struct engine_waiter *waiter)
 	struct fetch_waiter *mine = (struct fetch_waiter *)waiter;
 	struct fetch *fetch = mine->fetch;
 
-	if (mine->is_serving) {
-		mine->is_cancelled = true;
-		return;
-	}
 	g_queue_remove(&fetch->waiters, mine);
 	g_free(mine);
 	/* What was not sent is not wanted any more; what was sent finishes into the cache. */
 	if (g_queue_is_empty(&fetch->waiters) && fetch->is_busy && fetch->job.is_queued &&
-		pool_cancel(engine->pool, &fetch->job))
+		!engine->is_freeing && pool_cancel(engine->pool, &fetch->job))
 		fetch->is_busy = false;
 	fetch_rest(fetch);
 }
 
-static void waiter_fail(struct fetch *fetch, struct fetch_waiter *mine, const GError *error)
+static void waiter_answer(struct fetch_waiter *mine, const struct body_slice *slice,
+	const GError *error)
 {
-	g_queue_remove(&fetch->waiters, mine);
-	engine_waiter_remove(fetch->fetcher->engine, &mine->waiter);
 	if (mine->kind == WAITER_READ)
-		mine->read(mine->user, NULL, error);
-	else
+		mine->read(mine->user, slice, error);
+	else if (mine->done)
 		mine->done(mine->user, error);
 	g_free(mine);
 }
 
+static void waiter_fail(struct engine *engine, struct engine_waiter *waiter, const GError *error)
+{
+	struct fetch_waiter *mine = (struct fetch_waiter *)waiter;
+
+	g_queue_remove(&mine->fetch->waiters, mine);
+	waiter_answer(mine, NULL, error);
+}
+
+static const struct engine_waiter_class waiter_class = {
+	.cancel = waiter_cancel,
+	.fail = waiter_fail,
+};
+
+/* Its answer: the caller holds the fetch. */
+static void waiter_finish(struct fetch *fetch, struct fetch_waiter *mine,
+	const struct body_slice *slice, const GError *error)
+{
+	g_queue_remove(&fetch->waiters, mine);
+	engine_waiter_remove(fetch->fetcher->engine, &mine->waiter);
+	waiter_answer(mine, slice, error);
+}
+
+/* By ticket: a callback may cancel others, and those it adds ask for something new. */
 static void fail_waiters(struct fetch *fetch, const GError *error, bool only_reads)
 {
-	bool was_advancing = fetch->is_advancing;
-	bool found = true;
+	GHashTable *all = fetch->fetcher->engine->waiters;
+	g_autoptr(GArray) due = g_array_new(FALSE, FALSE, sizeof(engine_ticket));
 
-	fetch->is_advancing = true; /* a callback may add or cancel waiters, but not free the fetch */
-	while (found) {
-		found = false;
-		for (GList *at = fetch->waiters.head; at; at = at->next) {
-			struct fetch_waiter *mine = at->data;
+	for (GList *at = fetch->waiters.head; at; at = at->next) {
+		const struct fetch_waiter *mine = at->data;
 
-			if (only_reads && mine->kind != WAITER_READ)
-				continue;
-			waiter_fail(fetch, mine, error);
-			found = true;
-			break;
-		}
+		if (!only_reads || mine->kind == WAITER_READ)
+			g_array_append_val(due, mine->waiter.ticket);
 	}
-	fetch->is_advancing = was_advancing;
+	fetch->held++;
+	for (guint i = 0; i < due->len; i++) {
+		gpointer waiter = g_hash_table_lookup(all, &g_array_index(due, engine_ticket, i));
+
+		if (waiter)
+			waiter_finish(fetch, waiter, NULL, error);
+	}
+	fetch->held--;
+}
+
+/* ---- serving ----------------------------------------------------------------------------------- */
+
+static struct disk_read *disk_read_new(struct fetch *fetch, struct fetch_waiter *waiter)
+{
+	struct disk_read *read = g_new0(struct disk_read, 1);
+
+	read->fetch = fetch;
+	read->waiter = waiter;
+	read->ticket = waiter ? waiter->waiter.ticket : 0;
+	fetch->held++;
+	g_hash_table_add(fetch->fetcher->reads, read);
+	return read;
+}
+
+/* NULL: nobody is there any more. The fetch stays held by the caller. */
+static struct fetch *disk_read_end(struct disk_read *read)
+{
+	struct fetch *fetch = read->fetch;
+
+	if (fetch)
+		g_hash_table_remove(fetch->fetcher->reads, read);
+	g_free(read);
+	return fetch;
 }
 
 static void on_served(void *user, const struct body_slice *slice, const GError *error)
 {
-	struct fetch_waiter *mine = user;
-	struct fetch *fetch = mine->fetch;
+	struct disk_read *read = user;
+	engine_ticket ticket = read->ticket;
+	struct fetch_waiter *mine = read->waiter;
+	struct fetch *fetch = disk_read_end(read);
 
-	mine->is_serving = false;
-	fetch->serving--;
-	if (mine->is_cancelled) {
-		g_free(mine);
-	} else if (error && mine->damages++ < FETCH_DAMAGE_TRIES) {
-		/* The disk lost it; the server still has it. */
-		g_queue_push_tail(&fetch->waiters, mine);
-	} else {
-		engine_waiter_remove(fetch->fetcher->engine, &mine->waiter);
-		mine->read(mine->user, slice, error);
-		g_free(mine);
-	}
-	if (fetch->is_advancing)
+	if (!fetch)
 		return;
+	if (g_hash_table_contains(fetch->fetcher->engine->waiters, &ticket)) {
+		mine->is_served = false;
+		/* The disk lost it; the server still has it. */
+		if (!error || mine->damages++ >= FETCH_DAMAGE_TRIES)
+			waiter_finish(fetch, mine, slice, error);
+	}
 	fetch_advance(fetch);
+	fetch_release(fetch);
 }
 
 static bool serve_exact(struct fetch *fetch, struct fetch_waiter *mine)
@@ -231,28 +287,32 @@ static bool serve_exact(struct fetch *fetch, struct fetch_waiter *mine)
 
 	if (!message || (message->bits & MESSAGE_SIZE_EXACT) == 0)
 		return false;
-	waiter_fail(fetch, mine, NULL);
+	waiter_finish(fetch, mine, NULL, NULL);
 	return true;
+}
+
+/* What a whole fetch has brought so far may not be shown yet. */
+static bool may_show(const struct fetch *fetch)
+{
+	return !fetch->is_busy || !fetch->is_whole || fetch->stored == 0;
 }
 
 static bool serve_read(struct fetch *fetch, struct fetch_waiter *mine)
 {
 	static const struct body_slice end = { .fd = -1 };
 	struct mailfs_range first = { mine->range.offset, 1 };
+	bool is_at_end = body_is_complete(fetch->body) && first.offset >= body_size(fetch->body);
 
-	if (body_is_complete(fetch->body) && first.offset >= body_size(fetch->body)) {
-		g_queue_remove(&fetch->waiters, mine);
-		engine_waiter_remove(fetch->fetcher->engine, &mine->waiter);
-		mine->read(mine->user, &end, NULL);
-		g_free(mine);
+	if (mine->range.len == 0 || is_at_end) {
+		waiter_finish(fetch, mine, &end, NULL);
 		return true;
 	}
-	if (!body_covers(fetch->body, first))
+	if (!may_show(fetch) || !body_covers(fetch->body, first))
 		return false;
-	g_queue_remove(&fetch->waiters, mine);
-	mine->is_serving = true;
-	fetch->serving++;
-	body_read(fetch->body, mine->range, on_served, mine);
+	if (!mine->is_waiting)
+		fetch->fetcher->engine->reads_from_cache++;
+	mine->is_served = true;
+	body_read(fetch->body, mine->range, on_served, disk_read_new(fetch, mine));
 	return true;
 }
 
@@ -262,6 +322,8 @@ static bool serve_some(struct fetch *fetch)
 	for (GList *at = fetch->waiters.head; at; at = at->next) {
 		struct fetch_waiter *mine = at->data;
 
+		if (mine->is_served)
+			continue;
 		if (mine->kind == WAITER_EXACT ? serve_exact(fetch, mine) : serve_read(fetch, mine))
 			return true;
 	}
@@ -325,30 +387,31 @@ static void fail_reads_of_wrong_size(struct fetch *fetch)
 	fail_waiters(fetch, error, true);
 }
 
-/* ---- the request ------------------------------------------------------------------------------- */
-
-static void on_written(void *user, const GError *error)
+/* The server's size is wrong, and only a whole fetch can tell the right one: it is made at once. */
+static void size_is_wrong(struct fetch *fetch)
 {
-	struct engine *engine = user;
-
-	if (body_pending_bytes(engine->config.store) < FETCH_PENDING_HIGH / 2)
-		pool_hold(engine->pool, false);
+	body_drop(fetch->body);
+	engine_distrust(fetch->fetcher->engine);
+	fail_reads_of_wrong_size(fetch);
+	waiter_enter(fetch, &(struct fetch_waiter){ .kind = WAITER_EXACT });
 }
+
+/* ---- the request ------------------------------------------------------------------------------- */
 
 static void give_to_body(struct fetch *fetch, uint64_t offset, const void *bytes, size_t len)
 {
-	struct engine *engine = fetch->fetcher->engine;
 	g_autoptr(GBytes) copy = g_bytes_new(bytes, len);
 
-	body_add(fetch->body, offset, copy, on_written, engine);
-	if (body_pending_bytes(engine->config.store) > FETCH_PENDING_HIGH)
-		pool_hold(engine->pool, true);
+	body_add(fetch->body, offset, copy, NULL, NULL);
+	engine_check_pressure(fetch->fetcher->engine);
 }
 
 static void on_begin(void *user, uint32_t uid, uint64_t size)
 {
 	struct fetch *fetch = user;
 
+	if (uid != fetch->uid)
+		return;
 	fetch->has_begun = true;
 	fetch->announced = size;
 }
@@ -357,8 +420,13 @@ static void on_data(void *user, uint32_t uid, const void *bytes, size_t len)
 {
 	struct fetch *fetch = user;
 
+	if (uid != fetch->uid || !fetch->has_begun)
+		return;
+	fetch->is_overlong |= !fetch->is_whole && len > fetch->asked.len - fetch->buffer->len;
+	if (fetch->is_overlong)
+		return;
 	g_byte_array_append(fetch->buffer, bytes, (guint)len);
-	/* The first window waits for the end: then a small message is one piece. */
+	/* The first windows wait for the end: then a small message is one piece. */
 	while (fetch->is_whole && fetch->buffer->len >= 2 * FETCH_WINDOW_MAX) {
 		give_to_body(fetch, fetch->stored, fetch->buffer->data, FETCH_WINDOW_MAX);
 		fetch->stored += FETCH_WINDOW_MAX;
@@ -370,7 +438,7 @@ static void on_end(void *user, uint32_t uid)
 {
 	struct fetch *fetch = user;
 
-	fetch->has_ended = true;
+	fetch->has_ended |= uid == fetch->uid && fetch->has_begun;
 }
 
 static void request_over(struct fetch *fetch)
@@ -405,33 +473,28 @@ static void take_window(struct fetch *fetch)
 {
 	struct engine *engine = fetch->fetcher->engine;
 	uint64_t end = fetch->asked.offset + fetch->buffer->len; /* of what came */
-	uint64_t gap_end = MIN(fetch->gap.offset + fetch->gap.len, end);
+	uint64_t gap_end = fetch->gap.offset + fetch->gap.len;
 	const struct message *message = find_message(fetch, NULL);
-	uint64_t claimed = message ? message->size : end;
-	bool is_short = end < MIN(fetch->asked.offset + fetch->asked.len, claimed);
-	bool is_long = fetch->probes_end && end > claimed;
+	uint64_t claimed = message ? message->size : gap_end;
 
-	if (gap_end > fetch->gap.offset && !is_long)
-		give_to_body(fetch, fetch->gap.offset,
-			fetch->buffer->data + (fetch->gap.offset - fetch->asked.offset),
-			gap_end - fetch->gap.offset);
 	engine->body_bytes_fetched += fetch->buffer->len;
+	/* The end is where it was claimed: nothing is missing, and the byte behind it is not there. */
+	if (end < gap_end || (fetch->probes_end && end > gap_end)) {
+		request_over(fetch);
+		size_is_wrong(fetch);
+		fetch_advance(fetch);
+		return;
+	}
+	give_to_body(fetch, fetch->gap.offset,
+		fetch->buffer->data + (fetch->gap.offset - fetch->asked.offset), fetch->gap.len);
 	fetch->next_offset = gap_end;
+	if (fetch->probes_end)
+		note_size(fetch, claimed, true);
 	request_over(fetch);
-	if (is_long) {
-		/* How long it really is, only a whole fetch can tell; opens do that from now on. */
-		body_drop(fetch->body);
-		engine_distrust(engine);
-		fail_reads_of_wrong_size(fetch);
-	} else if (is_short) {
-		if (end > 0)
-			note_size(fetch, end, true);
-		fail_reads_of_wrong_size(fetch);
-	} else if (message && body_covered_until(fetch->body, 0) >= claimed &&
-		(fetch->probes_end || (message->bits & MESSAGE_SIZE_EXACT) != 0)) {
+	if (message && (message->bits & MESSAGE_SIZE_EXACT) != 0 &&
+		body_covered_until(fetch->body, 0) >= claimed) {
 		body_complete(fetch->body, claimed);
 		engine->bodies_fetched++;
-		note_size(fetch, claimed, true);
 	}
 	fetch_advance(fetch);
 }
@@ -441,6 +504,8 @@ static void window_differs(struct fetch *fetch)
 	struct engine *engine = fetch->fetcher->engine;
 	struct store_trust trust = store_get_trust(engine->config.store);
 	g_autoptr(GError) error = NULL;
+	struct folder *folder;
+	const struct message *message = find_message(fetch, &folder);
 
 	request_over(fetch);
 	body_drop(fetch->body);
@@ -450,40 +515,51 @@ static void window_differs(struct fetch *fetch)
 		"the server sends other bytes each time; messages are fetched whole from now on");
 	engine_add_reason(engine, "UID %u: %s", fetch->uid, error->message);
 	fail_waiters(fetch, error, true);
+	/* Readers have seen bytes of the other version. */
+	if (message)
+		engine_bytes_changed(engine, folder, fetch->uid);
 	fetch_advance(fetch);
 }
 
-static void on_overlap(void *user, const struct body_slice *slice, const GError *error)
+/* What is here of the overlap, at most `len` octets of it; 0: nothing that can be compared. */
+static size_t copy_slice(const struct body_slice *slice, uint8_t *bytes, size_t len)
 {
-	struct fetch *fetch = user;
+	len = MIN(slice->len, len);
+	if (slice->bytes) {
+		memcpy(bytes, (const uint8_t *)g_bytes_get_data(slice->bytes, NULL) + slice->offset, len);
+		return len;
+	}
+	/* Checked a moment ago: the page cache has it. */
+	return pread(slice->fd, bytes, len, (off_t)slice->offset) == (ssize_t)len ? len : 0;
+}
+
+static void compare(struct fetch *fetch, const struct body_slice *slice)
+{
 	struct overlap *overlap = &fetch->overlaps[fetch->overlaps_left - 1];
 	const uint8_t *fresh = fetch->buffer->data + (overlap->offset - fetch->asked.offset);
-	g_autofree uint8_t *old = NULL;
-	size_t len = 0;
+	uint8_t old[FETCH_OVERLAP];
+	size_t len = slice ? copy_slice(slice, old, (size_t)MIN(overlap->len, sizeof(old))) : 0;
 
-	if (!error) {
-		len = MIN(slice->len, overlap->len);
-		old = g_malloc(len);
-		if (slice->bytes)
-			memcpy(old, (const uint8_t *)g_bytes_get_data(slice->bytes, NULL) + slice->offset, len);
-		else if (pread(slice->fd, old, len, (off_t)slice->offset) != (ssize_t)len)
-			len = 0;
-	}
-	/* A neighbour that the disk lost is no witness; it will be fetched again. */
-	if (len == 0) {
-		fetch->overlaps_left--;
-		check_overlaps(fetch);
-		return;
-	}
-	if (memcmp(old, fresh, len) != 0) {
+	if (len > 0 && memcmp(old, fresh, len) != 0) {
 		window_differs(fetch);
 		return;
 	}
 	overlap->offset += len;
 	overlap->len -= len;
-	if (overlap->len == 0)
+	/* A neighbour that the disk lost is no witness; it will be fetched again. */
+	if (overlap->len == 0 || len == 0)
 		fetch->overlaps_left--;
 	check_overlaps(fetch);
+}
+
+static void on_overlap(void *user, const struct body_slice *slice, const GError *error)
+{
+	struct fetch *fetch = disk_read_end(user);
+
+	if (!fetch)
+		return;
+	compare(fetch, error ? NULL : slice);
+	fetch_release(fetch);
 }
 
 static void check_overlaps(struct fetch *fetch)
@@ -495,7 +571,7 @@ static void check_overlaps(struct fetch *fetch)
 		struct mailfs_range range = { overlap->offset, overlap->len };
 
 		if (overlap->offset + overlap->len <= end && body_covers(fetch->body, range)) {
-			body_read(fetch->body, range, on_overlap, fetch);
+			body_read(fetch->body, range, on_overlap, disk_read_new(fetch, NULL));
 			return;
 		}
 		fetch->overlaps_left--;
@@ -545,7 +621,15 @@ static struct fetch *of_job(struct pool_job *job)
 
 static void request_failed(struct fetch *fetch, const GError *error)
 {
+	struct folder *folder;
+
+	/* Half a body is none. */
+	if (fetch->is_whole && fetch->stored > 0)
+		body_drop(fetch->body);
 	request_over(fetch);
+	find_message(fetch, &folder);
+	if (folder && g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_STALE))
+		syncer_sync(fetch->fetcher->engine, folder, NULL, NULL);
 	fail_waiters(fetch, error, false);
 	fetch_advance(fetch);
 }
@@ -562,41 +646,72 @@ static void note_gone(struct fetch *fetch)
 	request_failed(fetch, error);
 }
 
-static bool is_empty_lie(const struct fetch *fetch)
+static void request_start(struct fetch *fetch);
+
+/* A body that came, but cannot be it; NULL = it is good. */
+static const char *find_fault(const struct fetch *fetch)
 {
 	const struct message *message = find_message(fetch, NULL);
+	uint64_t got = fetch->stored + fetch->buffer->len;
 
-	return fetch->is_whole && fetch->announced == 0 && message && message->size > 0;
+	if (fetch->is_overlong)
+		return "the server sent more than was asked for";
+	if (got != fetch->announced)
+		return "the server sent another number of octets than it announced";
+	if (fetch->is_whole && got == 0 && message && message->size > 0)
+		return "the server sent an empty message"; /* SZ-3 */
+	return NULL;
 }
 
-static void request_start(struct fetch *fetch);
+/* Reading changes nothing on the server: once more on another connection. A connection that broke
+ * the protocol takes the requests of others with it, so those are repeated too. */
+static bool may_retry(struct fetch *fetch, const GError *error)
+{
+	static const enum mailfs_error codes[] = { MAILFS_ERROR_CONNECTION_LOST,
+		MAILFS_ERROR_TIMEOUT, MAILFS_ERROR_PROTOCOL };
+
+	if (g_queue_is_empty(&fetch->waiters))
+		return false;
+	for (size_t i = 0; i < G_N_ELEMENTS(codes); i++) {
+		if (g_error_matches(error, MAILFS_ERROR, (gint)codes[i]))
+			return ++fetch->tries < FETCH_TRIES;
+	}
+	return false;
+}
+
+static void take_answer(struct fetch *fetch)
+{
+	if (!fetch->has_ended)
+		note_gone(fetch);
+	else if (fetch->is_whole)
+		take_whole(fetch);
+	else
+		check_overlaps(fetch);
+}
 
 static void on_done(void *user, const GError *error)
 {
 	struct fetch *fetch = user;
-	g_autoptr(GError) empty = NULL;
+	struct engine *engine = fetch->fetcher->engine;
+	const char *fault = !error && fetch->has_ended ? find_fault(fetch) : NULL;
+	g_autoptr(GError) bad = NULL;
 
-	pool_done(fetch->fetcher->engine->pool, &fetch->job);
-	if (!error && fetch->has_ended && is_empty_lie(fetch)) {
-		g_set_error(&empty, MAILFS_ERROR, MAILFS_ERROR_PROTOCOL, "the server sent an empty message");
-		error = empty;
-	}
-	if (error && fetch->tries++ < FETCH_TRIES - 1 &&
-		(empty || g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_CONNECTION_LOST)) &&
-		!g_queue_is_empty(&fetch->waiters)) {
+	pool_done(engine->pool, &fetch->job, error);
+	if (fault)
+		error = bad = g_error_new_literal(MAILFS_ERROR, MAILFS_ERROR_PROTOCOL, fault);
+	if (may_retry(fetch, error)) {
 		request_start(fetch);
 		return;
 	}
+	fetch->held++;
 	if (error) {
-		engine_add_reason(fetch->fetcher->engine, "UID %u: %s", fetch->uid, error->message);
+		if (!g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_CANCELLED))
+			engine_add_reason(engine, "UID %u: %s", fetch->uid, error->message);
 		request_failed(fetch, error);
-	} else if (!fetch->has_ended) {
-		note_gone(fetch);
-	} else if (fetch->is_whole) {
-		take_whole(fetch);
 	} else {
-		check_overlaps(fetch);
+		take_answer(fetch);
 	}
+	fetch_release(fetch);
 }
 
 static mailfs_ticket job_start(struct pool_job *job, struct mailfs_session *session)
@@ -620,7 +735,11 @@ static mailfs_ticket job_start(struct pool_job *job, struct mailfs_session *sess
 
 static void job_fail(struct pool_job *job, const GError *error)
 {
-	request_failed(of_job(job), error);
+	struct fetch *fetch = of_job(job);
+
+	fetch->held++;
+	request_failed(fetch, error);
+	fetch_release(fetch);
 }
 
 static void request_start(struct fetch *fetch)
@@ -632,6 +751,8 @@ static void request_start(struct fetch *fetch)
 	fetch->is_busy = true;
 	fetch->has_begun = false;
 	fetch->has_ended = false;
+	fetch->is_overlong = false;
+	fetch->announced = 0;
 	fetch->stored = 0;
 	/* A whole fetch begins anew: its bytes are not joined with those of another fetch. */
 	if (fetch->is_whole && body_gap_until(fetch->body, 0) != UINT64_MAX)
@@ -657,10 +778,21 @@ static bool wants_exact(const struct fetch *fetch)
 	return false;
 }
 
+static struct fetch_waiter *first_unserved(const struct fetch *fetch)
+{
+	for (GList *at = fetch->waiters.head; at; at = at->next) {
+		struct fetch_waiter *mine = at->data;
+
+		if (!mine->is_served)
+			return mine;
+	}
+	return NULL;
+}
+
 static void begin_request(struct fetch *fetch)
 {
 	struct engine *engine = fetch->fetcher->engine;
-	const struct fetch_waiter *first = g_queue_peek_head(&fetch->waiters);
+	const struct fetch_waiter *first = first_unserved(fetch);
 	struct folder *folder;
 	const struct message *message = find_message(fetch, &folder);
 	g_autoptr(GError) error = NULL;
@@ -674,7 +806,10 @@ static void begin_request(struct fetch *fetch)
 	fetch->folder = g_strdup(folder->name);
 	fetch->uidvalidity = folder->uidvalidity;
 	fetch->tries = 0;
-	fetch->is_whole = wants_exact(fetch) || message->size <= FETCH_WHOLE_MAX || !engine->can_range ||
+	for (GList *at = fetch->waiters.head; at; at = at->next)
+		((struct fetch_waiter *)at->data)->is_waiting = true;
+	/* Beyond the size that is claimed only a whole fetch knows. */
+	fetch->is_whole = wants_exact(fetch) || first->range.offset >= message->size || message->size <= FETCH_WHOLE_MAX || !engine->can_range ||
 		engine_is_unproven(engine) || store_get_trust(engine->config.store).is_range_unstable;
 	if (!fetch->is_whole)
 		plan_window(fetch, first->range.offset, message->size);
@@ -690,16 +825,21 @@ static void complete_from_index(struct fetch *fetch)
 
 static void fetch_advance(struct fetch *fetch)
 {
+	fetch->advance_again = true;
 	if (fetch->is_advancing || !body_is_ready(fetch->body))
 		return;
 	fetch->is_advancing = true;
-	complete_from_index(fetch);
-	while (serve_some(fetch))
-		;
-	if (!g_queue_is_empty(&fetch->waiters) && !fetch->is_busy)
-		begin_request(fetch);
+	fetch->held++;
+	while (fetch->advance_again) {
+		fetch->advance_again = false;
+		complete_from_index(fetch);
+		while (serve_some(fetch))
+			;
+		if (!fetch->is_busy && first_unserved(fetch))
+			begin_request(fetch);
+	}
 	fetch->is_advancing = false;
-	fetch_rest(fetch);
+	fetch_release(fetch);
 }
 
 static void on_body_ready(void *user)
@@ -716,7 +856,7 @@ static engine_ticket waiter_enter(struct fetch *fetch, const struct fetch_waiter
 	engine_ticket ticket;
 
 	mine->fetch = fetch;
-	engine_waiter_add(fetcher->engine, &mine->waiter, waiter_cancel);
+	engine_waiter_add(fetcher->engine, &mine->waiter, &waiter_class);
 	ticket = mine->waiter.ticket;
 	g_queue_push_tail(&fetch->waiters, mine);
 	if (body_is_ready(fetch->body))
@@ -731,8 +871,6 @@ engine_ticket fetcher_read(struct fetcher *fetcher, uint32_t box_id, uint32_t ui
 {
 	struct fetch *fetch = fetch_get(fetcher, box_id, uid);
 
-	if (body_is_ready(fetch->body) && body_covers(fetch->body, range))
-		fetcher->engine->reads_from_cache++;
 	return waiter_enter(fetch, &(struct fetch_waiter){
 		.kind = WAITER_READ,
 		.range = range,
@@ -757,26 +895,21 @@ struct fetcher *fetcher_new(struct engine *engine)
 
 	fetcher->engine = engine;
 	fetcher->fetches = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, fetch_free);
+	fetcher->reads = g_hash_table_new(NULL, NULL);
 	g_queue_init(&fetcher->idle);
 	return fetcher;
-}
-
-static void forget_waiter(gpointer data)
-{
-	struct fetch_waiter *mine = data;
-
-	g_free(mine);
 }
 
 void fetcher_free(struct fetcher *fetcher)
 {
 	GHashTableIter iter;
-	gpointer value;
+	gpointer read;
 
-	g_hash_table_iter_init(&iter, fetcher->fetches);
-	while (g_hash_table_iter_next(&iter, NULL, &value))
-		g_queue_clear_full(&((struct fetch *)value)->waiters, forget_waiter);
+	g_hash_table_iter_init(&iter, fetcher->reads);
+	while (g_hash_table_iter_next(&iter, &read, NULL))
+		((struct disk_read *)read)->fetch = NULL;
 	g_queue_clear(&fetcher->idle);
 	g_hash_table_unref(fetcher->fetches);
+	g_hash_table_unref(fetcher->reads);
 	g_free(fetcher);
 }

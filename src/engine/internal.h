@@ -9,11 +9,20 @@ struct sync;    /* syncer.c: one per folder, in folder->engine */
 struct fetcher; /* fetcher.c */
 struct listing; /* listing.c */
 
+struct engine_waiter;
+
+/* What the owner of a waiter does; the ticket is gone already. Both free it. */
+struct engine_waiter_class {
+	/* Forgets it; its callback does not come. */
+	void (*cancel)(struct engine *engine, struct engine_waiter *waiter);
+	/* The engine ends: its callback comes, with this error. */
+	void (*fail)(struct engine *engine, struct engine_waiter *waiter, const GError *error);
+};
+
 /* Something that waits inside the engine under a ticket. Embedded first in its struct. */
 struct engine_waiter {
 	engine_ticket ticket;
-	/* The owner forgets it; its callback does not come. */
-	void (*cancel)(struct engine *engine, struct engine_waiter *waiter);
+	const struct engine_waiter_class *class;
 };
 
 struct engine {
@@ -25,6 +34,8 @@ struct engine {
 	struct tree *tree;
 	struct fetcher *fetcher;
 	struct listing *listing;
+	GHashTable *all_syncs; /* struct sync *, all of them */
+	GPtrArray *refreshes;  /* struct refresh *, under way */
 
 	GHashTable *waiters; /* ticket → struct engine_waiter * */
 	engine_ticket last_ticket;
@@ -33,6 +44,10 @@ struct engine {
 	unsigned catching_up;  /* syncs that `started` waits for */
 	guint catch_up_timer;
 	guint poll_timer;
+	guint pressure_timer; /* set while the network is held back */
+	bool is_freeing;
+	void (*stopped)(void *user);
+	void *stopped_user;
 
 	/* for status */
 	GPtrArray *reasons;
@@ -44,12 +59,18 @@ struct engine {
 };
 
 void engine_waiter_add(struct engine *engine, struct engine_waiter *waiter,
-	void (*cancel)(struct engine *engine, struct engine_waiter *waiter));
+	const struct engine_waiter_class *class);
 /* Its callback is about to be called, or it was cancelled: the ticket is no more. */
 void engine_waiter_remove(struct engine *engine, struct engine_waiter *waiter);
 
 /* One of the syncs that `started` waits for has ended. */
 void engine_caught_up(struct engine *engine);
+
+/* More was handed to the disk than it can take at once? Then the network waits until it has. */
+void engine_check_pressure(struct engine *engine);
+
+/* Bytes of the message that were read may not be joined with those that will be. */
+void engine_bytes_changed(struct engine *engine, const struct folder *folder, uint32_t uid);
 
 /* The server was caught lying about a size. */
 void engine_distrust(struct engine *engine);
@@ -60,7 +81,7 @@ struct listing *listing_new(struct engine *engine);
 void listing_free(struct listing *listing);
 /* Asks the server for its folders. `done` may be NULL; requests made meanwhile share one answer. */
 void listing_refresh(struct listing *listing, engine_done_fn done, void *user);
-/* The tree from the index, without network. */
+/* The tree from the index, without network. Tells nobody. */
 void listing_from_store(struct listing *listing);
 uint32_t listing_count(const struct listing *listing);
 
@@ -79,6 +100,8 @@ void syncer_drop(struct engine *engine, struct folder *folder); /* the folder is
 bool syncer_is_unchanged(const struct folder *folder);
 /* The folder was opened in this process. */
 bool syncer_is_in_use(const struct folder *folder);
+/* After the pool: all of them, without another word. */
+void syncer_free_all(struct engine *engine);
 struct sync *syncer_get(struct engine *engine, struct folder *folder);
 /* What the server's STATUS told in the last listing. */
 void syncer_note_status(struct engine *engine, struct folder *folder,

@@ -7,9 +7,11 @@
 
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 
 #define LISTING_FOLDERS_MAX 200000u
+#define LISTING_BYTES_MAX   (64u * 1024 * 1024) /* of names */
 
 struct listing_waiter {
 	engine_done_fn done;
@@ -20,6 +22,9 @@ struct listing {
 	struct engine *engine;
 	struct pool_job job;
 	bool is_running;
+	bool was_repeated; /* lost its connection, or lacked most of what is known */
+	bool is_shown; /* there was a listing before, from the index or the server */
+	size_t bytes;
 	GPtrArray *infos; /* struct mailfs_folder_info with strings of its own */
 	GHashTable *names;
 	GQueue waiters;
@@ -45,6 +50,9 @@ static void add_info(struct listing *listing, const struct mailfs_folder_info *i
 	if (listing->infos->len >= LISTING_FOLDERS_MAX || *info->name == '\0' ||
 		g_hash_table_contains(listing->names, info->name))
 		return;
+	listing->bytes += strlen(info->name) + strlen(info->path);
+	if (listing->bytes > LISTING_BYTES_MAX)
+		return;
 	copy = g_memdup2(info, sizeof(*info));
 	copy->name = g_strdup(info->name);
 	copy->path = g_strdup(info->path);
@@ -58,14 +66,28 @@ static void on_folder(void *user, const struct mailfs_folder_info *info)
 	add_info(user, info);
 }
 
-/* A server may list "a/b" without "a": the parent is a directory all the same. */
+/* Deeper ones are shown at the top, under their whole path: they need no parents. */
+static bool is_too_deep(const struct mailfs_folder_info *info)
+{
+	unsigned depth = 0;
+
+	for (const char *at = info->name; (at = strchr(at, info->delimiter)) && depth < TREE_DEPTH_MAX; at++)
+		depth++;
+	return depth >= TREE_DEPTH_MAX;
+}
+
+/* A server may list "a/b" without "a": the parent is a directory all the same (NM-7). */
 static void add_parents(struct listing *listing, const struct mailfs_folder_info *child)
 {
-	g_autofree char *name = g_strdup(child->name);
-	g_autofree char *path = g_strdup(child->path);
+	g_autofree char *name = NULL;
+	g_autofree char *path = NULL;
 	char *name_cut, *path_cut;
 
-	while (child->delimiter != 0 && (name_cut = strrchr(name, child->delimiter)) &&
+	if (child->delimiter == 0 || is_too_deep(child))
+		return;
+	name = g_strdup(child->name);
+	path = g_strdup(child->path);
+	while ((name_cut = strrchr(name, child->delimiter)) &&
 		(path_cut = strrchr(path, child->delimiter))) {
 		*name_cut = '\0';
 		*path_cut = '\0';
@@ -97,7 +119,49 @@ static void take_index(struct engine *engine, const struct store_folder *row)
 	folder->uidvalidity = row->uidvalidity;
 	folder->messages = row->messages;
 	folder->unseen = row->unseen;
-	folder->listing_ns = row->listing_ns;
+	folder->listing_ns = MAX(folder->listing_ns, row->listing_ns);
+}
+
+/* The time of a listing survives the process, where there is a row for it. */
+static void store_time(struct engine *engine, const struct folder *folder)
+{
+	const struct mailbox *box = folder->box;
+	struct store_batch *batch;
+
+	if (!box || box->uidvalidity == 0)
+		return;
+	batch = store_batch_new(engine->config.store, box->id);
+	store_batch_set_state(batch, box->modseq, folder->listing_ns, mailbox_count(box), box->unseen);
+	store_batch_commit(batch, NULL, NULL);
+}
+
+static void tell_if_changed(struct listing *listing, struct folder *folder)
+{
+	struct engine *engine = listing->engine;
+
+	if (folder->told_generation == folder->generation)
+		return;
+	folder->told_generation = folder->generation;
+	if (!listing->is_shown)
+		return;
+	folder->listing_ns = MAX(clock_realtime_ns(), folder->listing_ns + 1);
+	if (folder->box)
+		folder->box->listing_ns = folder->listing_ns;
+	store_time(engine, folder);
+	engine->events.listing_changed(engine->user, folder);
+}
+
+static void tell_changes(struct listing *listing)
+{
+	struct tree *tree = listing->engine->tree;
+	GHashTableIter iter;
+	gpointer folder;
+
+	tell_if_changed(listing, tree->root);
+	g_hash_table_iter_init(&iter, tree->by_name);
+	while (g_hash_table_iter_next(&iter, NULL, &folder))
+		tell_if_changed(listing, folder);
+	listing->is_shown = true;
 }
 
 static void show(struct listing *listing)
@@ -105,7 +169,6 @@ static void show(struct listing *listing)
 	struct engine *engine = listing->engine;
 	const GPtrArray *rows = store_folders(engine->config.store);
 	g_autofree struct tree_entry *entries = g_new0(struct tree_entry, rows->len + 1);
-	bool changed;
 
 	for (guint i = 0; i < rows->len; i++) {
 		const struct store_folder *row = g_ptr_array_index(rows, i);
@@ -119,12 +182,12 @@ static void show(struct listing *listing)
 			.role = row->role,
 		};
 	}
-	changed = tree_update(engine->tree, entries, rows->len, engine->config.component, on_drop, engine);
+	tree_update(engine->tree, entries, rows->len, engine->config.component, on_drop, engine);
 	for (guint i = 0; i < rows->len; i++)
 		take_index(engine, g_ptr_array_index(rows, i));
 	listing->count = rows->len;
-	if (changed)
-		engine->events.listing_changed(engine->user, NULL);
+	if (rows->len > 0)
+		tell_changes(listing);
 }
 
 static void take_status(struct listing *listing)
@@ -141,6 +204,11 @@ static void take_status(struct listing *listing)
 		if (!folder->box) {
 			folder->messages = info->messages;
 			folder->unseen = info->unseen;
+			if (folder->uidvalidity == 0)
+				folder->uidvalidity = info->uidvalidity;
+			/* Many servers make it from the time: as good an age as any, and always the same. */
+			if (folder->listing_ns == 0)
+				folder->listing_ns = (int64_t)info->uidvalidity * 1000000000;
 		}
 	}
 }
@@ -178,6 +246,13 @@ static void answer(struct listing *listing, const GError *error)
 	}
 }
 
+static void forget_infos(struct listing *listing)
+{
+	g_hash_table_remove_all(listing->names);
+	g_ptr_array_set_size(listing->infos, 0);
+	listing->bytes = 0;
+}
+
 static void listing_end(struct listing *listing, const GError *error)
 {
 	listing->is_running = false;
@@ -186,16 +261,41 @@ static void listing_end(struct listing *listing, const GError *error)
 	else if (!g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_OFFLINE) &&
 		!g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_CANCELLED))
 		engine_add_reason(listing->engine, "folder list: %s", error->message);
-	g_ptr_array_set_size(listing->infos, 0);
-	g_hash_table_remove_all(listing->names);
+	forget_infos(listing);
 	answer(listing, error);
 }
+
+/* More than half of the folders would go, and all their messages from the cache. */
+static bool is_doubtful(const struct listing *listing)
+{
+	const GPtrArray *rows = store_folders(listing->engine->config.store);
+	guint lost = 0;
+
+	for (guint i = 0; i < rows->len; i++) {
+		const struct store_folder *row = g_ptr_array_index(rows, i);
+
+		/* What was made up below the listed ones is made up again. */
+		lost += (row->flags & MAILFS_FOLDER_NOSELECT) == 0 &&
+			!g_hash_table_contains(listing->names, row->name);
+	}
+	return listing->infos->len > 0 && lost * 2 > rows->len;
+}
+
+static void listing_submit(struct listing *listing);
 
 static void on_done(void *user, const GError *error)
 {
 	struct listing *listing = user;
 
-	pool_done(listing->engine->pool, &listing->job);
+	pool_done(listing->engine->pool, &listing->job, error);
+	if (!listing->was_repeated &&
+		(g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_CONNECTION_LOST) ||
+			(!error && is_doubtful(listing)))) {
+		listing->was_repeated = true;
+		forget_infos(listing);
+		listing_submit(listing);
+		return;
+	}
 	listing_end(listing, error);
 }
 
@@ -218,6 +318,17 @@ static void job_fail(struct pool_job *job, const GError *error)
 	listing_end(of_job(job), error);
 }
 
+static void listing_submit(struct listing *listing)
+{
+	listing->job = (struct pool_job){
+		.priority = POOL_SYNC,
+		.weight = 2,
+		.start = job_start,
+		.fail = job_fail,
+	};
+	pool_submit(listing->engine->pool, &listing->job);
+}
+
 void listing_refresh(struct listing *listing, engine_done_fn done, void *user)
 {
 	struct listing_waiter *waiter = g_new(struct listing_waiter, 1);
@@ -227,13 +338,8 @@ void listing_refresh(struct listing *listing, engine_done_fn done, void *user)
 	if (listing->is_running)
 		return;
 	listing->is_running = true;
-	listing->job = (struct pool_job){
-		.priority = POOL_SYNC,
-		.weight = 2,
-		.start = job_start,
-		.fail = job_fail,
-	};
-	pool_submit(listing->engine->pool, &listing->job);
+	listing->was_repeated = false;
+	listing_submit(listing);
 }
 
 void listing_from_store(struct listing *listing)

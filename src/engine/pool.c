@@ -1,22 +1,36 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The connections of an account. A session is dialled when work waits, used until it dies, and
- * replaced whole. All decisions are made in pool_run(), from the loop, so that no callback of a
- * job ever comes from inside a call of its owner.
+ * The connections of an account. The first session is kept up at all times, further ones are
+ * dialled when work waits; each is used until it dies, and replaced whole. All decisions are made
+ * in pool_run(), from the loop, so that no callback of a job ever comes from inside a call of its
+ * owner.
  */
 #include "engine/pool.h"
 
+#include "base/backoff.h"
 #include "base/clock.h"
 #include "base/log.h"
 
-#define POOL_PIPELINE_MAX     10u      /* weight on one session */
-#define POOL_SPREAD_WEIGHT    3u       /* from here on another session is worth having */
-#define POOL_YIELD_US         500000   /* a job that waits longer stops others from passing it */
-#define POOL_KICK_US          2000000  /* work may hasten a retry if the last one is so long ago */
-#define POOL_STEADY_US        10000000 /* a session that lived so long may be replaced at once */
-#define POOL_GROW_AGAIN_US    (600 * G_USEC_PER_SEC)
-#define POOL_STOP_MS          2000u
-#define POOL_BACKOFF_MAX_MS   300000u
+#define POOL_PIPELINE_MAX  10u                     /* weight on one session */
+#define POOL_SPREAD_WEIGHT 3u                      /* from here on another session is worth it */
+#define POOL_LOOK_MAX      64u                     /* jobs that fit nowhere, looked at in one run */
+#define POOL_LOOK_AGAIN_MS 250u                    /* while such jobs wait */
+#define POOL_KICK_US       (15 * G_USEC_PER_SEC)   /* work may hasten a retry if the last one is so
+						      long ago */
+#define POOL_STEADY_US     (10 * G_USEC_PER_SEC)   /* a session that lived so long may be replaced
+						      at once */
+#define POOL_DYING_US      (1 * G_USEC_PER_SEC)    /* after a lost request its session rests */
+#define POOL_REST_US       (30 * G_USEC_PER_SEC)   /* no further session after one that failed */
+#define POOL_GROW_AGAIN_US (600 * G_USEC_PER_SEC)
+#define POOL_STOP_MS       2000u
+
+/* A job that waits so long goes to any session, also to one that is busy elsewhere or full: the
+ * session does first what came first, so nothing waits for ever. */
+static const int64_t patience_us[POOL_PRIORITIES] = {
+	[POOL_INTERACTIVE] = 500000,
+	[POOL_SYNC] = 2 * G_USEC_PER_SEC,
+	[POOL_BACKGROUND] = 10 * G_USEC_PER_SEC,
+};
 
 enum session_state { SESSION_DIALLING, SESSION_READY, SESSION_CLOSING };
 
@@ -28,6 +42,7 @@ struct pool_session {
 	char *folder; /* selected, or about to be */
 	unsigned weight;
 	int64_t since_us;
+	int64_t dying_until_us; /* a request of it was lost: its `dead` is on the way */
 };
 
 struct pool {
@@ -36,6 +51,7 @@ struct pool {
 	void *user;
 
 	GPtrArray *sessions; /* struct pool_session * */
+	GPtrArray *corpses;  /* the same, to be freed from the loop */
 	GQueue waiting[POOL_PRIORITIES];
 	enum engine_state state;
 	bool is_held;
@@ -43,11 +59,14 @@ struct pool {
 	unsigned limit; /* connections; shrinks when the server refuses more */
 	int64_t grow_at_us;
 	int64_t extra_not_before_us; /* no second, third … session before that */
-	unsigned failures;
+	struct backoff dials;  /* that failed in a row */
+	struct backoff deaths; /* of sessions that hardly lived, in a row */
+	bool is_kickable;      /* the last failure was none that wants to be left alone */
+	unsigned losses;
 	int64_t last_dial_us;
 	int64_t retry_at_us;
 	guint retry_timer;
-	guint run_source;
+	guint run_source, corpse_source, look_timer;
 
 	bool is_stopping;
 	guint stop_timer;
@@ -79,21 +98,34 @@ static void set_state(struct pool *pool, enum engine_state state)
 	pool->events.state(pool->user, state);
 }
 
-static gboolean free_session(gpointer data)
+static void session_free(gpointer data)
 {
 	struct pool_session *ps = data;
 
 	ps->backend->free(ps->session);
 	g_free(ps->folder);
 	g_free(ps);
+}
+
+static gboolean on_corpses(gpointer user)
+{
+	struct pool *pool = user;
+
+	pool->corpse_source = 0;
+	g_ptr_array_set_size(pool->corpses, 0);
 	return G_SOURCE_REMOVE;
 }
 
 /* A session may not be freed inside its own callback. */
 static void session_remove(struct pool_session *ps)
 {
-	g_ptr_array_remove(ps->pool->sessions, ps);
-	g_idle_add_full(G_PRIORITY_DEFAULT, free_session, ps, NULL);
+	struct pool *pool = ps->pool;
+
+	g_ptr_array_remove(pool->sessions, ps);
+	g_ptr_array_add(pool->corpses, ps);
+	pool->losses++;
+	if (pool->corpse_source == 0)
+		pool->corpse_source = g_idle_add_full(G_PRIORITY_DEFAULT, on_corpses, pool, NULL);
 }
 
 static void on_ready(void *user, const struct mailfs_server_info *info)
@@ -103,12 +135,13 @@ static void on_ready(void *user, const struct mailfs_server_info *info)
 
 	ps->state = SESSION_READY;
 	ps->since_us = clock_monotonic_us();
-	pool->failures = 0;
-	pool->retry_at_us = 0;
+	if (pool->is_stopping)
+		return;
+	backoff_reset(&pool->dials);
 	if (pool->is_held)
 		pool->config.backend->hold(ps->session, true);
-	set_state(pool, ENGINE_ONLINE);
 	pool->events.ready(pool->user, info);
+	set_state(pool, ENGINE_ONLINE);
 	pool_schedule(pool);
 }
 
@@ -133,10 +166,12 @@ static void fail_waiting(struct pool *pool, const GError *error)
 	for (unsigned p = 0; p < POOL_PRIORITIES; p++) {
 		/* Only those that wait now: a failed job may submit another. */
 		for (guint left = g_queue_get_length(&pool->waiting[p]); left > 0; left--) {
-			struct pool_job *job = g_queue_pop_head(&pool->waiting[p]);
+			GList *link = g_queue_pop_head_link(&pool->waiting[p]);
+			struct pool_job *job;
 
-			if (!job)
+			if (!link)
 				break;
+			job = link->data;
 			job->is_queued = false;
 			job->fail(job, error);
 		}
@@ -161,31 +196,29 @@ static void retry_in(struct pool *pool, unsigned ms)
 	pool->retry_timer = g_timeout_add(ms, on_retry, pool);
 }
 
-/* 1 s, doubling, at most 5 min, with a quarter of jitter either way. */
-static unsigned next_backoff_ms(struct pool *pool)
+static bool is_code(const GError *error, enum mailfs_error code)
 {
-	unsigned ms = 1000u << MIN(pool->failures, 9u);
-
-	pool->failures++;
-	ms = MIN(ms, POOL_BACKOFF_MAX_MS);
-	return ms - ms / 4 + g_random_int() % (ms / 2);
+	return g_error_matches(error, MAILFS_ERROR, (gint)code);
 }
 
-static void note_offline(struct pool *pool, const GError *error)
+/* Nobody is left. The reason is told before the jobs fail: whoever starts wants to know it, not
+ * that we are offline because of it. */
+static void note_offline(struct pool *pool, struct backoff *backoff, const GError *error)
 {
+	bool is_refused = is_code(error, MAILFS_ERROR_LOGIN);
 	g_autoptr(GError) offline = NULL;
 
-	if (g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_LOGIN)) {
-		set_state(pool, ENGINE_LOGIN_REFUSED);
-		fail_waiting(pool, error);
-		pool->events.failed(pool->user, error);
-		return;
-	}
-	set_state(pool, ENGINE_OFFLINE);
-	retry_in(pool, next_backoff_ms(pool));
-	g_set_error(&offline, MAILFS_ERROR, MAILFS_ERROR_OFFLINE, "offline: %s", error->message);
-	fail_waiting(pool, offline);
+	pool->is_kickable = !is_code(error, MAILFS_ERROR_LIMIT) &&
+		!is_code(error, MAILFS_ERROR_TRY_LATER) && !is_code(error, MAILFS_ERROR_TLS);
+	if (!is_refused)
+		retry_in(pool, backoff_next_ms(backoff, g_random_int()));
+	set_state(pool, is_refused ? ENGINE_LOGIN_REFUSED : ENGINE_OFFLINE);
 	pool->events.failed(pool->user, error);
+	if (pool->is_stopping)
+		return;
+	if (!is_refused)
+		g_set_error(&offline, MAILFS_ERROR, MAILFS_ERROR_OFFLINE, "offline: %s", error->message);
+	fail_waiting(pool, is_refused ? error : offline);
 }
 
 static void note_dial_failed(struct pool *pool, const GError *error)
@@ -194,29 +227,36 @@ static void note_dial_failed(struct pool *pool, const GError *error)
 	int64_t now = clock_monotonic_us();
 
 	if (ready == 0) {
-		if (count_sessions(pool, SESSION_DIALLING) == 0)
-			note_offline(pool, error);
+		note_offline(pool, &pool->dials, error);
 		return;
 	}
 	/* The others go on; more is not to be had for now. */
-	if (g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_LIMIT)) {
+	if (is_code(error, MAILFS_ERROR_LIMIT)) {
 		pool->limit = ready;
 		pool->grow_at_us = now + POOL_GROW_AGAIN_US;
 		log_info("engine", "the server refuses more than %u connections", ready);
 	}
-	pool->extra_not_before_us = now + 30 * G_USEC_PER_SEC;
+	/* A refused password is not tried again by itself, not even for a further session. */
+	pool->extra_not_before_us =
+		is_code(error, MAILFS_ERROR_LOGIN) ? G_MAXINT64 : now + POOL_REST_US;
 }
 
 static void note_session_lost(struct pool *pool, const struct pool_session *ps, const GError *error)
 {
-	if (count_sessions(pool, SESSION_READY) + count_sessions(pool, SESSION_DIALLING) > 0)
+	if (count_sessions(pool, SESSION_READY) > 0)
 		return;
-	if (clock_monotonic_us() - ps->since_us < POOL_STEADY_US) {
-		/* Dies as soon as it lives: this is no way to go on without a pause. */
-		if (pool->failures++ > 2) {
-			note_offline(pool, error);
-			return;
-		}
+	if (count_sessions(pool, SESSION_DIALLING) > 0) {
+		set_state(pool, ENGINE_CONNECTING);
+		return;
+	}
+	/* The first one that dies as soon as it lives is replaced at once, no more. */
+	if (clock_monotonic_us() - ps->since_us >= POOL_STEADY_US) {
+		backoff_reset(&pool->deaths);
+	} else if (pool->deaths.failures > 0) {
+		note_offline(pool, &pool->deaths, error);
+		return;
+	} else {
+		backoff_next_ms(&pool->deaths, 0);
 	}
 	set_state(pool, ENGINE_CONNECTING);
 }
@@ -276,17 +316,22 @@ static bool may_dial(struct pool *pool)
 
 static bool fits(const struct pool_session *ps, const struct pool_job *job)
 {
-	if (ps->state != SESSION_READY)
-		return false;
 	if (ps->weight == 0)
 		return true;
 	return ps->weight + job->weight <= POOL_PIPELINE_MAX &&
 		(!job->folder || g_strcmp0(ps->folder, job->folder) == 0);
 }
 
-/* The least busy session that has the folder selected, or is idle. */
-static struct pool_session *choose(const struct pool *pool, const struct pool_job *job)
+/* A request that ended with the connection comes before the session's `dead`. */
+static bool is_usable(const struct pool_session *ps, int64_t now)
 {
+	return ps->state == SESSION_READY && now >= ps->dying_until_us;
+}
+
+/* The least busy session that has the folder selected, or is idle, or any if the job waited. */
+static struct pool_session *choose(const struct pool *pool, const struct pool_job *job, int64_t now)
+{
+	bool is_patient = now - job->since_us < patience_us[job->priority];
 	struct pool_session *best = NULL;
 	unsigned best_cost = 0;
 
@@ -294,7 +339,7 @@ static struct pool_session *choose(const struct pool *pool, const struct pool_jo
 		struct pool_session *ps = g_ptr_array_index(pool->sessions, i);
 		unsigned cost = ps->weight * 2;
 
-		if (!fits(ps, job))
+		if (!is_usable(ps, now) || (is_patient ? !fits(ps, job) : ps->weight > POOL_PIPELINE_MAX))
 			continue;
 		if (job->folder && g_strcmp0(ps->folder, job->folder) != 0)
 			cost += 2 * POOL_SPREAD_WEIGHT - 1; /* a SELECT costs a round trip */
@@ -308,7 +353,7 @@ static struct pool_session *choose(const struct pool *pool, const struct pool_jo
 
 static void start_job(struct pool *pool, struct pool_session *ps, struct pool_job *job)
 {
-	g_queue_remove(&pool->waiting[job->priority], job);
+	g_queue_unlink(&pool->waiting[job->priority], &job->link);
 	job->is_queued = false;
 	job->session = ps;
 	ps->weight += job->weight;
@@ -320,33 +365,46 @@ static void start_job(struct pool *pool, struct pool_session *ps, struct pool_jo
 }
 
 /* Starts what can be started; true when a job would gain from one more session. */
+static bool place_queue(struct pool *pool, GQueue *queue, int64_t now)
+{
+	bool want_more = false;
+	unsigned misfits = 0;
+
+	/* Those behind many that fit nowhere are not looked at: a long queue costs no more. */
+	for (GList *at = queue->head, *next; at && misfits < POOL_LOOK_MAX; at = next) {
+		struct pool_job *job = at->data;
+		struct pool_session *ps = choose(pool, job, now);
+
+		next = at->next;
+		if (!ps) {
+			misfits++;
+			want_more = true;
+			continue;
+		}
+		if (ps->weight >= POOL_SPREAD_WEIGHT)
+			want_more = true;
+		start_job(pool, ps, job);
+	}
+	return want_more;
+}
+
 static bool place_waiting(struct pool *pool)
 {
 	int64_t now = clock_monotonic_us();
 	bool want_more = false;
 
-	for (unsigned p = 0; p < POOL_PRIORITIES; p++) {
-		bool is_blocked = false;
-
-		for (GList *at = pool->waiting[p].head, *next; at && !is_blocked; at = next) {
-			struct pool_job *job = at->data;
-			struct pool_session *ps = choose(pool, job);
-
-			next = at->next;
-			if (!ps) {
-				want_more = true;
-				/* Somebody who waits long for another folder must get a session some day. */
-				is_blocked = now - job->since_us > POOL_YIELD_US;
-				continue;
-			}
-			if (ps->weight >= POOL_SPREAD_WEIGHT)
-				want_more = true;
-			start_job(pool, ps, job);
-		}
-		if (is_blocked)
-			break;
-	}
+	for (unsigned p = 0; p < POOL_PRIORITIES; p++)
+		want_more |= place_queue(pool, &pool->waiting[p], now);
 	return want_more;
+}
+
+static gboolean on_look_again(gpointer user)
+{
+	struct pool *pool = user;
+
+	pool->look_timer = 0;
+	pool_schedule(pool);
+	return G_SOURCE_REMOVE;
 }
 
 static void fail_offline(struct pool *pool)
@@ -361,8 +419,16 @@ static void fail_offline(struct pool *pool)
 		g_set_error(&error, MAILFS_ERROR, MAILFS_ERROR_OFFLINE, "offline");
 	/* Work is a reason to look again, but not at every request. */
 	if (pool->state == ENGINE_OFFLINE && count_sessions(pool, SESSION_DIALLING) == 0 &&
-		clock_monotonic_us() - pool->last_dial_us > POOL_KICK_US)
+		pool->is_kickable && clock_monotonic_us() - pool->last_dial_us > POOL_KICK_US)
 		retry_in(pool, 0);
+	fail_waiting(pool, error);
+}
+
+static void fail_stopped(struct pool *pool)
+{
+	g_autoptr(GError) error =
+		g_error_new(MAILFS_ERROR, MAILFS_ERROR_CANCELLED, "the mount is ending");
+
 	fail_waiting(pool, error);
 }
 
@@ -372,8 +438,10 @@ static gboolean pool_run(gpointer user)
 	bool want_more;
 
 	pool->run_source = 0;
-	if (pool->is_stopping)
+	if (pool->is_stopping) {
+		fail_stopped(pool);
 		return G_SOURCE_REMOVE;
+	}
 	want_more = place_waiting(pool);
 	if (count_sessions(pool, SESSION_READY) == 0)
 		want_more = true;
@@ -381,6 +449,8 @@ static gboolean pool_run(gpointer user)
 		dial(pool);
 	if (pool->state == ENGINE_OFFLINE || pool->state == ENGINE_LOGIN_REFUSED)
 		fail_offline(pool);
+	if (pool_waiting(pool) > 0 && pool->look_timer == 0)
+		pool->look_timer = g_timeout_add(POOL_LOOK_AGAIN_MS, on_look_again, pool);
 	return G_SOURCE_REMOVE;
 }
 
@@ -401,6 +471,7 @@ struct pool *pool_new(const struct pool_config *config, const struct pool_events
 	pool->user = user;
 	pool->limit = config->connections;
 	pool->sessions = g_ptr_array_new();
+	pool->corpses = g_ptr_array_new_with_free_func(session_free);
 	pool->state = ENGINE_CONNECTING;
 	for (unsigned p = 0; p < POOL_PRIORITIES; p++)
 		g_queue_init(&pool->waiting[p]);
@@ -409,7 +480,10 @@ struct pool *pool_new(const struct pool_config *config, const struct pool_events
 
 void pool_wake(struct pool *pool)
 {
-	pool->failures = 0;
+	if (pool->is_stopping)
+		return;
+	backoff_reset(&pool->dials);
+	backoff_reset(&pool->deaths);
 	pool->extra_not_before_us = 0;
 	if (pool->retry_timer != 0)
 		g_source_remove(pool->retry_timer);
@@ -425,14 +499,17 @@ void pool_submit(struct pool *pool, struct pool_job *job)
 	g_assert(!job->is_queued && !job->session);
 	job->since_us = clock_monotonic_us();
 	job->is_queued = true;
-	g_queue_push_tail(&pool->waiting[job->priority], job);
+	job->link = (GList){ .data = job };
+	g_queue_push_tail_link(&pool->waiting[job->priority], &job->link);
 	pool_schedule(pool);
 }
 
-void pool_done(struct pool *pool, struct pool_job *job)
+void pool_done(struct pool *pool, struct pool_job *job, const GError *error)
 {
 	struct pool_session *ps = job->session;
 
+	if (is_code(error, MAILFS_ERROR_CONNECTION_LOST))
+		ps->dying_until_us = clock_monotonic_us() + POOL_DYING_US;
 	job->session = NULL;
 	job->ticket = 0;
 	ps->weight -= job->weight;
@@ -442,7 +519,7 @@ void pool_done(struct pool *pool, struct pool_job *job)
 bool pool_cancel(struct pool *pool, struct pool_job *job)
 {
 	if (job->is_queued) {
-		g_queue_remove(&pool->waiting[job->priority], job);
+		g_queue_unlink(&pool->waiting[job->priority], &job->link);
 		job->is_queued = false;
 		return true;
 	}
@@ -488,6 +565,11 @@ unsigned pool_waiting(const struct pool *pool)
 	return count;
 }
 
+unsigned pool_losses(const struct pool *pool)
+{
+	return pool->losses;
+}
+
 unsigned pool_retry_in_ms(const struct pool *pool)
 {
 	int64_t left = pool->retry_at_us - clock_monotonic_us();
@@ -531,16 +613,14 @@ static gboolean on_stop_timeout(gpointer user)
 
 void pool_stop(struct pool *pool, void (*stopped)(void *user), void *user)
 {
-	g_autoptr(GError) error = NULL;
-
+	g_assert(!pool->is_stopping);
 	pool->is_stopping = true;
 	pool->stopped = stopped;
 	pool->stopped_user = user;
 	if (pool->retry_timer != 0)
 		g_source_remove(pool->retry_timer);
 	pool->retry_timer = 0;
-	g_set_error(&error, MAILFS_ERROR, MAILFS_ERROR_CANCELLED, "the mount is ending");
-	fail_waiting(pool, error);
+	pool_schedule(pool); /* fails what waits */
 	set_state(pool, ENGINE_STOPPED);
 	pool->stop_timer = g_timeout_add(pool->sessions->len == 0 ? 0 : POOL_STOP_MS, on_stop_timeout, pool);
 	for (guint i = 0; i < pool->sessions->len; i++) {
@@ -551,21 +631,22 @@ void pool_stop(struct pool *pool, void (*stopped)(void *user), void *user)
 	}
 }
 
+static void clear_source(guint *source)
+{
+	if (*source != 0)
+		g_source_remove(*source);
+	*source = 0;
+}
+
 void pool_free(struct pool *pool)
 {
-	for (guint i = 0; i < pool->sessions->len; i++) {
-		struct pool_session *ps = g_ptr_array_index(pool->sessions, i);
-
-		pool->config.backend->free(ps->session);
-		g_free(ps->folder);
-		g_free(ps);
-	}
+	g_ptr_array_set_free_func(pool->sessions, session_free);
 	g_ptr_array_unref(pool->sessions);
-	if (pool->run_source != 0)
-		g_source_remove(pool->run_source);
-	if (pool->retry_timer != 0)
-		g_source_remove(pool->retry_timer);
-	if (pool->stop_timer != 0)
-		g_source_remove(pool->stop_timer);
+	g_ptr_array_unref(pool->corpses);
+	clear_source(&pool->run_source);
+	clear_source(&pool->corpse_source);
+	clear_source(&pool->look_timer);
+	clear_source(&pool->retry_timer);
+	clear_source(&pool->stop_timer);
 	g_free(pool);
 }

@@ -32,6 +32,7 @@ struct pool_job {
 	/* the pool's own */
 	struct pool_session *session; /* set between start and pool_done() */
 	mailfs_ticket ticket;
+	GList link; /* in the queue */
 	int64_t since_us;
 	bool is_queued;
 };
@@ -53,7 +54,7 @@ struct pool_config {
 };
 
 struct pool *pool_new(const struct pool_config *config, const struct pool_events *events, void *user);
-/* Closes all sessions, at most 2 s; jobs fail with CANCELLED first. */
+/* Closes all sessions, at most 2 s; jobs that wait or come later fail with CANCELLED. Once. */
 void pool_stop(struct pool *pool, void (*stopped)(void *user), void *user);
 void pool_free(struct pool *pool);
 
@@ -61,7 +62,8 @@ void pool_free(struct pool *pool);
 void pool_wake(struct pool *pool);
 
 void pool_submit(struct pool *pool, struct pool_job *job);
-void pool_done(struct pool *pool, struct pool_job *job);
+/* `error` is what the request ended with; NULL = good. */
+void pool_done(struct pool *pool, struct pool_job *job, const GError *error);
 /* Not started yet: forgotten, `fail` does not come, returns true. Started: the request is cancelled
  * and its done comes. */
 bool pool_cancel(struct pool *pool, struct pool_job *job);
@@ -73,4 +75,6 @@ enum engine_state pool_state(const struct pool *pool);
 unsigned pool_sessions(const struct pool *pool);
 unsigned pool_sessions_max(const struct pool *pool);
 unsigned pool_waiting(const struct pool *pool);
+/* Sessions that ended, ever: while it stays the same, no session that was there is gone. */
+unsigned pool_losses(const struct pool *pool);
 unsigned pool_retry_in_ms(const struct pool *pool);

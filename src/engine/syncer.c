@@ -16,9 +16,10 @@
 #include "base/log.h"
 
 #define SYNC_BATCH_ROWS   512u
-#define SYNC_ROWS_HIGH    20000u          /* rows waiting for the disk: stop reading */
 #define SYNC_FRESH_US     (10 * G_USEC_PER_SEC) /* an opendir after that looks at the server */
-#define SYNC_RETRIES      2u
+#define SYNC_RETRIES      1u
+#define SYNC_SIZE_MAX     ((1ull << 48) - 1)
+#define SYNC_RANGES_MAX   4096u           /* vanished ranges kept apart; then they are merged */
 #define SYNC_DATE_MAX     4294967295ll    /* 2106; further dates are clamped for file systems */
 
 struct sync_waiter {
@@ -26,7 +27,8 @@ struct sync_waiter {
 	struct sync *sync;
 	engine_done_fn done;
 	void *user;
-	bool wants_sync; /* the server's answer, not only the index */
+	bool wants_sync;  /* the server's answer, not only the index */
+	unsigned serial;  /* of the run that is good enough */
 };
 
 struct uid_range {
@@ -37,10 +39,12 @@ struct sync {
 	struct engine *engine;
 	struct folder *folder; /* NULL: it went while a request was under way */
 	GQueue waiters;
+	unsigned serial; /* of the last run that began */
 
 	bool is_loading;
 	bool was_loaded;   /* the index was asked in this process */
 	bool is_known;     /* folder->box is a whole listing */
+	bool had_box;      /* of another UIDVALIDITY, before this one */
 	bool want_sweep;   /* known, but some rows lack what this mount needs */
 	bool is_in_use;
 	bool run_again;
@@ -48,6 +52,8 @@ struct sync {
 	bool catches_up;   /* `started` waits for it */
 	unsigned tries;
 	int64_t synced_us; /* last success; 0 = never in this process */
+	uint32_t uid_max;  /* highest UID at the last success: what came later may have holes */
+	unsigned losses;   /* without UIDVALIDITY: pool_losses() when folder->box was made */
 
 	/* STATUS of the last listing */
 	bool has_status;
@@ -56,17 +62,18 @@ struct sync {
 
 	/* one run */
 	struct pool_job job;
-	bool is_confirming;
 	struct mailbox *target; /* folder->box, or a new one (is_new_box) */
 	bool is_new_box;
 	bool is_delta;
-	bool has_holes;         /* the server named messages that we know nothing of */
 	bool has_new;
 	struct mailfs_sync_result result;
 	struct store_batch *batch;
 	unsigned batch_rows;
 	GArray *mentioned; /* uint32_t, of a full listing; sorted at the end */
+	GArray *unknown;   /* uint32_t, named without being described so far */
 	GArray *vanished;  /* struct uid_range */
+	guint vanished_kept; /* after the last merge */
+	GArray *revived;   /* uint32_t, described after they vanished */
 	GArray *gone;      /* uint32_t, ascending */
 };
 
@@ -83,6 +90,21 @@ static void waiter_cancel(struct engine *engine, struct engine_waiter *waiter)
 	g_free(mine);
 }
 
+static void waiter_fail(struct engine *engine, struct engine_waiter *waiter, const GError *error)
+{
+	struct sync_waiter *mine = (struct sync_waiter *)waiter;
+
+	g_queue_remove(&mine->sync->waiters, mine);
+	if (mine->done)
+		mine->done(mine->user, error);
+	g_free(mine);
+}
+
+static const struct engine_waiter_class waiter_class = {
+	.cancel = waiter_cancel,
+	.fail = waiter_fail,
+};
+
 static engine_ticket waiter_add(struct sync *sync, bool wants_sync, engine_done_fn done, void *user)
 {
 	struct sync_waiter *mine = g_new0(struct sync_waiter, 1);
@@ -91,59 +113,54 @@ static engine_ticket waiter_add(struct sync *sync, bool wants_sync, engine_done_
 	mine->done = done;
 	mine->user = user;
 	mine->wants_sync = wants_sync;
-	engine_waiter_add(sync->engine, &mine->waiter, waiter_cancel);
+	/* A run that has begun may have looked already. */
+	mine->serial = sync->serial + 1;
+	engine_waiter_add(sync->engine, &mine->waiter, &waiter_class);
 	g_queue_push_tail(&sync->waiters, mine);
 	return mine->waiter.ticket;
 }
 
-static void answer_waiters(struct sync *sync, bool only_index, const GError *error)
+enum who { WHO_INDEX, WHO_SERVED, WHO_ALL };
+
+static bool is_due(const struct sync_waiter *mine, enum who who)
+{
+	return who == WHO_ALL || !mine->wants_sync ||
+		(who == WHO_SERVED && mine->serial < mine->sync->serial);
+}
+
+/* WHO_SERVED: the next run has begun, those who waited for the one before are due.
+ * By ticket: a callback may cancel those after it. */
+static void answer_waiters(struct sync *sync, enum who who, const GError *error)
 {
 	struct engine *engine = sync->engine;
-	GQueue due = G_QUEUE_INIT;
+	g_autoptr(GArray) due = g_array_new(FALSE, FALSE, sizeof(engine_ticket));
 
-	for (GList *at = sync->waiters.head, *next; at; at = next) {
-		struct sync_waiter *mine = at->data;
+	for (GList *at = sync->waiters.head; at; at = at->next) {
+		const struct sync_waiter *mine = at->data;
 
-		next = at->next;
-		if (only_index && mine->wants_sync)
-			continue;
-		g_queue_delete_link(&sync->waiters, at);
-		g_queue_push_tail(&due, mine);
+		if (is_due(mine, who))
+			g_array_append_val(due, mine->waiter.ticket);
 	}
-	while (!g_queue_is_empty(&due)) {
-		struct sync_waiter *mine = g_queue_pop_head(&due);
-		engine_ticket ticket = mine->waiter.ticket;
+	for (guint i = 0; i < due->len; i++) {
+		struct engine_waiter *waiter =
+			g_hash_table_lookup(engine->waiters, &g_array_index(due, engine_ticket, i));
 
-		/* A callback before this one may have cancelled it. */
-		if (g_hash_table_lookup(engine->waiters, &ticket) != &mine->waiter)
+		if (!waiter)
 			continue;
-		engine_waiter_remove(engine, &mine->waiter);
-		if (mine->done)
-			mine->done(mine->user, error);
-		g_free(mine);
+		engine_waiter_remove(engine, waiter);
+		waiter_fail(engine, waiter, error);
 	}
 }
 
 /* ---- rows to the index ------------------------------------------------------------------------- */
 
-static void on_rows_written(void *user, const GError *error)
-{
-	struct engine *engine = user;
-
-	if (store_pending_rows(engine->config.store) < SYNC_ROWS_HIGH / 2)
-		pool_hold(engine->pool, false);
-}
-
 static void commit_rows(struct sync *sync)
 {
-	struct engine *engine = sync->engine;
-
 	if (!sync->batch)
 		return;
-	store_batch_commit(g_steal_pointer(&sync->batch), on_rows_written, engine);
+	store_batch_commit(g_steal_pointer(&sync->batch), NULL, NULL);
 	sync->batch_rows = 0;
-	if (store_pending_rows(engine->config.store) > SYNC_ROWS_HIGH)
-		pool_hold(engine->pool, true);
+	engine_check_pressure(sync->engine);
 }
 
 static struct store_batch *batch(struct sync *sync)
@@ -190,7 +207,7 @@ static void fill_new(struct sync *sync, struct message *message,
 
 	message->date = CLAMP(date, 0, SYNC_DATE_MAX);
 	message->ctime_ns = message->date * 1000000000;
-	message->size = MIN(info->size, (1ull << 48) - 1);
+	message->size = MIN(info->size, SYNC_SIZE_MAX);
 	set_flags_of_new(sync, message, info);
 }
 
@@ -199,11 +216,12 @@ static bool update_known(struct sync *sync, struct message *message,
 	const struct mailfs_message_info *info)
 {
 	bool was_seen = (message->flags & MAILFS_FLAG_SEEN) != 0;
+	uint64_t size = MIN(info->size, SYNC_SIZE_MAX);
 	bool changed = false;
 
 	if ((info->fields & MAILFS_INFO_SIZE) != 0 && (message->bits & MESSAGE_SIZE_EXACT) == 0 &&
-		message->size != info->size) {
-		message->size = MIN(info->size, (1ull << 48) - 1);
+		message->size != size) {
+		message->size = size;
 		changed = true;
 	}
 	if ((info->fields & MAILFS_INFO_FLAGS) != 0 &&
@@ -229,6 +247,15 @@ static const char *give_name(struct sync *sync, struct message *message,
 	return name;
 }
 
+/* A first sweep needs no list: what it does not mention was never there. */
+static void note_mention(struct sync *sync, uint32_t uid)
+{
+	if (!sync->is_delta && !sync->is_new_box)
+		g_array_append_val(sync->mentioned, uid);
+	if (sync->vanished->len > 0)
+		g_array_append_val(sync->revived, uid);
+}
+
 static void take_info(struct sync *sync, const struct mailfs_message_info *info)
 {
 	struct message *message = mailbox_find(sync->target, info->uid);
@@ -237,10 +264,9 @@ static void take_info(struct sync *sync, const struct mailfs_message_info *info)
 	bool is_new = !message;
 	bool changed;
 
-	if (!sync->is_delta)
-		g_array_append_val(sync->mentioned, info->uid);
+	note_mention(sync, info->uid);
 	if (is_new && !is_complete_info(info)) {
-		sync->has_holes = true;
+		g_array_append_val(sync->unknown, info->uid);
 		return;
 	}
 	if (is_new) {
@@ -284,22 +310,96 @@ static void on_uids(void *user, const uint32_t *uids, size_t count)
 
 	if (!sync->folder || !sync->target)
 		return;
-	g_array_append_vals(sync->mentioned, uids, (guint)count);
-	for (size_t i = 0; i < count && !sync->has_holes; i++)
-		sync->has_holes = !mailbox_find(sync->target, uids[i]);
+	for (size_t i = 0; i < count; i++) {
+		note_mention(sync, uids[i]);
+		if (!mailbox_find(sync->target, uids[i]))
+			g_array_append_val(sync->unknown, uids[i]);
+	}
+}
+
+static int by_first(gconstpointer a, gconstpointer b)
+{
+	const struct uid_range *left = a;
+	const struct uid_range *right = b;
+
+	return left->first < right->first ? -1 : left->first > right->first;
+}
+
+/* Sorts the ranges and joins those that touch. */
+static void merge_vanished(struct sync *sync)
+{
+	GArray *ranges = sync->vanished;
+	guint kept = 0;
+
+	g_array_sort(ranges, by_first);
+	for (guint i = 1; i < ranges->len; i++) {
+		struct uid_range *last = &g_array_index(ranges, struct uid_range, kept);
+		const struct uid_range *range = &g_array_index(ranges, struct uid_range, i);
+
+		if (range->first - 1 <= last->last)
+			last->last = MAX(last->last, range->last);
+		else
+			g_array_index(ranges, struct uid_range, ++kept) = *range;
+	}
+	if (ranges->len > 0)
+		g_array_set_size(ranges, kept + 1);
+	sync->vanished_kept = ranges->len;
 }
 
 static void on_vanished(void *user, uint32_t first, uint32_t last)
 {
 	struct sync *sync = user;
-	struct uid_range range = { MIN(first, last), MAX(first, last) };
+	struct uid_range range = { MAX(MIN(first, last), 1), MAX(first, last) };
+	size_t at;
 
 	if (!sync->folder || !sync->target)
 		return;
-	/* Bounded: ranges that touch nothing known are forgotten at once. */
-	if (mailbox_lower_bound(sync->target, range.first) <
-		mailbox_lower_bound(sync->target, range.last) + 1u)
-		g_array_append_val(sync->vanished, range);
+	/* Bounded: ranges that touch nothing known are forgotten at once, the others merged. */
+	at = mailbox_lower_bound(sync->target, range.first);
+	if (at == mailbox_count(sync->target) || mailbox_at(sync->target, at)->uid > range.last)
+		return;
+	g_array_append_val(sync->vanished, range);
+	if (sync->vanished->len > 2 * sync->vanished_kept + SYNC_RANGES_MAX)
+		merge_vanished(sync);
+}
+
+/* A server without UIDVALIDITY: what was learnt holds while the connections do. The index knows
+ * such a mailbox under a number of its own, never the same one again (ID-2). */
+static uint32_t new_box_id(struct sync *sync, uint32_t uidvalidity)
+{
+	struct store *store = sync->engine->config.store;
+	uint32_t former = sync->folder->box_id;
+	uint32_t id;
+
+	sync->losses = pool_losses(sync->engine->pool);
+	if (uidvalidity != 0)
+		return store_box_id(store, sync->folder->name, uidvalidity);
+	do
+		id = store_box_id(store, sync->folder->name, g_random_int_range(1, G_MAXINT32));
+	while (id == former);
+	return id;
+}
+
+static bool is_same_box(const struct sync *sync, uint32_t uidvalidity)
+{
+	return sync->is_known && sync->folder->box->uidvalidity == uidvalidity &&
+		(uidvalidity != 0 || sync->losses == pool_losses(sync->engine->pool));
+}
+
+/* ID-1: nothing of the old mailbox may be shown, or named to the server, from now on. */
+static void forget_box(struct sync *sync)
+{
+	struct engine *engine = sync->engine;
+	struct folder *folder = sync->folder;
+	uint32_t old = folder->box->id;
+
+	sync->is_known = false;
+	sync->had_box = true;
+	tree_set_box(engine->tree, folder, NULL);
+	folder->messages = folder->unseen = 0;
+	engine->events.box_gone(engine->user, folder, old);
+	folder->told_generation = ++folder->generation;
+	engine->events.listing_changed(engine->user, folder);
 }
 
 static void on_state(void *user, const struct mailfs_sync_state *state)
@@ -309,20 +409,21 @@ static void on_state(void *user, const struct mailfs_sync_state *state)
 
 	if (!folder)
 		return;
+	if (sync->target)
+		return; /* once */
 	sync->is_delta = state->is_delta;
-	/* Without a UIDVALIDITY nothing that is known can be trusted to be the same. */
-	sync->is_new_box = !sync->is_known || folder->box->uidvalidity != state->uidvalidity ||
-		state->uidvalidity == 0;
-	if (sync->is_new_box) {
-		uint32_t box_id =
-			store_box_id(sync->engine->config.store, folder->name, state->uidvalidity);
-
-		sync->target = mailbox_new(box_id, state->uidvalidity);
-		sync->is_delta = false;
-		sync->engine->sweeps++;
-	} else {
+	sync->is_new_box = !is_same_box(sync, state->uidvalidity);
+	if (!sync->is_new_box) {
 		sync->target = folder->box;
+		return;
 	}
+	sync->target = mailbox_new(new_box_id(sync, state->uidvalidity), state->uidvalidity);
+	sync->is_delta = false;
+	sync->engine->sweeps++;
+	/* What a sweep that did not end has left behind. */
+	store_batch_remove(batch(sync), 0, UINT32_MAX);
+	if (sync->is_known)
+		forget_box(sync);
 }
 
 /* ---- what is gone ------------------------------------------------------------------------------ */
@@ -340,17 +441,40 @@ static bool is_in(const GArray *sorted, uint32_t uid)
 	return sorted->len > 0 && g_array_binary_search((GArray *)sorted, &uid, by_uid, NULL);
 }
 
-static void find_gone(struct sync *sync)
+static void sort_uids(GArray *uids)
 {
-	struct mailbox *box = sync->target;
+	for (guint i = 1; i < uids->len; i++) {
+		/* Nearly always they come in order. */
+		if (g_array_index(uids, uint32_t, i - 1) > g_array_index(uids, uint32_t, i)) {
+			g_array_sort(uids, by_uid);
+			return;
+		}
+	}
+}
 
-	g_array_sort(sync->mentioned, by_uid);
-	for (size_t i = 0; !sync->is_delta && i < mailbox_count(box); i++) {
+/* Both sorted: walked side by side. */
+static void find_unmentioned(struct sync *sync)
+{
+	const struct mailbox *box = sync->target;
+	const GArray *mentioned = sync->mentioned;
+	guint at = 0;
+
+	for (size_t i = 0; i < mailbox_count(box); i++) {
 		uint32_t uid = mailbox_at(box, i)->uid;
 
-		if (!is_in(sync->mentioned, uid))
+		while (at < mentioned->len && g_array_index(mentioned, uint32_t, at) < uid)
+			at++;
+		if (at == mentioned->len || g_array_index(mentioned, uint32_t, at) != uid)
 			g_array_append_val(sync->gone, uid);
 	}
+}
+
+static void find_vanished(struct sync *sync)
+{
+	const struct mailbox *box = sync->target;
+
+	merge_vanished(sync);
+	sort_uids(sync->revived);
 	for (guint v = 0; v < sync->vanished->len; v++) {
 		const struct uid_range *range = &g_array_index(sync->vanished, struct uid_range, v);
 
@@ -358,10 +482,40 @@ static void find_gone(struct sync *sync)
 			i < mailbox_count(box) && mailbox_at(box, i)->uid <= range->last; i++) {
 			uint32_t uid = mailbox_at(box, i)->uid;
 
-			g_array_append_val(sync->gone, uid);
+			if (!is_in(sync->revived, uid))
+				g_array_append_val(sync->gone, uid);
 		}
 	}
-	g_array_sort(sync->gone, by_uid);
+}
+
+static void find_gone(struct sync *sync)
+{
+	guint kept = 0;
+
+	sort_uids(sync->mentioned);
+	if (!sync->is_delta && !sync->is_new_box)
+		find_unmentioned(sync);
+	find_vanished(sync);
+	sort_uids(sync->gone);
+	for (guint i = 0; i < sync->gone->len; i++) {
+		uint32_t uid = g_array_index(sync->gone, uint32_t, i);
+
+		if (kept == 0 || g_array_index(sync->gone, uint32_t, kept - 1) != uid)
+			g_array_index(sync->gone, uint32_t, kept++) = uid;
+	}
+	g_array_set_size(sync->gone, kept);
+}
+
+/* The server named messages and never described them, and they are not gone either. */
+static bool has_holes(const struct sync *sync)
+{
+	for (guint i = 0; i < sync->unknown->len; i++) {
+		uint32_t uid = g_array_index(sync->unknown, uint32_t, i);
+
+		if (uid != 0 && !mailbox_find(sync->target, uid))
+			return true;
+	}
+	return false;
 }
 
 static bool is_gone(const struct message *message, void *user)
@@ -392,57 +546,81 @@ static void forget_gone(struct sync *sync)
 /* A listing seen for the first time has the time that the directory showed before: of the
  * UIDVALIDITY, if STATUS told it. So the directory does not seem to change while a first walk goes
  * through it, and looks the same after the cache was lost. */
-static int64_t first_listing_ns(const struct folder *folder)
+static int64_t first_listing_ns(const struct folder *folder, const struct mailbox *box)
 {
-	return MAX(folder->listing_ns, 1);
+	if (folder->listing_ns != 0)
+		return folder->listing_ns;
+	return MAX((int64_t)box->uidvalidity * 1000000000, 1);
 }
 
 static void put_new_box(struct sync *sync)
 {
 	struct folder *folder = sync->folder;
-	uint32_t old = sync->is_known ? folder->box->id : 0;
 
-	sync->target->listing_ns = first_listing_ns(folder);
-	if (old != 0)
+	sync->target->listing_ns = first_listing_ns(folder, sync->target);
+	if (sync->had_box)
 		sync->target->listing_ns = MAX(clock_realtime_ns(), folder->listing_ns + 1);
+	/* A new box is the tree's from now on. */
 	tree_set_box(sync->engine->tree, folder, sync->target);
 	sync->is_known = true;
-	if (old != 0 && old != folder->box->id)
-		sync->engine->events.box_gone(sync->engine->user, folder, old);
+	sync->is_new_box = false;
 }
 
-static void publish(struct sync *sync)
+static void put_state(struct sync *sync)
+{
+	const struct mailbox *box = sync->folder->box;
+
+	/* Without UIDVALIDITY it must not be known to the next process. */
+	if (box->uidvalidity != 0)
+		store_batch_set_state(batch(sync), box->modseq, box->listing_ns, mailbox_count(box),
+			box->unseen);
+	commit_rows(sync);
+}
+
+static void publish(struct sync *sync, bool is_first)
 {
 	struct engine *engine = sync->engine;
 	struct folder *folder = sync->folder;
-	bool changed = sync->has_new || sync->gone->len > 0 || sync->is_new_box;
+	bool changed = sync->has_new || sync->gone->len > 0 || is_first;
 
-	if (sync->is_new_box)
-		put_new_box(sync);
-	else if (changed)
+	if (changed && !is_first)
 		folder->box->listing_ns = MAX(clock_realtime_ns(), folder->box->listing_ns + 1);
 	folder->listing_ns = folder->box->listing_ns;
 	folder->messages = mailbox_count(folder->box);
 	folder->unseen = folder->box->unseen;
-	/* Holes mean that this listing cannot be built upon. */
-	folder->box->modseq = sync->has_holes ? 0 : sync->result.modseq;
-	store_batch_set_state(batch(sync), folder->box->modseq, folder->listing_ns, folder->messages,
-		folder->unseen);
-	commit_rows(sync);
+	put_state(sync);
 	sync->target = NULL;
 	if (changed) {
-		folder->generation++;
+		folder->told_generation = ++folder->generation;
 		engine->events.listing_changed(engine->user, folder);
+	}
+}
+
+/* The run failed, but what it has told of messages is true: it is shown, and it is in the index
+ * before any later state is. The next run begins where the last good one ended. */
+static void keep_what_came(struct sync *sync)
+{
+	if (sync->folder && sync->target && !sync->is_new_box && (sync->batch || sync->has_new)) {
+		g_array_set_size(sync->gone, 0);
+		publish(sync, false);
 	}
 }
 
 static void finish_good(struct sync *sync)
 {
 	struct engine *engine = sync->engine;
+	bool is_first = sync->is_new_box;
+	bool is_holey;
 
 	forget_gone(sync);
-	publish(sync);
-	sync->want_sweep = sync->has_holes && !sync->want_sweep;
+	is_holey = has_holes(sync);
+	if (is_first)
+		put_new_box(sync);
+	/* Holes mean that this listing cannot be built upon. */
+	sync->folder->box->modseq = is_holey ? 0 : sync->result.modseq;
+	sync->uid_max = mailbox_uid_max(sync->folder->box);
+	publish(sync, is_first);
+	sync->want_sweep = is_holey && !sync->want_sweep;
 	sync->run_again |= sync->want_sweep;
 	sync->synced_us = clock_monotonic_us();
 	engine->last_sync = clock_realtime_ns() / 1000000000;
@@ -454,13 +632,15 @@ static void run_free(struct sync *sync)
 {
 	if (sync->is_new_box)
 		g_clear_pointer(&sync->target, mailbox_free);
+	sync->is_new_box = false;
 	sync->target = NULL;
 	g_clear_pointer(&sync->batch, store_batch_free);
 	g_clear_pointer(&sync->mentioned, g_array_unref);
+	g_clear_pointer(&sync->unknown, g_array_unref);
 	g_clear_pointer(&sync->vanished, g_array_unref);
+	g_clear_pointer(&sync->revived, g_array_unref);
 	g_clear_pointer(&sync->gone, g_array_unref);
 	sync->is_running = false;
-	sync->is_confirming = false;
 }
 
 static void catch_up_done(struct sync *sync)
@@ -474,31 +654,51 @@ static void catch_up_done(struct sync *sync)
 static void sync_free(struct sync *sync)
 {
 	run_free(sync);
+	g_hash_table_remove(sync->engine->all_syncs, sync);
 	g_free(sync);
+}
+
+static void note_failure(struct sync *sync, const GError *error)
+{
+	if (g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_CANCELLED) ||
+		g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_OFFLINE))
+		return;
+	engine_add_reason(sync->engine, "%s: %s", sync->folder->path, error->message);
 }
 
 static void sync_end(struct sync *sync, const GError *error)
 {
+	keep_what_came(sync);
 	run_free(sync);
 	if (!sync->folder) {
 		sync_free(sync);
 		return;
 	}
-	if (error && !g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_CANCELLED) &&
-		!g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_OFFLINE))
-		engine_add_reason(sync->engine, "%s: %s", sync->folder->path, error->message);
+	if (error)
+		note_failure(sync, error);
 	if (!error && sync->run_again) {
-		sync->run_again = false;
-		answer_waiters(sync, true, NULL);
+		/* Started first: those who are answered may ask for more. */
+		sync->tries = 0;
 		sync_start(sync);
+		answer_waiters(sync, WHO_SERVED, NULL);
 		return;
 	}
 	sync->run_again = false;
 	catch_up_done(sync);
 	/* The index alone is a good answer to who did not ask for more. */
 	if (error && sync->is_known)
-		answer_waiters(sync, true, NULL);
-	answer_waiters(sync, false, error);
+		answer_waiters(sync, WHO_INDEX, NULL);
+	answer_waiters(sync, WHO_ALL, error);
+}
+
+/* Read-only: once more on another connection. */
+static bool may_retry(struct sync *sync, const GError *error)
+{
+	bool is_lost = g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_CONNECTION_LOST) ||
+		g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_STALE);
+
+	return is_lost && sync->folder && pool_state(sync->engine->pool) != ENGINE_STOPPED &&
+		sync->tries++ < SYNC_RETRIES;
 }
 
 /* ---- confirming a large loss ------------------------------------------------------------------- */
@@ -515,12 +715,17 @@ static void on_confirmed(void *user, const GError *error)
 	struct sync *sync = user;
 	guint kept = 0;
 
-	pool_done(sync->engine->pool, &sync->job);
+	pool_done(sync->engine->pool, &sync->job, error);
+	if (may_retry(sync, error)) {
+		g_array_set_size(sync->mentioned, 0);
+		pool_submit(sync->engine->pool, &sync->job);
+		return;
+	}
 	if (error || !sync->folder) {
 		sync_end(sync, error);
 		return;
 	}
-	g_array_sort(sync->mentioned, by_uid);
+	sort_uids(sync->mentioned);
 	for (guint i = 0; i < sync->gone->len; i++) {
 		uint32_t uid = g_array_index(sync->gone, uint32_t, i);
 
@@ -554,7 +759,6 @@ static mailfs_ticket confirm_start(struct pool_job *job, struct mailfs_session *
 static void confirm(struct sync *sync)
 {
 	g_array_set_size(sync->mentioned, 0);
-	sync->is_confirming = true;
 	sync->job.start = confirm_start;
 	pool_submit(sync->engine->pool, &sync->job);
 }
@@ -564,34 +768,42 @@ static void confirm(struct sync *sync)
 static void on_done(void *user, const struct mailfs_sync_result *result, const GError *error)
 {
 	struct sync *sync = user;
-	struct pool *pool = sync->engine->pool;
+	g_autoptr(GError) silent = NULL;
 
-	pool_done(pool, &sync->job);
+	pool_done(sync->engine->pool, &sync->job, error);
 	if (!sync->folder) {
 		sync_free(sync);
 		return;
 	}
-	if (g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_CONNECTION_LOST) &&
-		sync->tries++ < SYNC_RETRIES && pool_state(pool) != ENGINE_STOPPED) {
+	if (may_retry(sync, error)) {
+		keep_what_came(sync);
 		run_free(sync);
 		sync_start(sync);
+		sync->serial--; /* the same run */
 		return;
 	}
-	if (error || !sync->target) {
+	if (!error && !sync->target)
+		error = silent = g_error_new(MAILFS_ERROR, MAILFS_ERROR_PROTOCOL,
+			"the sync ended without a state");
+	if (error) {
 		sync_end(sync, error);
 		return;
 	}
 	sync->result = *result;
-	if (sync->is_new_box && !sync->is_known) {
-		finish_good(sync);
-		return;
-	}
 	find_gone(sync);
 	if (!sync->is_new_box && sync->gone->len * 2 > mailbox_count(sync->target)) {
 		confirm(sync);
 		return;
 	}
 	finish_good(sync);
+}
+
+/* Of the messages up to uid_max. */
+static uint32_t known_count(const struct sync *sync)
+{
+	if (sync->uid_max == UINT32_MAX)
+		return mailbox_count(sync->folder->box);
+	return (uint32_t)mailbox_lower_bound(sync->folder->box, sync->uid_max + 1);
 }
 
 static mailfs_ticket job_start(struct pool_job *job, struct mailfs_session *session)
@@ -610,8 +822,8 @@ static mailfs_ticket job_start(struct pool_job *job, struct mailfs_session *sess
 	if (sync->is_known && !sync->want_sweep)
 		request.known = (struct mailfs_known){
 			.uidvalidity = sync->folder->box->uidvalidity,
-			.uid_max = mailbox_uid_max(sync->folder->box),
-			.count = mailbox_count(sync->folder->box),
+			.uid_max = sync->uid_max,
+			.count = known_count(sync),
 			.modseq = sync->folder->box->modseq,
 		};
 	return sync->engine->config.backend->sync(session, &request);
@@ -625,13 +837,17 @@ static void job_fail(struct pool_job *job, const GError *error)
 static void sync_start(struct sync *sync)
 {
 	sync->is_running = true;
+	sync->run_again = false;
+	sync->serial++;
 	sync->is_new_box = false;
-	sync->has_holes = false;
 	sync->has_new = false;
 	sync->is_delta = false;
 	sync->target = NULL;
 	sync->mentioned = g_array_new(FALSE, FALSE, sizeof(uint32_t));
+	sync->unknown = g_array_new(FALSE, FALSE, sizeof(uint32_t));
 	sync->vanished = g_array_new(FALSE, FALSE, sizeof(struct uid_range));
+	sync->vanished_kept = 0;
+	sync->revived = g_array_new(FALSE, FALSE, sizeof(uint32_t));
 	sync->gone = g_array_new(FALSE, FALSE, sizeof(uint32_t));
 	sync->job = (struct pool_job){
 		.priority = POOL_SYNC,
@@ -690,9 +906,12 @@ static void on_loaded(void *user, struct mailbox *box)
 
 	sync->is_loading = false;
 	sync->was_loaded = true;
-	if (!folder) {
+	if (!engine || !folder) {
 		mailbox_free(box);
-		sync_free(sync);
+		if (engine)
+			sync_free(sync);
+		else
+			g_free(sync);
 		return;
 	}
 	/* A listing that was never finished has no time. */
@@ -702,6 +921,7 @@ static void on_loaded(void *user, struct mailbox *box)
 		folder->messages = mailbox_count(box);
 		folder->unseen = box->unseen;
 		sync->is_known = true;
+		sync->uid_max = mailbox_uid_max(box);
 		sync->want_sweep = lacks_names(engine, box);
 	} else {
 		mailbox_free(box);
@@ -717,7 +937,7 @@ static void on_loaded(void *user, struct mailbox *box)
 		sync->synced_us = clock_monotonic_us();
 		catch_up_done(sync);
 	}
-	answer_waiters(sync, true, NULL);
+	answer_waiters(sync, WHO_INDEX, NULL);
 }
 
 static void load(struct sync *sync)
@@ -740,6 +960,7 @@ struct sync *syncer_get(struct engine *engine, struct folder *folder)
 	sync->engine = engine;
 	sync->folder = folder;
 	g_queue_init(&sync->waiters);
+	g_hash_table_add(engine->all_syncs, sync);
 	folder->engine = sync;
 	return sync;
 }
@@ -836,13 +1057,30 @@ void syncer_drop(struct engine *engine, struct folder *folder)
 		return;
 	folder->engine = NULL;
 	g_set_error(&error, MAILFS_ERROR, MAILFS_ERROR_GONE, "the folder is no more");
-	catch_up_done(sync);
 	if (!sync->is_new_box)
 		sync->target = NULL;
 	sync->folder = NULL;
-	answer_waiters(sync, false, error);
+	catch_up_done(sync);
+	answer_waiters(sync, WHO_ALL, error);
 	if (sync->is_loading)
 		return; /* on_loaded() frees it */
 	if (!sync->is_running || pool_cancel(engine->pool, &sync->job))
 		sync_free(sync);
+}
+
+void syncer_free_all(struct engine *engine)
+{
+	GHashTableIter iter;
+	gpointer value;
+
+	g_hash_table_iter_init(&iter, engine->all_syncs);
+	while (g_hash_table_iter_next(&iter, &value, NULL)) {
+		struct sync *sync = value;
+
+		run_free(sync);
+		/* Where the index was asked, its answer frees it. */
+		sync->engine = NULL;
+		if (!sync->is_loading)
+			g_free(sync);
+	}
 }

@@ -38,6 +38,7 @@ struct folder {
 	struct mailbox *box;       /* loaded; NULL = not */
 
 	void *engine; /* the engine's own */
+	uint32_t told_generation; /* likewise */
 	bool is_listed; /* scratch of tree_update() */
 };
 
