@@ -379,8 +379,9 @@ class Connection:
         try:
             if how == "rst":
                 self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            else:
-                self.sock.shutdown(socket.SHUT_RDWR)
+            # Its thread may sit in recv(), which close() does not end: shutdown does. For a
+            # reset only the read side may go.
+            self.sock.shutdown(socket.SHUT_RD if how == "rst" else socket.SHUT_RDWR)
         except OSError:
             pass
         if threading.current_thread() is self.thread or how == "rst":
