@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/post.h"
+#include "base/watchdog.h"
 #include "cli/account.h"
 #include "cli/cmdline.h"
 #include "cli/daemon.h"
@@ -300,6 +301,7 @@ static void run(struct mailfs *self)
 		.fs = self->fs,
 		.was_started = true,
 	};
+	watchdog_start();
 	signals_start(on_signal, self);
 	engine_start(self->engine);
 	/* A failure may have been told from inside the start. */
