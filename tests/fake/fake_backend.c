@@ -1,0 +1,846 @@
+/* SPDX-License-Identifier: MIT */
+/* The server in memory, and sessions with it: each does one step of its oldest request per turn. */
+#include "fake/fake_backend.h"
+
+#include <string.h>
+
+#define CHUNK   (64u * 1024) /* body bytes per step */
+#define INFOS   100u         /* messages per step */
+
+static struct fake_server *the_server;
+
+enum kind { KIND_LIST, KIND_SYNC, KIND_UIDS, KIND_FETCH, KIND_POLL };
+
+struct fake_request {
+	enum kind kind;
+	mailfs_ticket ticket;
+	bool is_cancelled;
+	unsigned delay;
+	unsigned step;
+
+	struct mailfs_list_request list;
+	struct mailfs_sync_request sync;
+	struct mailfs_uids_request uids;
+	struct mailfs_fetch_request fetch;
+	mailfs_done_fn poll_done;
+	void *poll_user;
+
+	char *folder;
+	GArray *fetch_uids;
+	guint at; /* message of a sync, UID of a fetch */
+	GBytes *body;
+	uint64_t sent, len;
+	bool is_delta;
+	uint64_t modseq;
+};
+
+enum state { STATE_DIALLING, STATE_READY, STATE_DYING, STATE_DEAD, STATE_CLOSING, STATE_CLOSED };
+
+struct mailfs_session {
+	struct mailfs_session_events events;
+	void *user;
+	enum state state;
+	GQueue requests;
+	mailfs_ticket last_ticket;
+	guint source;
+	unsigned depth; /* callbacks on the stack */
+	bool is_held;
+	GError *death;
+	void (*closed)(void *user);
+	void *closed_user;
+	bool was_refused;
+};
+
+/* ---- the server ------------------------------------------------------------------------------ */
+
+static void message_free(gpointer data)
+{
+	struct fake_message *message = data;
+
+	g_bytes_unref(message->body);
+	g_free(message->subject);
+	g_free(message);
+}
+
+static void folder_free(gpointer data)
+{
+	struct fake_folder *folder = data;
+
+	g_ptr_array_unref(folder->messages);
+	g_array_unref(folder->removed);
+	g_free(folder->name);
+	g_free(folder);
+}
+
+struct fake_server *fake_server_new(void)
+{
+	struct fake_server *server = g_new0(struct fake_server, 1);
+
+	server->folders = g_ptr_array_new_with_free_func(folder_free);
+	server->sessions = g_ptr_array_new();
+	server->faults = g_array_new(FALSE, FALSE, sizeof(struct fake_fault));
+	the_server = server;
+	return server;
+}
+
+void fake_server_free(struct fake_server *server)
+{
+	g_assert_cmpuint(server->sessions->len, ==, 0);
+	g_ptr_array_unref(server->folders);
+	g_ptr_array_unref(server->sessions);
+	g_array_unref(server->faults);
+	g_free(server);
+	the_server = NULL;
+}
+
+struct fake_folder *fake_folder_add(struct fake_server *server, const char *name, uint32_t uidvalidity)
+{
+	struct fake_folder *folder = g_new0(struct fake_folder, 1);
+
+	folder->name = g_strdup(name);
+	folder->delimiter = '/';
+	folder->uidvalidity = uidvalidity;
+	folder->has_status = true;
+	folder->modseq = 1;
+	folder->messages = g_ptr_array_new_with_free_func(message_free);
+	folder->removed = g_array_new(FALSE, FALSE, sizeof(uint32_t));
+	g_ptr_array_add(server->folders, folder);
+	return folder;
+}
+
+struct fake_folder *fake_folder_find(struct fake_server *server, const char *name)
+{
+	for (guint i = 0; i < server->folders->len; i++) {
+		struct fake_folder *folder = g_ptr_array_index(server->folders, i);
+
+		if (strcmp(folder->name, name) == 0)
+			return folder;
+	}
+	return NULL;
+}
+
+void fake_folder_remove(struct fake_server *server, const char *name)
+{
+	g_ptr_array_remove(server->folders, fake_folder_find(server, name));
+}
+
+struct fake_message *fake_message_add(struct fake_folder *folder, uint32_t uid, size_t size)
+{
+	struct fake_message *message = g_new0(struct fake_message, 1);
+	uint8_t *bytes = g_malloc(size + 1);
+	guint at = folder->messages->len;
+
+	for (size_t i = 0; i < size; i++)
+		bytes[i] = (uint8_t)(uid * 31 + i * 7 + i / 251);
+	message->uid = uid;
+	message->body = g_bytes_new_take(bytes, size);
+	message->claimed = size;
+	message->date = 1600000000 + uid;
+	message->subject = g_strdup_printf("subject %u", uid);
+	message->modseq = ++folder->modseq;
+	while (at > 0 && ((struct fake_message *)g_ptr_array_index(folder->messages, at - 1))->uid > uid)
+		at--;
+	g_ptr_array_insert(folder->messages, (gint)at, message);
+	return message;
+}
+
+void fake_messages_add(struct fake_folder *folder, uint32_t first, uint32_t last, size_t size)
+{
+	for (uint32_t uid = first; uid <= last; uid++)
+		fake_message_add(folder, uid, size);
+}
+
+static guint find_index(const struct fake_folder *folder, uint32_t uid)
+{
+	guint low = 0, high = folder->messages->len;
+
+	while (low < high) {
+		guint middle = low + (high - low) / 2;
+		const struct fake_message *message = g_ptr_array_index(folder->messages, middle);
+
+		if (message->uid < uid)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+struct fake_message *fake_message_find(struct fake_folder *folder, uint32_t uid)
+{
+	guint at = find_index(folder, uid);
+	struct fake_message *message =
+		at < folder->messages->len ? g_ptr_array_index(folder->messages, at) : NULL;
+
+	return message && message->uid == uid ? message : NULL;
+}
+
+void fake_message_remove(struct fake_folder *folder, uint32_t uid)
+{
+	uint32_t pair[2] = { uid, (uint32_t)++folder->modseq };
+
+	g_assert(fake_message_find(folder, uid));
+	g_array_append_vals(folder->removed, pair, 2);
+	g_ptr_array_remove_index(folder->messages, find_index(folder, uid));
+}
+
+void fake_message_flag(struct fake_folder *folder, uint32_t uid, unsigned flags)
+{
+	struct fake_message *message = fake_message_find(folder, uid);
+
+	message->flags = flags;
+	message->modseq = ++folder->modseq;
+}
+
+void fake_folder_clear(struct fake_folder *folder, uint32_t uidvalidity)
+{
+	g_ptr_array_set_size(folder->messages, 0);
+	g_array_set_size(folder->removed, 0);
+	folder->uidvalidity = uidvalidity;
+	folder->modseq = 1;
+}
+
+void fake_fault(struct fake_server *server, const struct fake_fault *fault)
+{
+	g_array_append_vals(server->faults, fault, 1);
+}
+
+void fake_fail(struct fake_server *server, enum fake_point point, enum mailfs_error code)
+{
+	fake_fault(server, &(struct fake_fault){ .point = point, .code = (int)code, .times = 1 });
+}
+
+void fake_die(struct fake_server *server, enum fake_point point, enum mailfs_error code)
+{
+	fake_fault(server, &(struct fake_fault){ .point = point, .code = (int)code, .times = 1,
+		.is_death = true });
+}
+
+unsigned fake_sessions(const struct fake_server *server)
+{
+	unsigned count = 0;
+
+	for (guint i = 0; i < server->sessions->len; i++)
+		count += ((struct mailfs_session *)g_ptr_array_index(server->sessions, i))->state ==
+			STATE_READY;
+	return count;
+}
+
+bool fake_is_held(const struct fake_server *server)
+{
+	for (guint i = 0; i < server->sessions->len; i++)
+		if (((struct mailfs_session *)g_ptr_array_index(server->sessions, i))->is_held)
+			return true;
+	return false;
+}
+
+/* ---- sessions -------------------------------------------------------------------------------- */
+
+static gboolean on_turn(gpointer user);
+
+static void session_kick(struct mailfs_session *s)
+{
+	if (s->source == 0)
+		s->source = g_idle_add_full(G_PRIORITY_DEFAULT, on_turn, s, NULL);
+}
+
+static void request_free(struct fake_request *request)
+{
+	if (request->body)
+		g_bytes_unref(request->body);
+	if (request->fetch_uids)
+		g_array_unref(request->fetch_uids);
+	g_free(request->folder);
+	g_free(request);
+}
+
+static void request_end(struct mailfs_session *s, struct fake_request *request, const GError *error)
+{
+	struct mailfs_sync_result result = { .modseq = request->modseq };
+
+	g_queue_remove(&s->requests, request);
+	switch (request->kind) {
+	case KIND_LIST:
+		request->list.done(request->list.user, error);
+		break;
+	case KIND_SYNC:
+		request->sync.done(request->sync.user, error ? NULL : &result, error);
+		break;
+	case KIND_UIDS:
+		request->uids.done(request->uids.user, error);
+		break;
+	case KIND_FETCH:
+		request->fetch.done(request->fetch.user, error);
+		break;
+	case KIND_POLL:
+		request->poll_done(request->poll_user, error);
+		break;
+	}
+	request_free(request);
+}
+
+static void request_fail(struct mailfs_session *s, struct fake_request *request, int code)
+{
+	g_autoptr(GError) error = g_error_new(MAILFS_ERROR, code, "fake error %d", code);
+
+	request_end(s, request, error);
+}
+
+static void session_fail(struct mailfs_session *s, int code)
+{
+	if (s->state != STATE_DIALLING && s->state != STATE_READY)
+		return;
+	s->state = STATE_DYING;
+	s->death = g_error_new(MAILFS_ERROR, code, "fake death %d", code);
+	session_kick(s);
+}
+
+void fake_kill(struct fake_server *server, enum mailfs_error code)
+{
+	for (guint i = 0; i < server->sessions->len; i++)
+		session_fail(g_ptr_array_index(server->sessions, i), (int)code);
+}
+
+void fake_tell_changed(struct fake_server *server, const char *folder)
+{
+	struct mailfs_session *s = g_ptr_array_index(server->sessions, 0);
+
+	s->depth++;
+	s->events.folder_changed(s->user, folder);
+	s->depth--;
+}
+
+/* True: an accident happened, the request or the session is over. */
+static bool strike(struct mailfs_session *s, struct fake_request *request, enum fake_point point)
+{
+	for (guint i = 0; i < the_server->faults->len; i++) {
+		struct fake_fault *fault = &g_array_index(the_server->faults, struct fake_fault, i);
+		struct fake_fault now = *fault;
+
+		if (fault->point != point)
+			continue;
+		if (fault->skip > 0) {
+			fault->skip--;
+			continue;
+		}
+		if (fault->times == 1)
+			g_array_remove_index(the_server->faults, i);
+		else if (fault->times > 1)
+			fault->times--;
+		if (now.is_death || !request)
+			session_fail(s, now.code);
+		else
+			request_fail(s, request, now.code);
+		return true;
+	}
+	return false;
+}
+
+/* ---- steps of requests; true: go on with it in the next turn --------------------------------- */
+
+static void tell_folder(struct fake_request *request, const struct fake_folder *folder)
+{
+	unsigned flags = folder->flags | (folder->has_status ? MAILFS_FOLDER_HAS_STATUS : 0);
+	uint32_t unseen = 0;
+
+	for (guint i = 0; i < folder->messages->len; i++)
+		unseen += (((struct fake_message *)g_ptr_array_index(folder->messages, i))->flags &
+			MAILFS_FLAG_SEEN) == 0;
+	request->list.folder(request->list.user, &(struct mailfs_folder_info){
+		.name = folder->name,
+		.path = folder->name,
+		.delimiter = folder->delimiter,
+		.flags = flags,
+		.messages = folder->messages->len,
+		.unseen = unseen,
+		.uidvalidity = folder->uidvalidity,
+		.highestmodseq = the_server->cannot_delta ? 0 : folder->modseq,
+	});
+}
+
+static void step_list(struct mailfs_session *s, struct fake_request *request)
+{
+	GPtrArray *folders = the_server->folders;
+	guint half = folders->len / 2;
+
+	if (request->step++ == 0) {
+		if (strike(s, request, FAKE_LIST))
+			return;
+		for (guint i = 0; i < half && !the_server->is_empty_list; i++)
+			tell_folder(request, g_ptr_array_index(folders, i));
+		return;
+	}
+	if (strike(s, request, FAKE_LIST_MID))
+		return;
+	for (guint i = half; i < folders->len && !the_server->is_empty_list; i++)
+		tell_folder(request, g_ptr_array_index(folders, i));
+	request_end(s, request, NULL);
+}
+
+static void tell_message(struct fake_request *request, const struct fake_message *message, bool is_full)
+{
+	struct mailfs_message_info info = {
+		.uid = message->uid,
+		.fields = MAILFS_INFO_FLAGS | MAILFS_INFO_MODSEQ,
+		.flags = message->flags,
+		.modseq = message->modseq,
+	};
+
+	if (is_full) {
+		info.fields |= MAILFS_INFO_DATE | MAILFS_INFO_SIZE | MAILFS_INFO_HEAD;
+		info.date = message->date;
+		info.size = message->claimed;
+		info.head.subject = message->subject;
+	}
+	request->sync.messages(request->sync.user, &info, 1);
+}
+
+static void tell_state(struct fake_request *request, const struct fake_folder *folder)
+{
+	const struct mailfs_known *known = &request->sync.known;
+	bool is_known = known->uidvalidity != 0 && known->uidvalidity == folder->uidvalidity;
+
+	request->is_delta = is_known && known->modseq != 0 && !the_server->cannot_delta &&
+		!the_server->sync_is_full;
+	request->modseq = the_server->cannot_delta ? 0 : folder->modseq;
+	if (!is_known)
+		request->sync.known = (struct mailfs_known){ 0 };
+	request->sync.state(request->sync.user, &(struct mailfs_sync_state){
+		.uidvalidity = folder->uidvalidity,
+		.exists = folder->messages->len,
+		.is_delta = request->is_delta,
+		.is_reset = known->uidvalidity != 0 && !is_known,
+	});
+}
+
+static void tell_removed(struct fake_request *request, const struct fake_folder *folder)
+{
+	for (guint i = 0; i + 1 < folder->removed->len; i += 2) {
+		uint32_t uid = g_array_index(folder->removed, uint32_t, i);
+
+		if (g_array_index(folder->removed, uint32_t, i + 1) > request->sync.known.modseq)
+			request->sync.vanished(request->sync.user, uid, uid);
+	}
+}
+
+static void tell_one(struct fake_request *request, const struct fake_message *message)
+{
+	const struct mailfs_known *known = &request->sync.known;
+
+	if (message->uid > known->uid_max)
+		tell_message(request, message, true);
+	else if (!request->is_delta || message->modseq > known->modseq)
+		tell_message(request, message, false);
+}
+
+static void step_sync(struct mailfs_session *s, struct fake_request *request)
+{
+	struct fake_folder *folder = fake_folder_find(the_server, request->folder);
+	guint count = folder ? folder->messages->len : 0;
+
+	if (!folder) {
+		request_fail(s, request, MAILFS_ERROR_GONE);
+		return;
+	}
+	if (request->step == 0) {
+		if (strike(s, request, FAKE_SYNC))
+			return;
+		tell_state(request, folder);
+		request->step++;
+		return;
+	}
+	if (request->step == 1) {
+		request->step++;
+		if (strike(s, request, FAKE_SYNC_STATE))
+			return;
+		if (the_server->sync_hook) {
+			the_server->sync_hook(the_server, &request->sync);
+			request->at = count;
+		}
+	}
+	for (guint n = 0; n < INFOS && request->at < count; n++) {
+		guint at = request->at++;
+
+		if (at == (count + 1) / 2 && strike(s, request, FAKE_SYNC_MID))
+			return;
+		at = the_server->sends_descending ? count - 1 - at : at;
+		tell_one(request, g_ptr_array_index(folder->messages, at));
+	}
+	if (request->at < count)
+		return;
+	if (request->is_delta && !the_server->sync_hook)
+		tell_removed(request, folder);
+	if (!strike(s, request, FAKE_SYNC_END))
+		request_end(s, request, NULL);
+}
+
+static void step_uids(struct mailfs_session *s, struct fake_request *request)
+{
+	struct fake_folder *folder = fake_folder_find(the_server, request->folder);
+
+	if (strike(s, request, FAKE_UIDS))
+		return;
+	if (the_server->uids_hook) {
+		the_server->uids_hook(the_server, &request->uids);
+	} else {
+		for (guint i = 0; folder && i < folder->messages->len; i++) {
+			const struct fake_message *message = g_ptr_array_index(folder->messages, i);
+
+			if (message->uid >= request->uids.first && message->uid <= request->uids.last)
+				request->uids.uids(request->uids.user, &message->uid, 1);
+		}
+	}
+	request_end(s, request, NULL);
+}
+
+static GBytes *make_body(struct fake_message *message)
+{
+	g_autofree uint8_t *bytes = NULL;
+	gsize size;
+	const void *data = g_bytes_get_data(message->body, &size);
+	static uint32_t nonce;
+
+	if (!message->is_restless)
+		return g_bytes_ref(message->body);
+	bytes = g_memdup2(data, size);
+	nonce++;
+	for (gsize i = 0; i + sizeof(nonce) <= size; i += 1024)
+		memcpy(bytes + i, &nonce, sizeof(nonce));
+	return g_bytes_new_take(g_steal_pointer(&bytes), size);
+}
+
+/* False: this one gives nothing. */
+static bool begin_body(struct fake_request *request, struct fake_message *message)
+{
+	uint64_t size, offset = 0, len;
+
+	if (!message || message->is_absent)
+		return false;
+	request->body = make_body(message);
+	size = g_bytes_get_size(request->body);
+	size -= MIN(size, message->send_cut);
+	len = size;
+	if (request->fetch.is_range) {
+		offset = MIN(request->fetch.range.offset, size);
+		len = MIN(request->fetch.range.len, size - offset);
+	}
+	request->sent = offset;
+	request->len = offset + len;
+	request->fetch.begin(request->fetch.user, message->uid, len);
+	return true;
+}
+
+static void step_fetch(struct mailfs_session *s, struct fake_request *request)
+{
+	struct fake_folder *folder = fake_folder_find(the_server, request->folder);
+	struct fake_message *message = NULL;
+	uint32_t uid;
+
+	if (!folder || folder->uidvalidity != request->fetch.uidvalidity) {
+		request_fail(s, request, MAILFS_ERROR_STALE);
+		return;
+	}
+	if (request->at == request->fetch_uids->len) {
+		if (!strike(s, request, FAKE_FETCH_END))
+			request_end(s, request, NULL);
+		return;
+	}
+	uid = g_array_index(request->fetch_uids, uint32_t, request->at);
+	message = fake_message_find(folder, uid);
+	if (!request->body) {
+		if (strike(s, request, FAKE_FETCH))
+			return;
+		if (message && message->is_nil) {
+			request_fail(s, request, MAILFS_ERROR_PROTOCOL);
+			return;
+		}
+		if (!begin_body(request, message))
+			request->at++;
+		return;
+	}
+	if (request->sent < request->len) {
+		uint64_t part = MIN(request->len - request->sent, CHUNK);
+
+		if (request->len - request->sent < 2 * CHUNK && part > 1)
+			part = (part + 1) / 2;
+		the_server->bytes_sent += part;
+		request->fetch.data(request->fetch.user, uid,
+			(const uint8_t *)g_bytes_get_data(request->body, NULL) + request->sent, part);
+		request->sent += part;
+		strike(s, request, FAKE_FETCH_MID);
+		return;
+	}
+	request->fetch.end(request->fetch.user, uid);
+	g_clear_pointer(&request->body, g_bytes_unref);
+	request->at++;
+}
+
+static void step(struct mailfs_session *s, struct fake_request *request)
+{
+	switch (request->kind) {
+	case KIND_LIST:
+		step_list(s, request);
+		break;
+	case KIND_SYNC:
+		step_sync(s, request);
+		break;
+	case KIND_UIDS:
+		step_uids(s, request);
+		break;
+	case KIND_FETCH:
+		step_fetch(s, request);
+		break;
+	case KIND_POLL:
+		request_end(s, request, NULL);
+		break;
+	}
+}
+
+/* ---- turns ----------------------------------------------------------------------------------- */
+
+static void end_all(struct mailfs_session *s, int code)
+{
+	struct fake_request *request;
+
+	while ((request = g_queue_peek_head(&s->requests)))
+		request_fail(s, request, code);
+}
+
+static unsigned count_living(void)
+{
+	unsigned count = 0;
+
+	for (guint i = 0; i < the_server->sessions->len; i++) {
+		const struct mailfs_session *s = g_ptr_array_index(the_server->sessions, i);
+
+		count += s->state == STATE_READY;
+	}
+	return count;
+}
+
+static void turn_dial(struct mailfs_session *s)
+{
+	unsigned living = count_living();
+
+	if (the_server->is_stalled)
+		return;
+	if (the_server->is_down)
+		session_fail(s, MAILFS_ERROR_REFUSED);
+	else if (the_server->refuses_login)
+		session_fail(s, MAILFS_ERROR_LOGIN);
+	else if (the_server->session_max != 0 && living >= the_server->session_max)
+		session_fail(s, MAILFS_ERROR_LIMIT);
+	else if (!strike(s, NULL, FAKE_DIAL)) {
+		s->state = STATE_READY;
+		the_server->open_max = MAX(the_server->open_max, living + 1);
+		s->events.ready(s->user, &(struct mailfs_server_info){
+			.tls_version = "TLSv1.3",
+			.tls_cipher = "FAKE",
+			.auth = "PLAIN",
+			.can_range = !the_server->cannot_range,
+			.can_delta = !the_server->cannot_delta,
+			.max_pipeline = 10,
+		});
+	}
+}
+
+static void turn_ready(struct mailfs_session *s)
+{
+	struct fake_request *request = NULL;
+
+	for (GList *at = s->requests.head; at; at = at->next) {
+		struct fake_request *cancelled = at->data;
+
+		if (cancelled->is_cancelled) {
+			request_fail(s, cancelled, MAILFS_ERROR_CANCELLED);
+			return;
+		}
+	}
+	request = g_queue_peek_head(&s->requests);
+	if (!request || s->is_held || the_server->is_stalled)
+		return;
+	if (request->delay > 0)
+		request->delay--;
+	else
+		step(s, request);
+}
+
+static void turn_close(struct mailfs_session *s)
+{
+	end_all(s, MAILFS_ERROR_CANCELLED);
+	if (the_server->is_deaf_to_close)
+		return;
+	s->state = STATE_CLOSED;
+	s->closed(s->closed_user);
+}
+
+static void turn_die(struct mailfs_session *s)
+{
+	bool had_requests = !g_queue_is_empty(&s->requests);
+
+	end_all(s, s->death->code);
+	if (s->state != STATE_DYING || (had_requests && the_server->is_dead_late))
+		return;
+	s->state = STATE_DEAD;
+	s->events.dead(s->user, s->death);
+}
+
+static gboolean on_turn(gpointer user)
+{
+	struct mailfs_session *s = user;
+
+	s->source = 0;
+	s->depth++;
+	if (s->state == STATE_DYING)
+		turn_die(s);
+	else if (s->state == STATE_CLOSING)
+		turn_close(s);
+	else if (s->state == STATE_DIALLING)
+		turn_dial(s);
+	else if (s->state == STATE_READY)
+		turn_ready(s);
+	s->depth--;
+	if (s->state == STATE_DYING || s->state == STATE_CLOSING || s->state == STATE_DIALLING ||
+		(s->state == STATE_READY && !g_queue_is_empty(&s->requests)))
+		session_kick(s);
+	return G_SOURCE_REMOVE;
+}
+
+/* ---- the vtable ------------------------------------------------------------------------------ */
+
+static struct mailfs_session *fake_open(const struct mailfs_backend_config *config,
+	const struct mailfs_session_events *events, void *user)
+{
+	struct mailfs_session *s = g_new0(struct mailfs_session, 1);
+
+	s->events = *events;
+	s->user = user;
+	g_queue_init(&s->requests);
+	g_ptr_array_add(the_server->sessions, s);
+	the_server->dials++;
+	session_kick(s);
+	return s;
+}
+
+static void fake_close(struct mailfs_session *s, void (*closed)(void *user), void *user)
+{
+	g_assert(s->state == STATE_DIALLING || s->state == STATE_READY || s->state == STATE_DYING);
+	s->state = STATE_CLOSING;
+	s->closed = closed;
+	s->closed_user = user;
+	session_kick(s);
+}
+
+static void fake_free(struct mailfs_session *s)
+{
+	struct fake_request *request;
+
+	g_assert_cmpuint(s->depth, ==, 0); /* never from a callback */
+	while ((request = g_queue_pop_head(&s->requests)))
+		request_free(request);
+	if (s->source != 0)
+		g_source_remove(s->source);
+	g_clear_error(&s->death);
+	g_ptr_array_remove(the_server->sessions, s);
+	g_free(s);
+}
+
+static struct fake_request *request_new(struct mailfs_session *s, enum kind kind, const char *folder)
+{
+	struct fake_request *request = g_new0(struct fake_request, 1);
+
+	g_assert(s->state == STATE_READY || s->state == STATE_DYING);
+	request->kind = kind;
+	request->ticket = ++s->last_ticket;
+	request->folder = g_strdup(folder);
+	request->delay = the_server->delay;
+	g_queue_push_tail(&s->requests, request);
+	session_kick(s);
+	return request;
+}
+
+static mailfs_ticket fake_list(struct mailfs_session *s, const struct mailfs_list_request *args)
+{
+	struct fake_request *request = request_new(s, KIND_LIST, NULL);
+
+	the_server->lists++;
+	request->list = *args;
+	return request->ticket;
+}
+
+static mailfs_ticket fake_sync(struct mailfs_session *s, const struct mailfs_sync_request *args)
+{
+	struct fake_request *request = request_new(s, KIND_SYNC, args->folder);
+
+	the_server->syncs++;
+	the_server->sweeps += args->known.uidvalidity == 0;
+	the_server->last_known = args->known;
+	request->sync = *args;
+	request->sync.folder = request->folder;
+	return request->ticket;
+}
+
+static mailfs_ticket fake_uids(struct mailfs_session *s, const struct mailfs_uids_request *args)
+{
+	struct fake_request *request = request_new(s, KIND_UIDS, args->folder);
+
+	the_server->uids++;
+	request->uids = *args;
+	return request->ticket;
+}
+
+static mailfs_ticket fake_fetch(struct mailfs_session *s, const struct mailfs_fetch_request *args)
+{
+	struct fake_request *request = request_new(s, KIND_FETCH, args->folder);
+
+	the_server->fetches++;
+	the_server->ranges += args->is_range;
+	if (args->is_range)
+		the_server->range_max = MAX(the_server->range_max, args->range.len);
+	request->fetch = *args;
+	request->fetch_uids = g_array_new(FALSE, FALSE, sizeof(uint32_t));
+	g_array_append_vals(request->fetch_uids, args->uids, (guint)args->uid_count);
+	return request->ticket;
+}
+
+static mailfs_ticket fake_poll(struct mailfs_session *s, mailfs_done_fn done, void *user)
+{
+	struct fake_request *request = request_new(s, KIND_POLL, NULL);
+
+	request->poll_done = done;
+	request->poll_user = user;
+	return request->ticket;
+}
+
+static void fake_cancel(struct mailfs_session *s, mailfs_ticket ticket)
+{
+	the_server->cancels++;
+	for (GList *at = s->requests.head; at; at = at->next) {
+		struct fake_request *request = at->data;
+
+		if (request->ticket == ticket)
+			request->is_cancelled = true;
+	}
+	session_kick(s);
+}
+
+static void fake_hold(struct mailfs_session *s, bool is_held)
+{
+	the_server->holds += is_held;
+	s->is_held = is_held;
+	session_kick(s);
+}
+
+const struct mailfs_backend fake_backend = {
+	.name = "fake",
+	.open = fake_open,
+	.close = fake_close,
+	.free = fake_free,
+	.list = fake_list,
+	.sync = fake_sync,
+	.uids = fake_uids,
+	.fetch = fake_fetch,
+	.poll = fake_poll,
+	.cancel = fake_cancel,
+	.hold = fake_hold,
+};

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+/* An engine on a real store in a directory of its own, and a server in memory. */
+#pragma once
+
+#include "engine/engine.h"
+#include "fake/fake_backend.h"
+
+#define WORLD_OK (-1) /* no error */
+
+struct world {
+	struct fake_server *server;
+	struct fake_folder *inbox;
+	char *dir;
+	struct store *store;
+	struct engine *engine;
+	unsigned connections;
+	bool want_names, delay_connect;
+
+	/* what the engine told */
+	unsigned started, listings, messages_changed, messages_gone, boxes_gone, bytes_changed;
+	int started_code; /* WORLD_OK, or an error code */
+	unsigned states[ENGINE_STOPPED + 1];
+	uint32_t box_gone_id;
+	bool is_stopped, is_freed;
+	unsigned names_given;
+};
+
+struct world *world_new(void); /* INBOX with UIDVALIDITY 7, empty; nothing runs yet */
+void world_free(struct world *world);
+void world_open_store(struct world *world);
+void world_launch(struct world *world); /* a new engine is told to start; no waiting */
+void world_start(struct world *world);  /* … and has started */
+void world_stop(struct world *world);   /* engine stopped and freed; store closed */
+void world_restart(struct world *world);
+
+/* Turns of the loop until the claim is true; fails the test when it does not become so. */
+typedef bool (*world_claim_fn)(void *user);
+void world_until(world_claim_fn claim, void *user);
+void world_turns(unsigned count); /* non-blocking */
+void world_settle(struct world *world); /* the loop and the store have nothing to do */
+
+struct folder *world_folder(struct world *world, const char *path);
+/* Waiting calls: WORLD_OK or an error code. */
+int world_open(struct world *world, const char *path);
+int world_refresh(struct world *world, const char *path); /* NULL: everything */
+int world_exact(struct world *world, uint32_t uid);
+struct message *world_message(struct world *world, uint32_t uid); /* of INBOX; NULL = none */
+uint32_t world_count(struct world *world);
+
+/* A read under way. */
+struct reading {
+	unsigned answers;
+	int code;
+	GByteArray *bytes;
+	engine_ticket ticket;
+};
+struct reading *world_read_begin(struct world *world, uint32_t uid, uint64_t offset, uint64_t len);
+bool reading_is_over(void *reading);
+void reading_free(struct reading *reading);
+/* One read of the engine, waited for; appends to `bytes` (may be NULL). */
+int world_read(struct world *world, uint32_t uid, uint64_t offset, uint64_t len, GByteArray *bytes);
+/* As cat does: asks for what is left until the end. The bytes must be those of the server. */
+int world_cat(struct world *world, uint32_t uid);
+/* 32 messages at UIDs from 900001 on are swept and read: sizes are believed. */
+void world_earn_trust(struct world *world);
