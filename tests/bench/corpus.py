@@ -4,7 +4,7 @@
     mixed   sizes log-normal, median 6 KB, mean 30 KB, up to 5 MB: 10,000 messages are 300 MB
     small   about 5 KB each: 100,000 messages are 518 MB
     tiny    300 bytes each, for counting only (a million of them are hard links to a few files)
-    large   one message of 27 MB and ten small ones
+    large   one message of 27 MB and forty small ones
     idle    one message
 
 Each corpus is one user of the server ("mixed10000") with everything in INBOX, UIDs 1 to N, and a

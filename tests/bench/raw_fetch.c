@@ -83,7 +83,7 @@ struct client {
 
 	uint32_t exists, sent, done;
 	uint64_t bytes, messages, responses;
-	double ready; /* when EXAMINE was answered */
+	double ready; /* when LOGIN was answered */
 
 	int pack;
 	uint8_t *buffer;
@@ -374,11 +374,11 @@ static void login(struct client *c)
 	snprintf(text, sizeof(text), "a1 LOGIN \"%s\" \"%s\"\r\n", config.user, config.password);
 	client_send(c, text);
 	wait_done(c, 1);
+	c->ready = now();
 	snprintf(text, sizeof(text), "a2 EXAMINE \"%s\"\r\n", config.folder);
 	client_send(c, text);
 	wait_done(c, 2);
 	c->sent = c->done;
-	c->ready = now();
 	if (config.last == 0 || config.last > c->exists)
 		config.last = c->exists; /* every thread writes the same value */
 }

@@ -137,7 +137,8 @@ class World:
         # DEFLATE is offered, as real servers do: who takes it on a fast line pays.
         users = [corpus.user(kind, count) for kind, count in self.options.corpora]
         self.server = dovecot.Dovecot(os.path.join(self.place, "server"), users=users,
-                                      max_userip=100, compress=True)
+                                      max_userip=100, compress=True,
+                                      extra="rawlog_dir = %h/dovecot.rawlog")
         self.library = corpus.Library(self.place, self.server._own, self.say)
         self.library.homes = os.path.join(self.place, "server", "home")
         os.makedirs(os.path.join(self.place, "local"), exist_ok=True)
@@ -240,7 +241,14 @@ class World:
         return Directory(self.scratch)
 
     def new_home(self):
+        """For mounts that come one after another; gone with the world."""
         return tempfile.mkdtemp(prefix="home-", dir=self.scratch)
+
+    def copy_home(self, home):
+        copy = self.new_home()
+        for sub in ("cache", "state", "config"):
+            shutil.copytree(os.path.join(home, sub), os.path.join(copy, sub))
+        return copy
 
 
 MBSYNC = """{fsync}
@@ -402,6 +410,10 @@ class Passthrough:
 
     def __exit__(self, *_exc):
         self.end()
+
+    @property
+    def pid(self):
+        return self.process.pid
 
     def end(self):
         if self not in self.world.passthroughs:
