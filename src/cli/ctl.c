@@ -125,7 +125,7 @@ static int print_all(bool is_json)
 		const struct mount_entry *entry = g_ptr_array_index(table, i);
 		int code;
 
-		if (strcmp(entry->type, MOUNT_TYPE) != 0)
+		if (!mount_entry_is_ours(entry))
 			continue;
 		if (!is_json && !is_first)
 			putchar('\n');
@@ -134,7 +134,7 @@ static int print_all(bool is_json)
 		worst = code != 0 ? code : worst;
 	}
 	if (is_first)
-		fputs("mailfsctl: no mailfs is mounted\n", stderr);
+		fputs("mailfsctl: you have no mailfs mounted\n", stderr);
 	return worst;
 }
 

@@ -31,10 +31,13 @@ static void watch_child(int fd, int crash_code)
 	do {
 		got = read(fd, &code, 1);
 	} while (got < 0 && errno == EINTR);
+	if (got == 1 && code == 0)
+		_exit(0);
+	if (waitpid(child_pid, &status, 0) != child_pid)
+		_exit(crash_code);
 	if (got == 1)
-		_exit(code);
-	/* It ended without a word. */
-	if (waitpid(child_pid, &status, 0) == child_pid && WIFSIGNALED(status))
+		_exit(code); /* and everything of the child is gone when we return */
+	if (WIFSIGNALED(status))
 		fprintf(stderr, "mailfs: died of signal %d before it had mounted\n", WTERMSIG(status));
 	else if (WIFEXITED(status) && WEXITSTATUS(status) != 0)
 		_exit(WEXITSTATUS(status));

@@ -8,6 +8,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/post.h"
@@ -61,12 +62,13 @@ static void report(struct mailfs *self, const GError *error)
 static void warn_offline(struct mailfs *self)
 {
 	const GPtrArray *reasons = engine_reasons(self->engine);
-	const char *last = reasons->len > 0 ? g_ptr_array_index(reasons, reasons->len - 1) : NULL;
+	const char *last = reasons->len > 0 ? g_ptr_array_index(reasons, reasons->len - 1) : "";
+	const char *text = strchr(last, ' '); /* behind the time */
 
 	if (engine_state(self->engine) != ENGINE_OFFLINE)
 		return;
-	log_warn(self->account->name, "the server is away%s%s; mounted from the cache", last ? ": " : "",
-		last ? last : "");
+	log_warn(self->account->name, "the server is away%s%s; showing what is in the cache",
+		text ? ":" : "", text ? text : "");
 }
 
 /* ---- events ------------------------------------------------------------------------------------ */
@@ -93,6 +95,7 @@ static bool mount_now(struct mailfs *self, GError **error)
 
 	if (!find_root(self, error))
 		return false;
+	warn_offline(self);
 	if (fs_mount(self->fs, &wrong))
 		return true;
 	g_set_error(error, CLI_ERROR, EX_UNAVAILABLE,
@@ -118,7 +121,6 @@ static void on_started(void *user, const GError *error)
 	}
 	self->is_mounted = true;
 	signals_set_mountpoint(self->mountpoint);
-	warn_offline(self);
 	daemon_ready(&self->daemon);
 }
 

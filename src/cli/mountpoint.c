@@ -211,7 +211,7 @@ static bool refuse(GError **error, const char *path, const char *why)
 	return false;
 }
 
-static bool is_ours(const struct mount_entry *entry)
+bool mount_entry_is_ours(const struct mount_entry *entry)
 {
 	g_autofree char *user = g_strdup_printf("user_id=%u", (unsigned)getuid());
 	g_auto(GStrv) words = g_strsplit(entry->options, ",", -1);
@@ -225,7 +225,7 @@ static bool heal(const char *path, GError **error)
 	g_autoptr(GPtrArray) table = mount_table_read();
 	const struct mount_entry *entry = mount_table_find(table, path);
 
-	if (!entry || !is_ours(entry))
+	if (!entry || !mount_entry_is_ours(entry))
 		return refuse(error, path, "is a dead mount of somebody else; unmount it first");
 	log_info("cli", "%s: taking away a dead mount", path);
 	return mountpoint_unmount(path, true, error);

@@ -23,6 +23,8 @@ GPtrArray *mount_table_read(void);
 GPtrArray *mount_table_parse(const char *text); /* of /proc/self/mountinfo */
 /* What is mounted at `path` (canonical), the topmost; NULL = nothing. */
 const struct mount_entry *mount_table_find(const GPtrArray *table, const char *path);
+/* A mailfs that was mounted by this user? */
+bool mount_entry_is_ours(const struct mount_entry *entry);
 
 /* Absolute, links resolved as far as that works without touching the last component, which may
  * be a dead mount. g_free() it. */

@@ -480,10 +480,12 @@ def test_busy_mount_ends_in_time(mount, server):
 
 def test_term_while_the_server_is_silent(mount, server):
     one = mount(server, ["name=uid"])
+    one.list("INBOX")
+    before = len(server.commands)
     server.on("*", lambda connection, tag, line: connection.hang())
     reader = subprocess.Popen(["cat", one.join("INBOX", "7.eml")],
                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    server.wait_for("UID FETCH")
+    assert server.wait_for(lambda: len(server.commands) > before)
     assert one.stop() < mounting.STOP_LIMIT
     assert reader.wait(10) != 0
 
@@ -635,6 +637,15 @@ def test_ctl_umount_waits_for_the_end(mount, server, ctl):
     assert not mounting.is_mounted(one.path)
     assert not one.is_running()
     one.asked_to_die = True
+
+
+def test_ctl_umount_of_a_dead_mount(mount, server, ctl):
+    one = mount(server, foreground=False)
+    one.kill9()
+    done = ctl("status", one.path)
+    assert done.returncode == 69 and "not connected" in done.stderr
+    assert ctl("umount", one.path).returncode == 0
+    assert not mounting.is_mounted(one.path)
 
 
 def test_ctl_list(mount, ctl):

@@ -2,6 +2,7 @@
 #include "cli/source.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include <glib/gstdio.h>
 
@@ -250,6 +251,23 @@ static void mountinfo_is_read(void)
 	g_assert_null(mount_table_find(table, "/home"));
 }
 
+static void mounts_of_other_users_are_not_ours(void)
+{
+	static const char *const lines[] = {
+		"90 22 0:50 / /x rw - fuse.mailfs a@h: rw,user_id=%u,group_id=0\n",
+		"90 22 0:50 / /x rw - fuse.mailfs a@h: rw,user_id=%u1,group_id=0\n",
+		"90 22 0:50 / /x rw - fuse.sshfs a@h: rw,user_id=%u,group_id=0\n",
+	};
+
+	for (size_t i = 0; i < G_N_ELEMENTS(lines); i++) {
+		g_auto(GStrv) parts = g_strsplit(lines[i], "%u", 2);
+		g_autofree char *line = g_strdup_printf("%s%u%s", parts[0], (unsigned)getuid(), parts[1]);
+		g_autoptr(GPtrArray) table = mount_table_parse(line);
+
+		g_assert_cmpint(mount_entry_is_ours(mount_table_find(table, "/x")), ==, i == 0);
+	}
+}
+
 static void a_cache_inside_the_mount_point_is_seen(void)
 {
 	g_autofree char *dir = g_dir_make_tmp("mailfs-XXXXXX", NULL);
@@ -312,6 +330,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/cli/source/long directory", long_directories_are_cut_and_stay_different);
 	g_test_add_func("/cli/source/SEC-49 fsname", fsname_holds_nothing_that_splits_options);
 	g_test_add_func("/cli/mountpoint/mountinfo", mountinfo_is_read);
+	g_test_add_func("/cli/mountpoint/others", mounts_of_other_users_are_not_ours);
 	g_test_add_func("/cli/mountpoint/SEC-55 inside", a_cache_inside_the_mount_point_is_seen);
 	g_test_add_func("/cli/mountpoint/directory", mount_points_are_empty_directories);
 	return g_test_run();
