@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The programs as a user meets them: exit codes, messages, passwords, signals, start and end."""
 
+import base64
 import glob
 import json
 import os
@@ -393,6 +394,7 @@ def test_sec_52_password_is_nowhere(mount, imap_server, tls):
     one.stop()
     assert "cli" in one.stderr or "imap" in one.stderr  # something was logged at all
     assert CANARY not in one.stderr
+    assert base64.b64encode(b"\0demo\0" + CANARY.encode()).decode() not in one.stderr
     for path, data in files_below(os.path.join(one.home, "cache")):
         assert CANARY.encode() not in data, path
 
