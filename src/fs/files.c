@@ -2,7 +2,7 @@
 /* Open messages: what they hold on to when the server expunges them. Loop thread. */
 #include "fs/internal.h"
 
-struct open_file *file_open(struct fs *fs, uint64_t ino)
+static struct open_file *file_open(struct fs *fs, uint64_t ino)
 {
 	struct open_file *file = g_hash_table_lookup(fs->files, &ino);
 	struct ino what = ino_split(ino);
@@ -18,13 +18,36 @@ struct open_file *file_open(struct fs *fs, uint64_t ino)
 	return file;
 }
 
-void file_close(struct fs *fs, struct open_file *file)
+static void file_close(struct fs *fs, struct open_file *file)
 {
 	if (--file->handles > 0)
 		return;
 	g_hash_table_remove(fs->files, &file->ino);
 	engine_release(fs->engine, file->held);
 	g_free(file);
+}
+
+struct handle *handle_open(struct fs *fs, uint64_t ino)
+{
+	struct handle *handle = g_new0(struct handle, 1);
+	const struct message *message = fs_message(fs, ino, NULL);
+
+	handle->file = file_open(fs, ino);
+	handle->size = message ? message->size : 0;
+	return handle;
+}
+
+void handle_close(struct fs *fs, struct handle *handle)
+{
+	file_close(fs, handle->file);
+	g_free(handle);
+}
+
+bool handle_is_mistaken(struct fs *fs, const struct handle *handle)
+{
+	const struct message *message = fs_message(fs, handle->file->ino, NULL);
+
+	return message && message->size != handle->size;
 }
 
 const struct open_file *file_find(struct fs *fs, uint64_t ino)

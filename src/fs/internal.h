@@ -64,9 +64,17 @@ struct open_file {
 	struct stat attr; /* as of the last open */
 };
 
+/* What fi->fh of a message points to. */
+struct handle {
+	struct open_file *file;
+	uint64_t size; /* that whoever opened it may have seen */
+};
+
 /* One handle more; the message exists. */
-struct open_file *file_open(struct fs *fs, uint64_t ino);
-void file_close(struct fs *fs, struct open_file *file);
+struct handle *handle_open(struct fs *fs, uint64_t ino);
+void handle_close(struct fs *fs, struct handle *handle);
+/* The size turned out to be another one after the open: nothing that is read may count as success. */
+bool handle_is_mistaken(struct fs *fs, const struct handle *handle);
 /* NULL: it is not open. */
 const struct open_file *file_find(struct fs *fs, uint64_t ino);
 /* How far a message that is gone can be read. */

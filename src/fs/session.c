@@ -273,10 +273,15 @@ void fs_message_gone(struct fs *fs, const struct folder *folder, uint32_t uid)
 	engine_load_names(fs->engine, folder->box->id, uid - 1, 1, on_gone_name, gone);
 }
 
+/* The old UIDs are not known any more: with the directory's own name, the kernel forgets all names
+ * in it. Of the root there is no name; an open of what was there gets ESTALE and looks again. */
 void fs_box_gone(struct fs *fs, const struct folder *folder, uint32_t box_id)
 {
-	if (fs->session)
-		notifier_everything(fs->notifier, fs_folder_ino(fs, folder));
+	if (!fs->session)
+		return;
+	notifier_everything(fs->notifier, fs_folder_ino(fs, folder));
+	if (folder->parent && folder != fs_folder(fs, INO_ROOT))
+		notifier_entry(fs->notifier, fs_folder_ino(fs, folder->parent), folder->shown);
 }
 
 /* ---- names ------------------------------------------------------------------------------------- */

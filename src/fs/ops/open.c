@@ -18,16 +18,16 @@ struct open_op {
 static void reply_open(fuse_req_t req, void *data)
 {
 	struct fs *fs = fs_of(req);
-	struct open_file *file = file_open(fs, *(uint64_t *)data);
+	struct handle *handle = handle_open(fs, *(uint64_t *)data);
 	struct fuse_file_info fi = {
-		.fh = (uint64_t)(uintptr_t)file,
+		.fh = (uint64_t)(uintptr_t)handle,
 		.keep_cache = 1,
 		.noflush = 1,
 	};
 
 	/* An interrupted open sends no release. */
 	if (fuse_reply_open(req, &fi) == -ENOENT)
-		file_close(fs, file);
+		handle_close(fs, handle);
 }
 
 static void on_told(void *user)
@@ -103,6 +103,6 @@ void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	if (ino_split(ino).kind == INO_KIND_CONTROL)
 		control_release(fi);
 	else
-		file_close(fs_of(req), (struct open_file *)(uintptr_t)fi->fh);
+		handle_close(fs_of(req), (struct handle *)(uintptr_t)fi->fh);
 	fuse_reply_err(req, 0);
 }

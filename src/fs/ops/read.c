@@ -149,6 +149,7 @@ static uint64_t readable_size(struct fs *fs, uint64_t ino, const struct open_fil
 void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
 {
 	struct fs *fs = fs_of(req);
+	struct handle *handle = (struct handle *)(uintptr_t)fi->fh;
 	struct read_op *read;
 	uint64_t end;
 
@@ -156,7 +157,12 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct f
 		control_read(fs, req, size, offset, fi);
 		return;
 	}
-	end = readable_size(fs, ino, (struct open_file *)(uintptr_t)fi->fh);
+	/* The kernel asks again for what readahead could not get: one error would go unseen. */
+	if (handle_is_mistaken(fs, handle)) {
+		fuse_reply_err(req, EIO);
+		return;
+	}
+	end = readable_size(fs, ino, handle->file);
 	if ((uint64_t)offset >= end) {
 		fuse_reply_buf(req, NULL, 0);
 		return;
