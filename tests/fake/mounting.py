@@ -11,6 +11,7 @@ Whatever may hang goes through run(): a child that gets killed, not the test pro
 """
 
 import atexit
+import errno
 import glob
 import json
 import os
@@ -187,19 +188,31 @@ class Mount:
         self.runs += 1
         self.asked_to_die = False
         before = mounts().get(self.path)
+        was_dead = before is not None and self._is_dead()
         self._spawn()
         deadline = time.monotonic() + timeout * SLOW
         while time.monotonic() < deadline:
             code = self.process.poll()
             now = mounts().get(self.path)
-            # A stale mount of a killed run does not count: a new one has another device.
-            mounted = now is not None and (now != before or (code == 0 and not self.foreground))
+            # The dead mount of a killed run does not count. The new one may have its device number.
+            if was_dead:
+                mounted = now is not None and not self._is_dead()
+            else:
+                mounted = now is not None and (now != before or (code == 0 and not self.foreground))
             if code is not None and (self.foreground or code != 0):
                 raise MountFailed(code, self.stderr)
             if mounted and (self.foreground or code == 0):
                 return self
             time.sleep(0.01)
         raise MountFailed("no mount in time", self.stderr)
+
+    def _is_dead(self):
+        """Does every call on the mount point fail, as when the daemon was killed?"""
+        try:
+            os.stat(self.path)
+        except OSError as error:
+            return error.errno in (errno.ENOTCONN, errno.ECONNABORTED)
+        return False
 
     def _spawn(self):
         passfd = None
