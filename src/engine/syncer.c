@@ -837,6 +837,7 @@ static void job_fail(struct pool_job *job, const GError *error)
 static void sync_start(struct sync *sync)
 {
 	sync->is_running = true;
+	sync->was_loaded = true; /* from now on the index learns from us */
 	sync->run_again = false;
 	sync->serial++;
 	sync->is_new_box = false;

@@ -1,0 +1,465 @@
+/* SPDX-License-Identifier: MIT */
+/* Connections: how many, when, for whom; what happens when there is none. */
+#include "engine_world.h"
+
+#include "base/clock.h"
+
+static struct world *opened(void)
+{
+	struct world *world = world_new();
+
+	fake_messages_add(world->inbox, 1, 40, 300000);
+	world_start(world);
+	g_assert_cmpint(world_open(world, "INBOX"), ==, WORLD_OK);
+	return world;
+}
+
+static unsigned sessions_max(struct world *world)
+{
+	struct engine_status status;
+
+	engine_get_status(world->engine, &status);
+	return status.sessions_max;
+}
+
+static unsigned retry_in_ms(struct world *world)
+{
+	struct engine_status status;
+
+	engine_get_status(world->engine, &status);
+	return status.retry_in_ms;
+}
+
+struct readings {
+	struct reading *of[40];
+	unsigned count;
+};
+
+static void read_many(struct world *world, struct readings *readings, unsigned count)
+{
+	readings->count = count;
+	for (unsigned i = 0; i < count; i++)
+		readings->of[i] = world_read_begin(world, i + 1, 0, 10);
+}
+
+static bool all_over(void *user)
+{
+	struct readings *readings = user;
+
+	for (unsigned i = 0; i < readings->count; i++)
+		if (!reading_is_over(readings->of[i]))
+			return false;
+	return true;
+}
+
+static void check_and_free(struct readings *readings, int code)
+{
+	for (unsigned i = 0; i < readings->count; i++) {
+		g_assert_cmpint(readings->of[i]->code, ==, code);
+		reading_free(readings->of[i]);
+	}
+}
+
+/* ---- how many -------------------------------------------------------------------------------- */
+
+static void one_connection_does_for_little_work(void)
+{
+	struct world *world = opened();
+
+	g_assert_cmpint(world_cat(world, 1), ==, WORLD_OK);
+	world_settle(world);
+	g_assert_cmpuint(world->server->dials, ==, 1);
+	world_free(world);
+}
+
+static void much_work_opens_more_up_to_the_limit(void)
+{
+	struct world *world = opened();
+	struct readings readings;
+
+	read_many(world, &readings, 40);
+	world_until(all_over, &readings);
+	check_and_free(&readings, WORLD_OK);
+	g_assert_cmpuint(world->server->open_max, ==, 3);
+	g_assert_cmpuint(world->server->fetches, ==, 40);
+	world_free(world);
+}
+
+static void a_refusal_shrinks_the_pool_and_time_grows_it(void)
+{
+	struct world *world = opened();
+	struct readings readings;
+	int64_t now = clock_monotonic_us();
+
+	clock_fake(now);
+	world->server->session_max = 1;
+	read_many(world, &readings, 20);
+	world_until(all_over, &readings);
+	check_and_free(&readings, WORLD_OK);
+	g_assert_cmpuint(world->server->dials, ==, 2);
+	g_assert_cmpuint(sessions_max(world), ==, 1);
+	world->server->session_max = 0;
+	/* Not yet. */
+	clock_fake(now + 500 * G_USEC_PER_SEC);
+	readings.count = 0;
+	for (uint32_t uid = 21; uid <= 28; uid++)
+		readings.of[readings.count++] = world_read_begin(world, uid, 0, 10);
+	world_until(all_over, &readings);
+	check_and_free(&readings, WORLD_OK);
+	g_assert_cmpuint(world->server->dials, ==, 2);
+	clock_fake(now + 700 * G_USEC_PER_SEC);
+	readings.count = 0;
+	for (uint32_t uid = 29; uid <= 40; uid++)
+		readings.of[readings.count++] = world_read_begin(world, uid, 0, 10);
+	world_until(all_over, &readings);
+	check_and_free(&readings, WORLD_OK);
+	g_assert_cmpuint(world->server->dials, >, 2);
+	g_assert_cmpuint(sessions_max(world), ==, 3);
+	world_free(world);
+}
+
+static void a_refused_login_of_a_further_connection_is_not_repeated(void)
+{
+	struct world *world = opened();
+	struct readings readings;
+	int64_t now = clock_monotonic_us();
+
+	clock_fake(now);
+	world->server->refuses_login = true;
+	read_many(world, &readings, 20);
+	world_until(all_over, &readings);
+	check_and_free(&readings, WORLD_OK);
+	clock_fake(now + 1000 * G_USEC_PER_SEC);
+	readings.count = 0;
+	for (uint32_t uid = 21; uid <= 40; uid++)
+		readings.of[readings.count++] = world_read_begin(world, uid, 0, 10);
+	world_until(all_over, &readings);
+	check_and_free(&readings, WORLD_OK);
+	g_assert_cmpuint(world->server->dials, ==, 2);
+	g_assert_cmpint(engine_state(world->engine), ==, ENGINE_ONLINE);
+	world_free(world);
+}
+
+/* ---- the start ------------------------------------------------------------------------------- */
+
+static void a_start_that_fails_tells_why(void)
+{
+	struct world *world = world_new();
+
+	fake_die(world->server, FAKE_DIAL, MAILFS_ERROR_NO_HOST);
+	world_start(world);
+	g_assert_cmpint(world->started_code, ==, MAILFS_ERROR_NO_HOST);
+	g_assert_cmpuint(world->started, ==, 1);
+	world_free(world);
+}
+
+static void a_refused_login_is_tried_once(void)
+{
+	struct world *world = world_new();
+
+	world->server->refuses_login = true;
+	world_start(world);
+	g_assert_cmpint(world->started_code, ==, MAILFS_ERROR_LOGIN);
+	world_settle(world);
+	g_assert_cmpint(engine_state(world->engine), ==, ENGINE_LOGIN_REFUSED);
+	g_assert_cmpuint(world->server->dials, ==, 1);
+	g_assert_cmpuint(retry_in_ms(world), ==, 0);
+	/* A refresh is one more try. */
+	g_assert_cmpint(world_refresh(world, NULL), ==, MAILFS_ERROR_LOGIN);
+	g_assert_cmpuint(world->server->dials, ==, 2);
+	world->server->refuses_login = false;
+	g_assert_cmpint(world_refresh(world, NULL), ==, WORLD_OK);
+	g_assert_cmpint(engine_state(world->engine), ==, ENGINE_ONLINE);
+	world_free(world);
+}
+
+static void a_refused_login_with_a_warm_cache_is_told_too(void)
+{
+	struct world *world = opened();
+
+	world_stop(world);
+	world->server->refuses_login = true;
+	world_start(world);
+	g_assert_cmpint(world->started_code, ==, MAILFS_ERROR_LOGIN);
+	g_assert_cmpuint(world->started, ==, 1);
+	world_free(world);
+}
+
+static void a_warm_cache_starts_without_the_server(void)
+{
+	struct world *world = opened();
+
+	world_stop(world);
+	world->server->is_down = true;
+	world_start(world);
+	g_assert_cmpint(world->started_code, ==, WORLD_OK);
+	g_assert_cmpint(engine_state(world->engine), ==, ENGINE_OFFLINE);
+	world->server->is_down = false;
+	g_assert_cmpint(world_refresh(world, NULL), ==, WORLD_OK);
+	world_settle(world);
+	g_assert_cmpuint(world->started, ==, 1);
+	world_free(world);
+}
+
+static void a_delayed_connect_starts_from_the_loop(void)
+{
+	struct world *world = opened();
+
+	world_stop(world);
+	world->delay_connect = true;
+	world->server->is_stalled = true;
+	world->started = 0;
+	world_launch(world);
+	g_assert_cmpuint(world->started, ==, 0);
+	world_settle(world);
+	g_assert_cmpuint(world->started, ==, 1);
+	world->server->is_stalled = false;
+	world_settle(world);
+	g_assert_cmpuint(world->started, ==, 1);
+	world_free(world);
+}
+
+/* ---- losses ---------------------------------------------------------------------------------- */
+
+static void a_lost_connection_is_replaced_at_once(void)
+{
+	struct world *world = opened();
+
+	fake_kill(world->server, MAILFS_ERROR_CONNECTION_LOST);
+	world_settle(world);
+	g_assert_cmpuint(world->server->dials, ==, 2);
+	g_assert_cmpint(engine_state(world->engine), ==, ENGINE_ONLINE);
+	world_free(world);
+}
+
+static void connections_that_hardly_live_are_not_replaced_in_a_loop(void)
+{
+	struct world *world = opened();
+
+	for (unsigned i = 0; i < 10; i++) {
+		fake_kill(world->server, MAILFS_ERROR_CONNECTION_LOST);
+		world_settle(world);
+	}
+	g_assert_cmpuint(world->server->dials, ==, 2);
+	g_assert_cmpint(engine_state(world->engine), ==, ENGINE_OFFLINE);
+	g_assert_cmpuint(retry_in_ms(world), >, 500);
+	world_free(world);
+}
+
+static void failed_dials_back_off(void)
+{
+	struct world *world = opened();
+	int64_t now = clock_monotonic_us();
+
+	clock_fake(now);
+	world->server->is_down = true;
+	fake_kill(world->server, MAILFS_ERROR_CONNECTION_LOST);
+	world_settle(world);
+	g_assert_cmpint(engine_state(world->engine), ==, ENGINE_OFFLINE);
+	g_assert_cmpuint(retry_in_ms(world), >=, 750);
+	g_assert_cmpuint(retry_in_ms(world), <=, 1250);
+	g_assert_cmpuint(world->server->dials, ==, 2);
+	/* Work does not hasten it, at first; later it does. */
+	g_assert_cmpint(world_read(world, 9, 0, 10, NULL), ==, MAILFS_ERROR_OFFLINE);
+	world_settle(world);
+	g_assert_cmpuint(world->server->dials, ==, 2);
+	clock_fake(now + 60 * G_USEC_PER_SEC);
+	g_assert_cmpint(world_read(world, 9, 0, 10, NULL), ==, MAILFS_ERROR_OFFLINE);
+	world_settle(world);
+	g_assert_cmpuint(world->server->dials, ==, 3);
+	g_assert_cmpuint(retry_in_ms(world), >=, 1500);
+	world_free(world);
+}
+
+static bool is_online(void *user)
+{
+	return engine_state(((struct world *)user)->engine) == ENGINE_ONLINE;
+}
+
+static void it_comes_back_by_itself(void)
+{
+	struct world *world = opened();
+
+	world->server->is_down = true;
+	fake_kill(world->server, MAILFS_ERROR_CONNECTION_LOST);
+	world_settle(world);
+	world->server->is_down = false;
+	world_until(is_online, world);
+	g_assert_cmpint(world_cat(world, 3), ==, WORLD_OK);
+	world_free(world);
+}
+
+static void changes_that_were_missed_are_seen_after_a_reconnect(void)
+{
+	struct world *world = opened();
+
+	fake_message_add(world->inbox, 41, 10);
+	fake_kill(world->server, MAILFS_ERROR_CONNECTION_LOST);
+	world_settle(world);
+	g_assert_nonnull(world_message(world, 41));
+	world_free(world);
+}
+
+/* ---- fairness -------------------------------------------------------------------------------- */
+
+static void note(void *user, const GError *error)
+{
+	*(bool *)user = true;
+}
+
+static bool is_set(void *flag)
+{
+	return *(bool *)flag;
+}
+
+static void a_sync_does_not_wait_behind_readers_for_ever(void)
+{
+	struct world *world = opened();
+	bool is_synced = false;
+	uint32_t uid = 1;
+	struct readings readings = { .count = 0 };
+	int64_t now = clock_monotonic_us();
+
+	/* One connection, always full of reads. */
+	world->server->session_max = 1;
+	clock_fake(now);
+	for (; uid <= 10; uid++)
+		readings.of[readings.count++] = world_read_begin(world, uid, 0, 10);
+	world_turns(3);
+	engine_refresh(world->engine, world_folder(world, "INBOX"), note, &is_synced);
+	for (; uid <= 40 && !is_synced; uid++) {
+		unsigned before = world->server->fetches;
+
+		readings.of[readings.count++] = world_read_begin(world, uid, 0, 10);
+		now += G_USEC_PER_SEC / 4;
+		clock_fake(now);
+		while (world->server->fetches == before && !is_synced)
+			g_main_context_iteration(NULL, TRUE);
+	}
+	world_until(is_set, &is_synced);
+	g_assert_false(all_over(&readings));
+	world_until(all_over, &readings);
+	check_and_free(&readings, WORLD_OK);
+	world_free(world);
+}
+
+static void a_reader_of_another_folder_does_not_wait_for_a_long_sweep(void)
+{
+	struct world *world = world_new();
+	struct fake_folder *big = fake_folder_add(world->server, "Big", 3);
+	struct reading *reading;
+	bool is_swept = false;
+
+	world->connections = 1;
+	fake_messages_add(world->inbox, 1, 3, 100);
+	fake_messages_add(big, 1, 200, 10);
+	world_start(world);
+	g_assert_cmpint(world_open(world, "INBOX"), ==, WORLD_OK);
+	world->server->is_stalled = true;
+	engine_open_folder(world->engine, world_folder(world, "Big"), note, &is_swept);
+	world_settle(world);
+	reading = world_read_begin(world, 1, 0, 10);
+	world_settle(world);
+	g_assert_cmpuint(world->server->fetches, ==, 0);
+	clock_fake(clock_monotonic_us() + G_USEC_PER_SEC);
+	while (world->server->fetches == 0)
+		g_main_context_iteration(NULL, TRUE);
+	g_assert_false(is_swept);
+	world->server->is_stalled = false;
+	world_until(reading_is_over, reading);
+	g_assert_cmpint(reading->code, ==, WORLD_OK);
+	reading_free(reading);
+	world_until(is_set, &is_swept);
+	world_free(world);
+}
+
+static void a_request_lost_with_its_connection_goes_to_another(void)
+{
+	struct world *world = opened();
+
+	world->server->is_dead_late = true;
+	fake_die(world->server, FAKE_FETCH, MAILFS_ERROR_CONNECTION_LOST);
+	g_assert_cmpint(world_cat(world, 1), ==, WORLD_OK);
+	g_assert_cmpuint(world->server->fetches, ==, 2);
+	world_free(world);
+}
+
+/* ---- the end --------------------------------------------------------------------------------- */
+
+static void a_stop_before_anything_happened_stops(void)
+{
+	for (unsigned turns = 0; turns < 12; turns++) {
+		struct world *world = world_new();
+
+		world_launch(world);
+		world_turns(turns);
+		world_stop(world);
+		g_assert_cmpuint(world->states[ENGINE_STOPPED], ==, 1);
+		world_free(world);
+	}
+}
+
+static void a_server_that_does_not_say_goodbye_is_left_after_two_seconds(void)
+{
+	struct world *world = opened();
+	struct reading *reading;
+
+	world->server->is_stalled = true;
+	world->server->is_deaf_to_close = true;
+	reading = world_read_begin(world, 1, 0, 10);
+	world_turns(10);
+	world_stop(world);
+	g_assert_cmpint(reading->code, ==, MAILFS_ERROR_CANCELLED);
+	reading_free(reading);
+	world_free(world);
+}
+
+static void note_stopped(void *user)
+{
+	*(bool *)user = true;
+}
+
+static void what_comes_after_a_stop_is_cancelled(void)
+{
+	struct world *world = opened();
+	struct reading *reading;
+	bool is_stopped = false;
+
+	world->server->is_deaf_to_close = true;
+	engine_stop(world->engine, note_stopped, &is_stopped);
+	reading = world_read_begin(world, 1, 0, 10);
+	world_until(reading_is_over, reading);
+	g_assert_cmpint(reading->code, ==, MAILFS_ERROR_CANCELLED);
+	g_assert_false(is_stopped);
+	reading_free(reading);
+	engine_free(world->engine);
+	world->engine = NULL;
+	world_free(world);
+}
+
+int main(int argc, char **argv)
+{
+	g_test_init(&argc, &argv, NULL);
+#define T(path, fn) g_test_add_func("/engine/pool/" path, fn)
+	T("one connection for little work", one_connection_does_for_little_work);
+	T("more for much work", much_work_opens_more_up_to_the_limit);
+	T("CN-2 LIMIT shrinks and grows", a_refusal_shrinks_the_pool_and_time_grows_it);
+	T("CN-5 further login refused", a_refused_login_of_a_further_connection_is_not_repeated);
+	T("a failed start tells why", a_start_that_fails_tells_why);
+	T("CN-5 login refused, one try", a_refused_login_is_tried_once);
+	T("CN-5 login refused, warm cache", a_refused_login_with_a_warm_cache_is_told_too);
+	T("warm cache, no server", a_warm_cache_starts_without_the_server);
+	T("delayed connect", a_delayed_connect_starts_from_the_loop);
+	T("AS-4 a lost connection", a_lost_connection_is_replaced_at_once);
+	T("AS-4 short lives", connections_that_hardly_live_are_not_replaced_in_a_loop);
+	T("back-off", failed_dials_back_off);
+	T("comes back by itself", it_comes_back_by_itself);
+	T("missed changes", changes_that_were_missed_are_seen_after_a_reconnect);
+	T("a sync among readers", a_sync_does_not_wait_behind_readers_for_ever);
+	T("a reader beside a sweep", a_reader_of_another_folder_does_not_wait_for_a_long_sweep);
+	T("a lost request", a_request_lost_with_its_connection_goes_to_another);
+	T("stop early", a_stop_before_anything_happened_stops);
+	T("CN-4 no goodbye", a_server_that_does_not_say_goodbye_is_left_after_two_seconds);
+	T("after a stop", what_comes_after_a_stop_is_cancelled);
+	return g_test_run();
+}
