@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#define SHOWN_MAX 200u /* of a name that gets a suffix */
+
 static struct folder *folder_new(void)
 {
 	struct folder *folder = g_new0(struct folder, 1);
@@ -108,16 +110,31 @@ static struct folder *find_parent(const struct tree *tree, const struct tree_ent
 	return depth < TREE_DEPTH_MAX ? parent : tree->root;
 }
 
-/* A second folder that would be shown under the same name gets a suffix made of its identity. */
-static char *unique_shown(const struct folder *parent, const struct folder *folder, char *shown)
+static bool is_taken(const struct folder *parent, const struct folder *folder, const char *shown)
 {
 	const struct folder *twin = tree_child(parent, shown);
-	char *unique;
 
-	if (!twin || twin == folder)
-		return shown;
-	unique = g_strdup_printf("%.200s~%06x", shown, folder->dir_id);
-	g_free(shown);
+	return twin && twin != folder;
+}
+
+/* A second folder that would be shown under the same name gets a suffix made of its identity; and
+ * if somebody is called just so, the next one that is free. */
+static char *unique_shown(const struct folder *parent, const struct folder *folder, char *shown)
+{
+	g_autofree char *wanted = shown;
+	size_t len = strlen(wanted);
+	char *unique = g_strdup(wanted);
+
+	/* Room for the suffix; not in the middle of a character. */
+	if (len > SHOWN_MAX) {
+		len = SHOWN_MAX;
+		while (len > 0 && ((unsigned char)wanted[len] & 0xc0) == 0x80)
+			len--;
+	}
+	for (uint32_t i = 0; is_taken(parent, folder, unique); i++) {
+		g_free(unique);
+		unique = g_strdup_printf("%.*s~%06x", (int)len, wanted, folder->dir_id + i);
+	}
 	return unique;
 }
 
