@@ -209,8 +209,9 @@ void control_open(struct fs *fs, fuse_req_t req, uint32_t file, struct fuse_file
 	fi->direct_io = 1;
 	fi->noflush = 1;
 	fi->fh = (uint64_t)(uintptr_t)writer.out;
+	g_hash_table_add(fs->texts, writer.out);
 	if (fuse_reply_open(req, fi) == -ENOENT)
-		g_string_free(writer.out, TRUE);
+		control_release(fs, fi);
 }
 
 void control_read(struct fs *fs, fuse_req_t req, size_t size, off_t offset,
@@ -289,7 +290,7 @@ void control_write(struct fs *fs, fuse_req_t req, uint32_t file, const char *byt
 		fuse_reply_err(req, EINVAL);
 }
 
-void control_release(struct fuse_file_info *fi)
+void control_release(struct fs *fs, struct fuse_file_info *fi)
 {
-	g_string_free((GString *)(uintptr_t)fi->fh, TRUE);
+	g_hash_table_remove(fs->texts, (GString *)(uintptr_t)fi->fh);
 }

@@ -34,13 +34,23 @@ struct handle *handle_open(struct fs *fs, uint64_t ino)
 
 	handle->file = file_open(fs, ino);
 	handle->size = message ? message->size : 0;
+	g_hash_table_add(fs->handles, handle);
 	return handle;
 }
 
 void handle_close(struct fs *fs, struct handle *handle)
 {
+	g_hash_table_remove(fs->handles, handle);
 	file_close(fs, handle->file);
 	g_free(handle);
+}
+
+void handle_close_all(struct fs *fs)
+{
+	g_autoptr(GList) handles = g_hash_table_get_keys(fs->handles);
+
+	for (GList *at = handles; at; at = at->next)
+		handle_close(fs, at->data);
 }
 
 bool handle_is_mistaken(struct fs *fs, const struct handle *handle)

@@ -28,6 +28,8 @@ struct fs {
 	GHashTable *ops; /* id → struct op */
 	uint64_t last_op;
 	GHashTable *files;  /* inode → struct open_file, of open messages */
+	GHashTable *handles; /* set of struct handle: those that no release came for */
+	GHashTable *texts;  /* set of GString: open control files, likewise */
 	GHashTable *listed; /* directory inode → generation that the kernel may have cached */
 	time_t mounted_at;
 };
@@ -73,6 +75,8 @@ struct handle {
 /* One handle more; the message exists. */
 struct handle *handle_open(struct fs *fs, uint64_t ino);
 void handle_close(struct fs *fs, struct handle *handle);
+/* At the end of the mount no release comes. */
+void handle_close_all(struct fs *fs);
 /* The size turned out to be another one after the open: nothing that is read may count as success. */
 bool handle_is_mistaken(struct fs *fs, const struct handle *handle);
 /* NULL: it is not open. */
@@ -88,7 +92,7 @@ void control_open(struct fs *fs, fuse_req_t req, uint32_t file, struct fuse_file
 void control_read(struct fs *fs, fuse_req_t req, size_t size, off_t offset,
 	struct fuse_file_info *fi);
 void control_write(struct fs *fs, fuse_req_t req, uint32_t file, const char *bytes, size_t size);
-void control_release(struct fuse_file_info *fi);
+void control_release(struct fs *fs, struct fuse_file_info *fi);
 const char *control_name(uint32_t index, uint64_t *ret_ino); /* listing of .mailfs; NULL = end */
 
 /* ---- ops/: one file per operation ---- */

@@ -102,6 +102,11 @@ static gboolean on_readable(gint fd, GIOCondition condition, gpointer user)
 
 /* ---- life -------------------------------------------------------------------------------------- */
 
+static void text_free(gpointer text)
+{
+	g_string_free(text, TRUE);
+}
+
 struct fs *fs_new(const struct fs_config *config, const struct fs_events *events, void *user)
 {
 	struct fs *fs = g_new0(struct fs, 1);
@@ -111,6 +116,8 @@ struct fs *fs_new(const struct fs_config *config, const struct fs_events *events
 	fs->user = user;
 	fs->ops = g_hash_table_new(g_int64_hash, g_int64_equal);
 	fs->files = g_hash_table_new(g_int64_hash, g_int64_equal);
+	fs->handles = g_hash_table_new(NULL, NULL);
+	fs->texts = g_hash_table_new_full(NULL, NULL, text_free, NULL);
 	fs->listed = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, g_free);
 	return fs;
 }
@@ -193,6 +200,7 @@ void fs_unmount(struct fs *fs)
 	notifier_join(fs->notifier);
 	fuse_session_destroy(fs->session);
 	fs->session = NULL;
+	handle_close_all(fs);
 }
 
 void fs_free(struct fs *fs)
@@ -201,6 +209,8 @@ void fs_free(struct fs *fs)
 	g_hash_table_unref(fs->ops);
 	g_hash_table_unref(fs->listed);
 	g_hash_table_unref(fs->files);
+	g_hash_table_unref(fs->handles);
+	g_hash_table_unref(fs->texts);
 	g_free(fs);
 }
 

@@ -101,7 +101,7 @@ void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	if (ino_split(ino).kind == INO_KIND_CONTROL)
-		control_release(fi);
+		control_release(fs_of(req), fi);
 	else
 		handle_close(fs_of(req), (struct handle *)(uintptr_t)fi->fh);
 	fuse_reply_err(req, 0);
