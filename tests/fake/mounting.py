@@ -207,9 +207,10 @@ class Mount:
         raise MountFailed("no mount in time", self.stderr)
 
     def _is_dead(self):
-        """Does every call on the mount point fail, as when the daemon was killed?"""
+        """Does every call fail that reaches the daemon, as when it was killed? stat() may be
+        answered from what the kernel remembers."""
         try:
-            os.stat(self.path)
+            os.statvfs(self.path)
         except OSError as error:
             return error.errno in (errno.ENOTCONN, errno.ECONNABORTED)
         return False
