@@ -546,6 +546,17 @@ enum engine_state pool_state(const struct pool *pool)
 	return pool->state;
 }
 
+bool pool_has_selected(const struct pool *pool, const char *folder)
+{
+	for (guint i = 0; i < pool->sessions->len; i++) {
+		const struct pool_session *ps = g_ptr_array_index(pool->sessions, i);
+
+		if (ps->state == SESSION_READY && g_strcmp0(ps->folder, folder) == 0)
+			return true;
+	}
+	return false;
+}
+
 unsigned pool_sessions(const struct pool *pool)
 {
 	return count_sessions(pool, SESSION_READY);

@@ -72,6 +72,8 @@ bool pool_cancel(struct pool *pool, struct pool_job *job);
 void pool_hold(struct pool *pool, bool is_held);
 
 enum engine_state pool_state(const struct pool *pool);
+/* Some session has this folder (wire name) selected. */
+bool pool_has_selected(const struct pool *pool, const char *folder);
 unsigned pool_sessions(const struct pool *pool);
 unsigned pool_sessions_max(const struct pool *pool);
 unsigned pool_waiting(const struct pool *pool);

@@ -1029,11 +1029,12 @@ static bool status_is(const struct sync *sync, uint32_t uidvalidity, uint64_t mo
 		sync->status_uidvalidity == uidvalidity && sync->status_messages == messages;
 }
 
+/* STATUS of a folder that a session has selected may tell what that session saw last (ID-7). */
 bool syncer_is_unchanged(const struct folder *folder)
 {
 	const struct sync *sync = folder->engine;
 
-	return sync && sync->is_known &&
+	return sync && sync->is_known && !pool_has_selected(sync->engine->pool, folder->name) &&
 		status_is(sync, folder->box->uidvalidity, folder->box->modseq, mailbox_count(folder->box));
 }
 
