@@ -11,6 +11,7 @@
 
 #include <glib.h>
 
+#define LOG_SECRET_MAX (16 * 1024)
 #define LOG_SAFE_MAX 1024
 
 static int max_level = LOG_WARN;
@@ -108,7 +109,9 @@ static bool is_unsafe(gunichar c)
 char *log_safe(const char *text, long len)
 {
 	size_t size = len < 0 ? strlen(text) : (size_t)len;
-	char *valid = g_utf8_make_valid(text, (gssize)MIN(size, LOG_SAFE_MAX));
+	/* Masked before it is cut, or half of a secret would show. */
+	g_autofree char *raw = g_utf8_make_valid(text, (gssize)MIN(size, LOG_SAFE_MAX + LOG_SECRET_MAX));
+	char *valid = mask_secrets(raw);
 	char *p = valid;
 
 	while (*p) {

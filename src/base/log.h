@@ -30,7 +30,7 @@ void log_write(enum log_level level, const char *layer, const char *format, ...)
 			log_write(LOG_DEBUG, layer, __VA_ARGS__);                                  \
 	} while (0)
 
-/* Printable copy of server text; g_free() it. `len` < 0: up to NUL. */
+/* Printable copy of server text, secrets masked; g_free() it. `len` < 0: up to NUL. */
 char *log_safe(const char *text, long len);
 
 /* Loop thread, before other threads log. Secrets under 4 bytes are not masked. */

@@ -143,6 +143,22 @@ static void short_secrets_and_forgotten_ones_are_not_masked(void)
 
 #define ADD(name, fn) g_test_add_func("/base/log/" name, fn)
 
+static void safe_text_shows_no_secret_not_even_half_of_one(void)
+{
+	g_autofree char *lead = g_strnfill(1020, 'x');
+	g_autofree char *text = g_strconcat(lead, "canary-4711", NULL);
+	g_autofree char *safe = NULL;
+	g_autofree char *inside = NULL;
+
+	log_secret_add("canary-4711");
+	safe = log_safe(text, -1);
+	inside = log_safe("alert: canary-4711!", -1);
+	g_assert_null(strstr(safe, "cana"));
+	g_assert_null(strstr(inside, "canary"));
+	g_assert_nonnull(strstr(inside, "alert: "));
+	log_secrets_clear();
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -159,5 +175,7 @@ int main(int argc, char **argv)
 	ADD("a secret of stars ends", a_secret_of_stars_ends);
 	ADD("short secrets and forgotten ones are not masked",
 		short_secrets_and_forgotten_ones_are_not_masked);
+	g_test_add_func("/base/log/SEC-52 safe text shows no secret",
+		safe_text_shows_no_secret_not_even_half_of_one);
 	return g_test_run();
 }
