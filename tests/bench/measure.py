@@ -184,6 +184,7 @@ def interleave(contenders, runs, say):
             one = series[name]
             if one.error:
                 continue
+            os.sync()  # what the one before has left to write is not this one's burden
             try:
                 one.samples.append(contenders[name]())
                 say("  %d/%d %-28s %8.3f s" % (turn + 1, runs, name, one.samples[-1].seconds))
