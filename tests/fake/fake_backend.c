@@ -559,9 +559,10 @@ static void step_fetch(struct mailfs_session *s, struct fake_request *request)
 		return;
 	}
 	if (request->sent < request->len) {
-		uint64_t part = MIN(request->len - request->sent, CHUNK);
+		uint64_t chunk = the_server->chunk != 0 ? the_server->chunk : CHUNK;
+		uint64_t part = MIN(request->len - request->sent, chunk);
 
-		if (request->len - request->sent < 2 * CHUNK && part > 1)
+		if (request->len - request->sent < 2 * chunk && part > 1)
 			part = (part + 1) / 2;
 		the_server->bytes_sent += part;
 		request->fetch.data(request->fetch.user, uid,

@@ -73,6 +73,7 @@ struct fake_server {
 	bool is_deaf_to_close; /* `closed` never comes */
 	unsigned delay;       /* turns before each request begins */
 	bool sends_descending;
+	size_t chunk; /* body bytes per turn; 0 = 64 KiB */
 	bool is_dead_late;    /* `dead` comes a turn after the last `done` */
 	/* Reports in place of the real thing, between state and done; NULL = none. */
 	void (*sync_hook)(struct fake_server *server, const struct mailfs_sync_request *request);

@@ -450,13 +450,20 @@ static void a_stale_uidvalidity_is_found_out(void)
 	world_free(world);
 }
 
+static bool is_not_held(void *user)
+{
+	return !fake_is_held(((struct world *)user)->server);
+}
+
 static void bytes_on_their_way_to_the_disk_hold_the_network(void)
 {
-	struct world *world = with_message(100 * MIB);
+	struct world *world = with_message(80 * MIB);
 
+	world->server->chunk = 40 * MIB;
 	g_assert_cmpint(world_exact(world, 1), ==, WORLD_OK);
-	g_assert_cmpint(world_read(world, 1, 99 * MIB, 4096, NULL), ==, WORLD_OK);
-	world_settle(world);
+	g_assert_cmpuint(world->server->holds, >=, 1);
+	world_until(is_not_held, world);
+	g_assert_cmpint(world_read(world, 1, 79 * MIB, 4096, NULL), ==, WORLD_OK);
 	world_free(world);
 }
 

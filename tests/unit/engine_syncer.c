@@ -92,7 +92,7 @@ static void descending_messages_end_in_order(void)
 	world_free(world);
 }
 
-static void many_who_open_cause_one_sweep_count(void *user, const GError *error)
+static void count_good(void *user, const GError *error)
 {
 	g_assert_no_error(error);
 	++*(unsigned *)user;
@@ -110,7 +110,7 @@ static void many_who_open_cause_one_sweep(void)
 
 	for (unsigned i = 0; i < 30; i++)
 		g_assert_cmpuint(engine_open_folder(world->engine, world_folder(world, "INBOX"),
-					 many_who_open_cause_one_sweep_count, &count),
+					 count_good, &count),
 			!=, 0);
 	world_until(is_thirty, &count);
 	g_assert_cmpuint(world->server->syncs, ==, 1);
@@ -159,16 +159,52 @@ static void what_a_broken_sweep_left_is_swept_again(void)
 	world_free(world);
 }
 
-static void many_rows_hold_the_network(void)
+static void count_answer(void *user, const GError *error)
 {
-	struct world *world = started(1, 60000);
+	++*(unsigned *)user;
+}
 
+static void tell_very_many(struct fake_server *server, const struct mailfs_sync_request *request)
+{
+	struct mailfs_message_info info = {
+		.fields = MAILFS_INFO_FLAGS | MAILFS_INFO_SIZE | MAILFS_INFO_DATE,
+	};
+
+	for (info.uid = 1; info.uid <= 30000; info.uid++)
+		request->messages(request->user, &info, 1);
+}
+
+static bool is_not_held(void *user)
+{
+	return !fake_is_held(((struct world *)user)->server);
+}
+
+static void many_rows_hold_the_network_for_a_while(void)
+{
+	struct world *world = started(1, 1);
+
+	world->server->sync_hook = tell_very_many;
 	g_assert_cmpint(world_open(world, "INBOX"), ==, WORLD_OK);
-	g_assert_cmpuint(world_count(world), ==, 60000);
+	g_assert_cmpuint(world_count(world), ==, 30000);
+	g_assert_cmpuint(world->server->holds, ==, 1);
+	world_until(is_not_held, world);
+	world_free(world);
+}
+
+static void a_stop_while_the_index_is_asked_answers_cancelled(void)
+{
+	struct world *world = started(1, 1);
+	unsigned count = 0;
+
+	world->server->sync_hook = tell_very_many;
+	g_assert_cmpint(world_open(world, "INBOX"), ==, WORLD_OK);
 	world_settle(world);
-	world_turns(50);
-	g_assert_false(fake_is_held(world->server) && store_pending_rows(world->store) == 0 &&
-		world->server->holds == 0);
+	world_stop(world);
+	world->server->is_down = true;
+	world_start(world);
+	engine_open_folder(world->engine, world_folder(world, "INBOX"), count_answer, &count);
+	world_stop(world);
+	g_assert_cmpuint(count, ==, 1);
 	world_free(world);
 }
 
@@ -284,11 +320,6 @@ static void what_a_broken_delta_brought_is_not_lost(void)
 	g_assert_cmpint(world_open(world, "INBOX"), ==, WORLD_OK);
 	g_assert_cmpuint(world_count(world), ==, 40);
 	world_free(world);
-}
-
-static void count_answer(void *user, const GError *error)
-{
-	++*(unsigned *)user;
 }
 
 static bool is_two(void *user)
@@ -663,7 +694,8 @@ int main(int argc, char **argv)
 	T("a dead sweep is repeated", a_sweep_that_dies_is_done_again_once);
 	T("a sweep that dies twice", a_sweep_that_dies_twice_is_an_error);
 	T("leftovers are swept again", what_a_broken_sweep_left_is_swept_again);
-	T("rows hold the network", many_rows_hold_the_network);
+	T("rows hold the network", many_rows_hold_the_network_for_a_while);
+	T("stop while the index is asked", a_stop_while_the_index_is_asked_answers_cancelled);
 	T("delta", a_delta_brings_new_gone_and_changed);
 	T("flags and the listing", flags_alone_do_not_change_the_listing);
 	T("ctime", ctime_rises_with_flags_and_is_kept);
