@@ -194,14 +194,14 @@ def test_reader_can_be_interrupted(mount, imap_server, number):
     server = serve(imap_server, [mail("one"), mail("two")])
     m = mount(server, ["name=uid", "timeout=25"])
     m.list("INBOX")
-    server.on("UID FETCH", lambda c, tag, line: (c.sleep(5 * SLOW), c.default()), match=BODY_FETCH, times=1)
+    server.on("UID FETCH", lambda c, tag, line: (c.sleep(4), c.default()), match=BODY_FETCH, times=1)
     reader = popen(["cat", m.join("INBOX", "1.eml")])
     assert server.wait_for(lambda: body_fetches(server))
     time.sleep(0.1)
     start = time.monotonic()
     reader.send_signal(number)
     reader.communicate(timeout=10)
-    assert time.monotonic() - start < 1 * SLOW
+    assert time.monotonic() - start < 2
     assert reader.returncode == -number
     assert m.read("INBOX", "2.eml") == mail("two")
 

@@ -1338,7 +1338,7 @@ def assert_nothing_told(server):
 
 
 def refused(mount, server, codes=(69, 75, 76)):
-    failure = mount(server, ["timeout=4"], password=SECRET, start=False).fails()
+    failure = mount(server, ["timeout=2"], password=SECRET, start=False).fails()
     assert failure.code in codes, failure.stderr
     assert SECRET not in failure.stderr
     assert_nothing_told(server)
@@ -1386,7 +1386,7 @@ def test_SEC_2_PX_16_invalid_greeting(mount, imap_server, case):
     server = starttls_server(imap_server)
     server.greeting = GREETINGS[case]
     if case == "1 MB":  # long, but a greeting: what matters is that nothing leaves in clear
-        m = mount(server, ["timeout=4"], password=SECRET, start=False)
+        m = mount(server, ["timeout=2"], password=SECRET, start=False)
         try:
             m.start()
         except Exception:
@@ -1446,7 +1446,7 @@ def test_SEC_3_bytes_before_the_starttls_answer(mount, imap_server, case):
         c.inbuf = b""
         c.start_tls()
 
-    m = mount(server, ["timeout=4"], password=SECRET, start=False)
+    m = mount(server, ["timeout=2"], password=SECRET, start=False)
     try:
         m.start()
         assert m.list() == ["INBOX"]
@@ -1474,7 +1474,7 @@ def test_PX_18_whole_session_in_one_segment(mount, imap_server):
     tags = b"".join(b"A%d OK done\r\n" % number for number in range(1, 9))
     server.greeting = (b"* OK [CAPABILITY IMAP4rev1] hi\r\n" + tags + b'* LIST () "/" evil\r\n'
                        b"* 5 EXISTS\r\n" + tags)
-    m = mount(server, ["timeout=4"], password=SECRET, start=False)
+    m = mount(server, ["timeout=2"], password=SECRET, start=False)
     try:
         m.start()
         assert "evil" not in m.list()
