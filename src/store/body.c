@@ -178,6 +178,7 @@ static void take_row(struct body *body, const struct index_body *row)
 
 	body->is_saved = true;
 	body->saved_bytes = row->bytes;
+	body->saved_pack = row->pack;
 	body->used = MAX(body->used, row->used);
 	if (!body->is_pin_set)
 		body->is_pinned = row->is_pinned;
@@ -187,6 +188,7 @@ static void take_row(struct body *body, const struct index_body *row)
 		body->is_dropping = true;
 	if (body->is_dropping)
 		return;
+	body->place = (struct body_place){ row->pack, row->pack_offset };
 	if (!extents_decode(body->extents, row->extents) || !row->is_complete)
 		return;
 	last = body->extents->len == 0
@@ -363,12 +365,12 @@ int body_rows_forget(struct store_thread *thread, uint32_t box, uint32_t first, 
 	int rc = index_list_bodies(index, box, first, last, bodies);
 
 	if (!loss->files)
-		loss->files = g_array_new(FALSE, FALSE, sizeof(uint64_t));
+		loss->files = g_array_new(FALSE, FALSE, sizeof(struct body_lost));
 	for (guint i = 0; rc == SQLITE_OK && i < bodies->len; i++) {
 		const struct index_body *body = &g_array_index(bodies, struct index_body, i);
-		uint64_t key = body_key(box, body->uid);
+		struct body_lost lost = { body_key(box, body->uid), body->pack, body->bytes };
 
-		g_array_append_val(loss->files, key);
+		g_array_append_val(loss->files, lost);
 		rc = index_remove_body(index, box, body->uid);
 		loss->bytes += body->bytes;
 		loss->count++;
@@ -382,12 +384,12 @@ void body_loss_unlink(struct store_thread *thread, const struct body_loss *loss)
 	g_autoptr(GArray) uids = g_array_new(FALSE, FALSE, sizeof(uint32_t));
 
 	for (guint i = 0; loss->files && i < loss->files->len; i++) {
-		uint64_t key = g_array_index(loss->files, uint64_t, i);
-		uint32_t box = (uint32_t)(key >> 32), uid = (uint32_t)key;
-		bool is_last = i + 1 == loss->files->len ||
-			g_array_index(loss->files, uint64_t, i + 1) >> 32 != box;
+		const struct body_lost *lost = &g_array_index(loss->files, struct body_lost, i);
+		uint32_t box = (uint32_t)(lost->key >> 32), uid = (uint32_t)lost->key;
+		bool is_last = i + 1 == loss->files->len || lost[1].key >> 32 != box;
 
-		g_array_append_val(uids, uid);
+		if (lost->pack == 0)
+			g_array_append_val(uids, uid);
 		if (!is_last)
 			continue;
 		body_disk_remove(dir, box, (const uint32_t *)(void *)uids->data, uids->len);

@@ -27,7 +27,7 @@
 
 /* ---- directories --------------------------------------------------------------------------- */
 
-static int open_dir(int parent, const char *name, bool want_made, int flags, int *ret_fd)
+int body_disk_open_dir(int parent, const char *name, bool want_made, int flags, int *ret_fd)
 {
 	int fd = openat(parent, name, flags | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
@@ -46,12 +46,12 @@ static int open_box(struct store_dir *dir, uint32_t box, bool want_made, int fla
 {
 	SCOPED(fd_closep) int bodies = -1;
 	char name[16];
-	int r = open_dir(store_dir_fd(dir), BODIES, want_made, O_PATH, &bodies);
+	int r = body_disk_open_dir(store_dir_fd(dir), BODIES, want_made, O_PATH, &bodies);
 
 	if (r < 0)
 		return r;
 	snprintf(name, sizeof(name), "%06x", box & 0xffffff);
-	return open_dir(bodies, name, want_made, flags, ret_fd);
+	return body_disk_open_dir(bodies, name, want_made, flags, ret_fd);
 }
 
 /* ---- files --------------------------------------------------------------------------------- */
@@ -84,20 +84,13 @@ int body_disk_create(struct store_dir *dir, uint32_t box, uint32_t uid, int *ret
 	return r == -ENOENT ? try_create(dir, box, uid, ret_fd) : r;
 }
 
-int body_disk_open(struct store_dir *dir, uint32_t box, uint32_t uid, int *ret_fd)
+int body_disk_open_file(int parent, const char *name, int flags, int *ret_fd)
 {
-	SCOPED(fd_closep) int box_fd = -1;
 	SCOPED(fd_closep) int fd = -1;
 	struct stat st;
-	char name[16];
-	int r = open_box(dir, box, false, O_PATH, &box_fd);
 
-	if (r == -ELOOP || r == -ENOTDIR)
-		return -ENOENT;
-	if (r < 0)
-		return r;
-	snprintf(name, sizeof(name), "%u", uid);
-	fd = openat(box_fd, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	fd = openat(parent, name, flags | O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC,
+		0600);
 	if (fd < 0)
 		return errno == ELOOP || errno == EISDIR || errno == ENXIO ? -ENOENT : -errno;
 	if (fstat(fd, &st) < 0)
@@ -106,6 +99,20 @@ int body_disk_open(struct store_dir *dir, uint32_t box, uint32_t uid, int *ret_f
 		return -ENOENT;
 	*ret_fd = fd_take(&fd);
 	return 0;
+}
+
+int body_disk_open(struct store_dir *dir, uint32_t box, uint32_t uid, int *ret_fd)
+{
+	SCOPED(fd_closep) int box_fd = -1;
+	char name[16];
+	int r = open_box(dir, box, false, O_PATH, &box_fd);
+
+	if (r == -ELOOP || r == -ENOTDIR)
+		return -ENOENT;
+	if (r < 0)
+		return r;
+	snprintf(name, sizeof(name), "%u", uid);
+	return body_disk_open_file(box_fd, name, 0, ret_fd);
 }
 
 int body_disk_write(int fd, uint64_t offset, const void *bytes, size_t len)
@@ -156,6 +163,24 @@ int body_disk_crc(int fd, uint64_t offset, size_t len, uint32_t *ret_crc)
 	return 0;
 }
 
+GBytes *body_disk_read(int fd, uint64_t offset, size_t len, uint32_t crc)
+{
+	g_autofree uint8_t *bytes = g_malloc(len);
+
+	for (size_t done = 0; done < len;) {
+		ssize_t n = pread(fd, bytes + done, len - done, (off_t)(offset + done));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return NULL;
+		done += (size_t)n;
+	}
+	if (crc32_z(crc32_z(0, NULL, 0), bytes, len) != crc)
+		return NULL;
+	return g_bytes_new_take(g_steal_pointer(&bytes), len);
+}
+
 void body_disk_remove(struct store_dir *dir, uint32_t box, const uint32_t *uids, size_t count)
 {
 	SCOPED(fd_closep) int box_fd = -1;
@@ -195,7 +220,7 @@ static bool parse_box(const char *name, uint32_t *ret_box)
 }
 
 /* Exactly as we write it: no leading zero, not 0. */
-static bool parse_uid(const char *name, uint32_t *ret_uid)
+bool body_disk_parse_number(const char *name, uint32_t *ret_uid)
 {
 	return name[0] != '0' && parse_u32(name, strlen(name), ret_uid);
 }
@@ -216,7 +241,7 @@ void body_disk_list_boxes(struct store_dir *dir, GArray *boxes)
 {
 	SCOPED(fd_closep) int fd = -1;
 
-	if (open_dir(store_dir_fd(dir), BODIES, false, O_RDONLY, &fd) == 0)
+	if (body_disk_open_dir(store_dir_fd(dir), BODIES, false, O_RDONLY, &fd) == 0)
 		list_numbers(&fd, parse_box, boxes);
 }
 
@@ -225,7 +250,7 @@ void body_disk_list_uids(struct store_dir *dir, uint32_t box, GArray *uids)
 	SCOPED(fd_closep) int fd = -1;
 
 	if (open_box(dir, box, false, O_RDONLY, &fd) == 0)
-		list_numbers(&fd, parse_uid, uids);
+		list_numbers(&fd, body_disk_parse_number, uids);
 }
 
 void body_disk_remove_box(struct store_dir *dir, uint32_t box)
@@ -233,13 +258,13 @@ void body_disk_remove_box(struct store_dir *dir, uint32_t box)
 	SCOPED(fd_closep) int bodies = -1;
 	char name[16];
 
-	if (open_dir(store_dir_fd(dir), BODIES, false, O_PATH, &bodies) < 0)
+	if (body_disk_open_dir(store_dir_fd(dir), BODIES, false, O_PATH, &bodies) < 0)
 		return;
 	snprintf(name, sizeof(name), "%06x", box);
 	unlinkat(bodies, name, AT_REMOVEDIR);
 }
 
-/* Removes files from the boxes of a hidden tree; what is not ours stays. */
+/* Removes files from the boxes and packs of a hidden tree; what is not ours stays. */
 static unsigned sweep_box(int parent, const char *name, unsigned limit)
 {
 	SCOPED(fd_closep) int fd = -1;
@@ -248,11 +273,11 @@ static unsigned sweep_box(int parent, const char *name, unsigned limit)
 	unsigned removed = 0;
 	uint32_t uid;
 
-	if (open_dir(parent, name, false, O_RDONLY, &fd) < 0)
+	if (body_disk_open_dir(parent, name, false, O_RDONLY, &fd) < 0)
 		return 0;
 	list = list_dir(&fd);
 	while (list && removed < limit && (entry = readdir(list))) {
-		if (parse_uid(entry->d_name, &uid) && unlinkat(dirfd(list), entry->d_name, 0) == 0)
+		if (body_disk_parse_number(entry->d_name, &uid) && unlinkat(dirfd(list), entry->d_name, 0) == 0)
 			removed++;
 	}
 	if (unlinkat(parent, name, AT_REMOVEDIR) == 0)
@@ -268,11 +293,11 @@ static unsigned sweep_tree(int parent, const char *name, unsigned limit)
 	unsigned removed = 0;
 	uint32_t box;
 
-	if (open_dir(parent, name, false, O_RDONLY, &fd) < 0) /* a link or a file in its place */
+	if (body_disk_open_dir(parent, name, false, O_RDONLY, &fd) < 0) /* a link or a file in its place */
 		return unlinkat(parent, name, 0) == 0;
 	list = list_dir(&fd);
 	while (list && removed < limit && (entry = readdir(list))) {
-		if (parse_box(entry->d_name, &box))
+		if (parse_box(entry->d_name, &box) || strcmp(entry->d_name, "packs") == 0)
 			removed += sweep_box(dirfd(list), entry->d_name, limit - removed);
 	}
 	if (unlinkat(parent, name, AT_REMOVEDIR) == 0)
@@ -287,7 +312,7 @@ bool body_disk_sweep_hidden(struct store_dir *dir, unsigned limit)
 	const struct dirent *entry;
 	unsigned removed = 0;
 
-	if (open_dir(store_dir_fd(dir), ".", false, O_RDONLY, &fd) < 0)
+	if (body_disk_open_dir(store_dir_fd(dir), ".", false, O_RDONLY, &fd) < 0)
 		return false;
 	list = list_dir(&fd);
 	while (list && removed < limit && (entry = readdir(list))) {

@@ -21,6 +21,8 @@ int body_disk_write(int fd, uint64_t offset, const void *bytes, size_t len);
 int body_disk_check_room(int fd, uint64_t bytes);
 /* -ENODATA: the file is shorter. */
 int body_disk_crc(int fd, uint64_t offset, size_t len, uint32_t *ret_crc);
+/* NULL: they are not there, or others. */
+GBytes *body_disk_read(int fd, uint64_t offset, size_t len, uint32_t crc);
 
 /* What is not there is gone too. */
 void body_disk_remove(struct store_dir *dir, uint32_t box, const uint32_t *uids, size_t count);
@@ -32,3 +34,10 @@ void body_disk_list_uids(struct store_dir *dir, uint32_t box, GArray *uids);
 void body_disk_remove_box(struct store_dir *dir, uint32_t box);
 /* Removes some of what store_dir_set_aside() hid; true = there may be more. */
 bool body_disk_sweep_hidden(struct store_dir *dir, unsigned limit);
+
+/* For pack_disk.c. A directory below `parent`, made when wanted and missing. */
+int body_disk_open_dir(int parent, const char *name, bool want_made, int flags, int *ret_fd);
+/* A file of ours for reading and writing; -ENOENT: it is something else. `flags`: O_CREAT or 0. */
+int body_disk_open_file(int parent, const char *name, int flags, int *ret_fd);
+/* Names exactly as we make them: decimal, no leading zero, not 0. */
+bool body_disk_parse_number(const char *name, uint32_t *ret_number);

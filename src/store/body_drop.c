@@ -12,7 +12,7 @@ struct drop_job {
 	struct store_job job;
 	struct body *body; /* a reference */
 	uint32_t box, uid;
-	bool is_pinned;
+	bool is_pinned, is_packed;
 	uint64_t used;
 };
 
@@ -35,7 +35,8 @@ static void drop_after(struct store_thread *thread, struct store_job *base)
 {
 	struct drop_job *job = (struct drop_job *)base;
 
-	body_disk_remove(store_thread_dir(thread), job->box, &job->uid, 1);
+	if (!job->is_packed)
+		body_disk_remove(store_thread_dir(thread), job->box, &job->uid, 1);
 }
 
 static void drop_answer(struct store *store, struct store_job *base, const GError *error)
@@ -44,6 +45,7 @@ static void drop_answer(struct store *store, struct store_job *base, const GErro
 
 	job->body->is_dropping = job->body->is_drop_sent = false;
 	body_write_kick(job->body);
+	packs_tend(store);
 }
 
 static void drop_free(struct store_job *base)
@@ -69,12 +71,15 @@ void body_send_drop(struct body *body)
 	job->uid = body_uid(body);
 	job->is_pinned = body->is_pinned;
 	job->used = body->used;
+	job->is_packed = body->saved_pack != 0;
 	job->body = body_ref(body);
 
 	store->usage.body_bytes -= MIN(body->saved_bytes, store->usage.body_bytes);
 	store->usage.bodies += body->is_pinned;
 	store->usage.bodies -= MIN(body->is_saved, store->usage.bodies);
+	packs_account(store, body->saved_pack, 0, body->saved_bytes);
 	body->saved_bytes = 0;
+	body->saved_pack = 0;
 	body->is_saved = body->is_pinned;
 	body->is_dropping = body->is_drop_sent = true;
 	body->needs_save = body->is_complete; /* again, when that is done */
@@ -91,6 +96,12 @@ static void dones_post(struct store *store, GArray *dones, const GError *error)
 	g_array_set_size(dones, 0);
 }
 
+static void leave_place(struct body *body)
+{
+	body->place = (struct body_place){ 0 };
+	body_fd_release(g_steal_pointer(&body->file));
+}
+
 void body_clear(struct body *body)
 {
 	struct store *store = body_store(body);
@@ -103,7 +114,7 @@ void body_clear(struct body *body)
 	g_array_set_size(body->pieces, 0);
 	body->is_complete = false;
 	body->size = 0;
-	body_fd_release(g_steal_pointer(&body->file));
+	leave_place(body);
 	dones_post(store, body->dones, error);
 	body_reads_fail(body, (struct mailfs_range){ 0, UINT64_MAX }, "dropped");
 }
@@ -138,7 +149,7 @@ void body_lose_disk(struct body *body, const char *why)
 	}
 	body->is_complete = false;
 	body->is_dropping = true;
-	body_fd_release(g_steal_pointer(&body->file));
+	leave_place(body);
 	body_reads_fail(body, (struct mailfs_range){ 0, UINT64_MAX }, why);
 	body_write_kick(body);
 }
@@ -150,6 +161,8 @@ void body_lose_extent(struct body *body, uint64_t offset, const char *why)
 
 	log_lost(body, why);
 	extents_remove(body->extents, offset);
+	if (body->extents->len == 0)
+		leave_place(body);
 	body->is_complete = false;
 	body->needs_save = true;
 	body_reads_fail(body, range, why);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Body objects, shared by body.c, body_write.c, body_read.c, evict.c. Loop thread. */
+/* Body objects, shared by body*.c, pack*.c, evict.c. Loop thread. */
 #pragma once
 
 #include "store/body.h"
@@ -37,6 +37,12 @@ struct body_wait_read {
 	void *user;
 };
 
+/* Where the extents on disk lie. */
+struct body_place {
+	uint32_t pack;   /* 0 = in a file of its own */
+	uint64_t offset; /* of byte 0 of the body */
+};
+
 struct body {
 	struct store_link *link; /* to the store, while it is open */
 	uint64_t key;            /* box << 32 | uid */
@@ -49,12 +55,14 @@ struct body {
 	GArray *extents;
 	GArray *waiters; /* struct body_waiter */
 	GArray *reads;   /* struct body_wait_read, behind checks */
-	struct body_fd *file; /* NULL = not open */
+	struct body_place place;
+	struct body_fd *file; /* that lies there; NULL = not open */
 	unsigned generation;  /* bytes of an older one are nothing to us */
 
 	/* writing: body_write.c */
 	GArray *pieces; /* struct body_piece, next job */
 	GArray *dones;  /* struct body_done, of these pieces */
+	bool is_queued;    /* for a pack */
 	bool is_writing;   /* a job is out */
 	bool is_dropping;  /* the index and the disk are told to forget, or must be */
 	bool is_drop_sent; /* told already */
@@ -62,6 +70,7 @@ struct body {
 	bool is_pin_set;   /* is_pinned is newer than the row */
 	bool is_saved;     /* has a row in the index */
 	uint64_t saved_bytes;
+	uint32_t saved_pack;
 
 	uint64_t used;
 	bool is_touched; /* in store->touches */
@@ -107,6 +116,13 @@ void body_clear(struct body *body);
  * date. One thing at a time. */
 void body_write_kick(struct body *body);
 void body_send_drop(struct body *body); /* now */
+/* For pack_write.c: nothing stands in the way of writing what waits; writes it to a file of its
+ * own, or does what must be done first; what the row is from now on, counted. */
+bool body_is_idle_for_write(const struct body *body);
+void body_write_alone(struct body *body);
+void body_fill_row(struct body *body, struct index_body *ret_row);
+void body_dones_run(GArray *dones, const GError *error);
+bool store_is_full(int r);
 /* Bytes on disk turned out bad: all of them, or the extent that begins at `offset`. */
 void body_lose_disk(struct body *body, const char *why);
 void body_lose_extent(struct body *body, uint64_t offset, const char *why);

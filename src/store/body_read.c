@@ -9,6 +9,7 @@
 
 #include "mailfs/error.h"
 #include "store/body_disk.h"
+#include "store/pack_disk.h"
 
 static void fail(body_read_fn fn, void *user, enum mailfs_error code, const char *why)
 {
@@ -25,6 +26,7 @@ struct check_job {
 	unsigned generation;
 	struct store_dir *dir;
 	uint32_t box, uid;
+	struct body_place place;
 	struct body_fd *file; /* NULL: to be opened */
 	uint64_t offset;
 	uint32_t len, crc;
@@ -39,12 +41,15 @@ static void check_run(struct disk_job *base)
 
 	job->r = 0;
 	if (!job->file) {
-		job->r = body_disk_open(job->dir, job->box, job->uid, &fd);
+		job->r = job->place.pack != 0
+			? pack_disk_open(job->dir, job->place.pack, &fd)
+			: body_disk_open(job->dir, job->box, job->uid, &fd);
 		if (job->r == 0)
 			job->file = body_fd_new(fd);
 	}
 	if (job->r == 0)
-		job->r = body_disk_crc(job->file->fd, job->offset, job->len, &job->found_crc);
+		job->r = body_disk_crc(job->file->fd, job->place.offset + job->offset, job->len,
+			&job->found_crc);
 }
 
 /* Ours to bear: it says nothing about the file. */
@@ -71,6 +76,7 @@ static void check_settle(struct body *body, struct check_job *job)
 		extent->state = EXTENT_CHECKED;
 		if (!body->file)
 			body->file = body_fd_ref(job->file);
+		packs_keep_file(body_store(body), job->place.pack, job->file);
 	}
 }
 
@@ -99,7 +105,9 @@ static void send_check(struct body *body, struct extent *extent)
 	job->dir = store_dir_ref(body_store(body)->dir);
 	job->box = body_box(body);
 	job->uid = body_uid(body);
-	job->file = body_fd_ref(body->file);
+	job->place = body->place;
+	job->file = body->file ? body_fd_ref(body->file)
+			       : packs_file(body_store(body), body->place.pack);
 	job->offset = extent->offset;
 	job->len = extent->len;
 	job->crc = extent->crc;
@@ -135,12 +143,13 @@ static uint64_t checked_until(const struct body *body, uint64_t offset, uint64_t
 static void answer_file(struct body *body, const struct body_wait_read *read)
 {
 	struct body_fd *file = body_fd_ref(body->file);
-	struct body_slice slice = { .fd = file->fd, .offset = read->range.offset };
+	struct body_slice slice = { .fd = file->fd };
 	uint64_t end;
 
 	if (__builtin_add_overflow(read->range.offset, read->range.len, &end))
 		end = UINT64_MAX;
-	slice.len = (size_t)(checked_until(body, slice.offset, end) - slice.offset);
+	slice.offset = body->place.offset + read->range.offset;
+	slice.len = (size_t)(checked_until(body, read->range.offset, end) - read->range.offset);
 	read->fn(read->user, &slice, NULL);
 	body_fd_release(file);
 }

@@ -17,7 +17,7 @@
 #include "store/body_disk.h"
 #include "store/evict.h"
 
-static void dones_run(GArray *dones, const GError *error)
+void body_dones_run(GArray *dones, const GError *error)
 {
 	for (guint i = 0; i < dones->len; i++) {
 		const struct body_done *done = &g_array_index(dones, struct body_done, i);
@@ -51,7 +51,7 @@ static void save_answer(struct store *store, struct store_job *base, const GErro
 	if (error && job->generation == job->body->generation)
 		body_clear(job->body);
 	if (job->dones)
-		dones_run(job->dones, error);
+		body_dones_run(job->dones, error);
 }
 
 static void save_free(struct store_job *base)
@@ -67,13 +67,34 @@ static void save_free(struct store_job *base)
 
 static void account_save(struct body *body, uint64_t bytes)
 {
-	struct store_usage *usage = &body_store(body)->usage;
+	struct store *store = body_store(body);
+	struct store_usage *usage = &store->usage;
 
 	usage->body_bytes += bytes;
 	usage->body_bytes -= MIN(body->saved_bytes, usage->body_bytes);
 	usage->bodies += !body->is_saved;
+	packs_account(store, body->saved_pack, 0, body->saved_bytes);
+	packs_account(store, body->place.pack, bytes, 0);
+	body->saved_pack = body->place.pack;
 	body->saved_bytes = bytes;
 	body->is_saved = true;
+}
+
+void body_fill_row(struct body *body, struct index_body *ret_row)
+{
+	*ret_row = (struct index_body){
+		.box = body_box(body),
+		.uid = body_uid(body),
+		.pack = body->place.pack,
+		.pack_offset = body->place.offset,
+		.bytes = extents_bytes(body->extents, true),
+		.used = body->used,
+		.is_complete = body->is_complete && extents_are_whole(body->extents, body->size, true),
+		.is_pinned = body->is_pinned,
+		.extents = extents_encode(body->extents),
+	};
+	body->needs_save = false;
+	account_save(body, ret_row->bytes);
 }
 
 /* Takes `dones`. */
@@ -86,19 +107,9 @@ static void body_save(struct body *body, GArray *dones)
 		.free = save_free,
 		.is_write = true,
 		.rows = 1 };
-	job->row = (struct index_body){
-		.box = body_box(body),
-		.uid = body_uid(body),
-		.bytes = extents_bytes(body->extents, true),
-		.used = body->used,
-		.is_complete = body->is_complete && extents_are_whole(body->extents, body->size, true),
-		.is_pinned = body->is_pinned,
-		.extents = extents_encode(body->extents),
-	};
+	body_fill_row(body, &job->row);
 	job->dones = dones;
 	job->generation = body->generation;
-	body->needs_save = false;
-	account_save(body, job->row.bytes);
 	job->body = body_ref(body);
 	store_thread_post(body_store(body)->thread, &job->job);
 }
@@ -199,7 +210,7 @@ static void write_failed(struct store *store, struct write_job *job)
 	job->body->is_complete = false;
 	log_debug("store", "%s", error->message);
 	if (!store->is_closing)
-		dones_run(job->dones, error);
+		body_dones_run(job->dones, error);
 }
 
 static void write_succeeded(struct write_job *job)
@@ -234,7 +245,7 @@ static void write_post(struct store *store, void *user)
 	disk_job_post(store, &job->job);
 }
 
-static bool is_full(int r)
+bool store_is_full(int r)
 {
 	return r == -ENOSPC || r == -EDQUOT || r == -EFBIG;
 }
@@ -245,7 +256,7 @@ static void write_finish(struct store *store, struct disk_job *base)
 	struct body *body = job->body;
 	bool is_current = job->generation == body->generation && !body->is_forgotten;
 
-	if (is_current && is_full(job->r) && !job->is_retry && !store->is_closing) {
+	if (is_current && store_is_full(job->r) && !job->is_retry && !store->is_closing) {
 		job->is_retry = true;
 		evict_make_room(store, job_bytes(job), write_post, job);
 		return;
@@ -257,7 +268,7 @@ static void write_finish(struct store *store, struct disk_job *base)
 			g_error_new(MAILFS_ERROR, MAILFS_ERROR_CANCELLED, "the cached bytes were dropped");
 
 		if (!store->is_closing)
-			dones_run(job->dones, error);
+			body_dones_run(job->dones, error);
 	} else if (job->r == -ENOENT && !job->is_create && !job->file) {
 		write_again(job);
 	} else if (job->r < 0) {
@@ -292,6 +303,40 @@ static void send_write(struct body *body)
 	disk_job_post(store, &job->job);
 }
 
+bool body_is_idle_for_write(const struct body *body)
+{
+	return body_store(body) && body->is_ready && !body->is_writing && !body->is_forgotten &&
+		!body->is_dropping;
+}
+
+/* True: there is something to write. */
+static bool prepare_write(struct body *body)
+{
+	if (!body_is_idle_for_write(body) || body->pieces->len == 0)
+		return false;
+	if (body->place.pack == 0)
+		return true;
+	/* What lies in a pack cannot grow there. It was whole, so this is rare. */
+	body_lose_disk(body, "there is more of it than there was");
+	return false;
+}
+
+void body_write_alone(struct body *body)
+{
+	if (prepare_write(body))
+		send_write(body);
+	else
+		body_write_kick(body);
+}
+
+static void bring_up_to_date(struct body *body)
+{
+	if (body->extents->len == 0 && !body->is_complete && !body->is_pinned)
+		body_send_drop(body);
+	else
+		body_save(body, NULL);
+}
+
 void body_write_kick(struct body *body)
 {
 	if (!body_store(body) || !body->is_ready || body->is_writing || body->is_forgotten)
@@ -301,16 +346,17 @@ void body_write_kick(struct body *body)
 			body_send_drop(body);
 		return;
 	}
-	if (body->pieces->len > 0) {
-		send_write(body);
+	if (body->is_queued)
 		return;
+	if (body->pieces->len == 0) {
+		if (body->needs_save)
+			bring_up_to_date(body);
+	} else if (prepare_write(body)) {
+		if (packs_may_take(body))
+			packs_queue(body);
+		else
+			send_write(body);
 	}
-	if (!body->needs_save)
-		return;
-	if (body->extents->len == 0 && !body->is_complete && !body->is_pinned)
-		body_send_drop(body);
-	else
-		body_save(body, NULL);
 }
 
 /* ---- adding -------------------------------------------------------------------------------- */

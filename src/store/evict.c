@@ -7,7 +7,6 @@
 #include "store/evict.h"
 
 #include "base/log.h"
-#include "store/body_disk.h"
 #include "store/body_impl.h"
 
 #define CANDIDATES_MAX 4096u
@@ -27,7 +26,7 @@ struct evict {
 
 /* ---- waiters ------------------------------------------------------------------------------- */
 
-static void evict_end(struct store *store)
+static void run_waiters(struct store *store)
 {
 	struct evict *evict = g_steal_pointer(&store->evict);
 
@@ -42,10 +41,40 @@ static void evict_end(struct store *store)
 	g_free(evict);
 }
 
+static int nothing_run(struct store_thread *thread, struct store_job *job)
+{
+	return SQLITE_OK;
+}
+
+static void nothing_answer(struct store *store, struct store_job *job, const GError *error)
+{
+	evict_done(store);
+}
+
+/* Behind what is on its way to be removed. */
+void evict_room_made(struct store *store)
+{
+	struct store_job *job = g_new0(struct store_job, 1);
+
+	*job = (struct store_job){ .run = nothing_run, .answer = nothing_answer };
+	store_thread_post(store->thread, job);
+}
+
+static void evict_end(struct store *store)
+{
+	/* On a full disk it is files that must go, and packs have kept theirs. */
+	if (store->evict->waiters->len > 0) {
+		if (!compact_make_room(store))
+			evict_room_made(store);
+	} else {
+		run_waiters(store);
+	}
+}
+
 void evict_done(struct store *store)
 {
 	if (store->evict)
-		evict_end(store);
+		run_waiters(store);
 }
 
 /* ---- removing ------------------------------------------------------------------------------ */
@@ -54,7 +83,8 @@ static void round_begin(struct store *store);
 
 struct remove_job {
 	struct store_job job;
-	GArray *bodies; /* struct index_body: box, uid, bytes */
+	GArray *bodies; /* struct index_body: box, uid */
+	struct body_loss loss;
 };
 
 static int remove_run(struct store_thread *thread, struct store_job *base)
@@ -65,36 +95,27 @@ static int remove_run(struct store_thread *thread, struct store_job *base)
 	for (guint i = 0; rc == SQLITE_OK && i < job->bodies->len; i++) {
 		const struct index_body *body = &g_array_index(job->bodies, struct index_body, i);
 
-		rc = index_remove_body(store_thread_index(thread), body->box, body->uid);
+		rc = body_rows_forget(thread, body->box, body->uid, body->uid, &job->loss);
 	}
 	return rc;
 }
 
 static void remove_after(struct store_thread *thread, struct store_job *base)
 {
-	struct remove_job *job = (struct remove_job *)base;
-
-	for (guint i = 0; i < job->bodies->len; i++) {
-		const struct index_body *body = &g_array_index(job->bodies, struct index_body, i);
-
-		body_disk_remove(store_thread_dir(thread), body->box, &body->uid, 1);
-	}
+	body_loss_unlink(thread, &((struct remove_job *)base)->loss);
 }
 
 static void remove_answer(struct store *store, struct store_job *base, const GError *error)
 {
 	struct remove_job *job = (struct remove_job *)base;
-	struct body_loss loss = { .count = job->bodies->len };
 
-	for (guint i = 0; i < job->bodies->len; i++)
-		loss.bytes += g_array_index(job->bodies, struct index_body, i).bytes;
 	if (!error) {
-		store_account_loss(store, &loss);
-		store->usage.evicted += loss.count;
+		store->usage.evicted += job->loss.count;
+		store_account_loss(store, &job->loss);
 	}
 	if (!store->evict)
 		return;
-	store->evict->freed += loss.bytes;
+	store->evict->freed += job->loss.bytes;
 	if (error || store->evict->freed >= store->evict->want)
 		evict_end(store);
 	else
@@ -106,6 +127,7 @@ static void remove_free(struct store_job *base)
 	struct remove_job *job = (struct remove_job *)base;
 
 	g_array_unref(job->bodies);
+	body_loss_done(&job->loss);
 	g_free(job);
 }
 
@@ -143,6 +165,11 @@ static uint64_t strike_out_held(struct store *store, GArray *bodies)
 	return held;
 }
 
+static uint64_t counted_bytes(const struct store *store)
+{
+	return store->usage.body_bytes + packs_counted_dead_bytes(store);
+}
+
 static void list_answer(struct store *store, struct store_job *base, const GError *error)
 {
 	struct list_job *job = (struct list_job *)base;
@@ -160,7 +187,7 @@ static void list_answer(struct store *store, struct store_job *base, const GErro
 			round_begin(store); /* behind those that are held there may be more */
 			return;
 		}
-		store->evict_floor = store->usage.body_bytes + store->usage.max_bytes / 64 + 1;
+		store->evict_floor = counted_bytes(store) + store->usage.max_bytes / 64 + 1;
 		evict_end(store);
 		return;
 	}
@@ -209,13 +236,13 @@ static void evict_begin(struct store *store, uint64_t want)
 
 void evict_if_needed(struct store *store)
 {
-	const struct store_usage *usage = &store->usage;
+	uint64_t max = store->usage.max_bytes, counted = counted_bytes(store);
 
-	if (store->evict || store->is_closing || store->is_broken ||
-		usage->body_bytes <= usage->max_bytes || usage->body_bytes <= store->evict_floor)
+	if (store->evict || store->is_closing || store->is_broken || counted <= max ||
+		counted <= store->evict_floor)
 		return;
 	/* A little more than needed, so that not every new body begins a round. */
-	evict_begin(store, usage->body_bytes - usage->max_bytes + usage->max_bytes / 32);
+	evict_begin(store, counted - max + max / 32);
 }
 
 void evict_make_room(struct store *store, uint64_t bytes, evict_fn fn, void *user)

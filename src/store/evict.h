@@ -16,6 +16,8 @@ void evict_if_needed(struct store *store);
  * it; at once when the store is closed before. */
 typedef void (*evict_fn)(struct store *store, void *user);
 void evict_make_room(struct store *store, uint64_t bytes, evict_fn fn, void *user);
+/* For pack_compact.c: what it could free is free. */
+void evict_room_made(struct store *store);
 void evict_done(struct store *store);
 
 /* Files without a row, and what was set aside: removed bit by bit. sweep.c */

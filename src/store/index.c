@@ -61,15 +61,21 @@ static const char *const sql[SQL_COUNT] = {
 		" FROM message m LEFT JOIN name n USING(box, uid) LEFT JOIN detail d USING(box, uid)"
 		" WHERE m.box=? AND m.uid=?",
 	[SQL_DETAIL_REMOVE] = "DELETE FROM detail WHERE box=? AND uid BETWEEN ? AND ?",
-	[SQL_BODY_PUT] = "REPLACE INTO body(box, uid, is_complete, is_pinned, bytes, extents, used, sum)"
-			 " VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
-	[SQL_BODY_GET] = "SELECT is_complete, is_pinned, bytes, extents, used, sum FROM body"
-			 " WHERE box=? AND uid=?",
+	[SQL_BODY_PUT] = "REPLACE INTO body(box, uid, is_complete, is_pinned, bytes, extents, used,"
+			 " pack, pack_offset, sum) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+	[SQL_BODY_GET] = "SELECT is_complete, is_pinned, bytes, extents, used, pack, pack_offset, sum"
+			 " FROM body WHERE box=? AND uid=?",
 	[SQL_BODY_TOUCH] = "UPDATE body SET used=? WHERE box=? AND uid=?",
 	[SQL_BODY_REMOVE] = "DELETE FROM body WHERE box=? AND uid=?",
-	[SQL_BODY_RANGE] = "SELECT box, uid, bytes FROM body WHERE box=? AND uid BETWEEN ? AND ?",
-	[SQL_BODY_OLDEST] = "SELECT box, uid, bytes FROM body WHERE is_pinned=0 ORDER BY used LIMIT ?",
-	[SQL_BODY_TOTALS] = "SELECT sum(max(bytes, 0)), count(*), max(used) FROM body",
+	[SQL_BODY_RANGE] =
+		"SELECT box, uid, bytes, pack FROM body WHERE box=? AND uid BETWEEN ? AND ?",
+	[SQL_BODY_OLDEST] =
+		"SELECT box, uid, bytes, pack FROM body WHERE is_pinned=0 ORDER BY used LIMIT ?",
+	[SQL_BODY_SCAN] = "SELECT bytes, used, pack, pack_offset FROM body",
+	[SQL_BODY_UIDS] = "SELECT uid FROM body WHERE box=?",
+	[SQL_BODY_OF_PACK] = "SELECT box, uid, bytes, pack FROM body WHERE pack=? AND pack>0"
+			     " AND (box, uid)>(?, ?) ORDER BY box, uid LIMIT ?",
+	[SQL_BODY_HAS_PACK] = "SELECT 1 FROM body WHERE pack=? AND pack>0 LIMIT 1",
 };
 
 /* ---- statements ---------------------------------------------------------------------------- */

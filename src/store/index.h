@@ -79,6 +79,8 @@ void index_details_done(struct index_details *details);
 
 struct index_body {
 	uint32_t box, uid;
+	uint32_t pack; /* 0 = a file of its own */
+	uint64_t pack_offset;
 	uint64_t bytes, used;
 	bool is_complete, is_pinned;
 	GBytes *extents; /* NULL where not asked for */
@@ -89,10 +91,18 @@ int index_load_body(struct index *index, uint32_t box, uint32_t uid, struct inde
 	bool *ret_is_known);
 int index_touch_body(struct index *index, uint32_t box, uint32_t uid, uint64_t used);
 int index_remove_body(struct index *index, uint32_t box, uint32_t uid);
-/* All bodies with a UID in first … last, as struct index_body, appended. */
+/* All bodies with a UID in first … last, as struct index_body (box, uid, bytes, pack), appended. */
 int index_list_bodies(struct index *index, uint32_t box, uint32_t first, uint32_t last,
 	GArray *bodies);
 /* Least recently used first, pinned ones never, until they hold `bytes`, at most `limit`. */
 int index_oldest_bodies(struct index *index, uint64_t bytes, size_t limit, GArray *bodies);
-int index_body_totals(struct index *index, uint64_t *ret_bytes, uint64_t *ret_count,
-	uint64_t *ret_used_max);
+/* Appends the UIDs of a box that have a row, as uint32_t. */
+int index_list_body_uids(struct index *index, uint32_t box, GArray *uids);
+/* All rows, in no order: of each `bytes`, `used`, `pack`, `pack_offset`. */
+typedef void (*index_body_fn)(void *user, const struct index_body *body);
+int index_scan_bodies(struct index *index, index_body_fn fn, void *user);
+/* Rows of a pack behind (box, uid), in that order; of each box, uid, bytes, pack. At most
+ * `limit`. */
+int index_list_pack(struct index *index, uint32_t pack, uint32_t box, uint32_t uid, size_t limit,
+	GArray *bodies);
+int index_has_pack(struct index *index, uint32_t pack, bool *ret_has);

@@ -9,9 +9,12 @@
 
 static uint32_t sum_body(const struct index_body *body, const void *extents, size_t len)
 {
-	return sum_bytes(sum_numbers(0, body->box, body->uid, body->is_complete, body->is_pinned,
-				 body->bytes),
+	uint32_t sum = sum_bytes(sum_numbers(0, body->box, body->uid, body->is_complete,
+					 body->is_pinned, body->bytes),
 		extents, len);
+
+	/* Rows of before there were packs stay valid. */
+	return body->pack == 0 ? sum : sum_numbers(sum, body->pack, body->pack_offset);
 }
 
 int index_put_body(struct index *index, const struct index_body *body)
@@ -27,7 +30,9 @@ int index_put_body(struct index *index, const struct index_body *body)
 	sqlite3_bind_int64(stmt, 5, (sqlite3_int64)body->bytes);
 	sqlite3_bind_blob64(stmt, 6, len > 0 ? extents : "", len, SQLITE_STATIC);
 	sqlite3_bind_int64(stmt, 7, (sqlite3_int64)body->used);
-	sqlite3_bind_int64(stmt, 8, sum_body(body, extents, len));
+	sqlite3_bind_int64(stmt, 8, body->pack);
+	sqlite3_bind_int64(stmt, 9, (sqlite3_int64)body->pack_offset);
+	sqlite3_bind_int64(stmt, 10, sum_body(body, extents, len));
 	return index_run(stmt);
 }
 
@@ -40,7 +45,9 @@ static bool read_body(sqlite3_stmt *stmt, struct index_body *body)
 	body->is_pinned = sqlite3_column_int(stmt, 1) != 0;
 	body->bytes = (uint64_t)sqlite3_column_int64(stmt, 2);
 	body->used = (uint64_t)sqlite3_column_int64(stmt, 4);
-	if (sum_body(body, extents, len) != sqlite3_column_int64(stmt, 5))
+	body->pack = (uint32_t)sqlite3_column_int64(stmt, 5);
+	body->pack_offset = (uint64_t)sqlite3_column_int64(stmt, 6);
+	if (sum_body(body, extents, len) != sqlite3_column_int64(stmt, 7))
 		return false;
 	body->extents = g_bytes_new(extents, len);
 	return true;
@@ -89,6 +96,7 @@ static void append_body(sqlite3_stmt *stmt, GArray *bodies)
 		.box = (uint32_t)sqlite3_column_int64(stmt, 0),
 		.uid = (uint32_t)sqlite3_column_int64(stmt, 1),
 		.bytes = bytes > 0 ? (uint64_t)bytes : 0,
+		.pack = (uint32_t)sqlite3_column_int64(stmt, 3),
 	};
 
 	g_array_append_val(bodies, body);
@@ -124,16 +132,62 @@ int index_oldest_bodies(struct index *index, uint64_t bytes, size_t limit, GArra
 	return index_rows_end(stmt, rc);
 }
 
-int index_body_totals(struct index *index, uint64_t *ret_bytes, uint64_t *ret_count,
-	uint64_t *ret_used_max)
+int index_list_body_uids(struct index *index, uint32_t box, GArray *uids)
 {
-	sqlite3_stmt *stmt = index_stmt(index, SQL_BODY_TOTALS);
-	int rc = sqlite3_step(stmt);
+	sqlite3_stmt *stmt = index_stmt(index, SQL_BODY_UIDS);
+	int rc;
 
-	if (rc == SQLITE_ROW) {
-		*ret_bytes = (uint64_t)sqlite3_column_int64(stmt, 0);
-		*ret_count = (uint64_t)sqlite3_column_int64(stmt, 1);
-		*ret_used_max = (uint64_t)sqlite3_column_int64(stmt, 2);
+	sqlite3_bind_int64(stmt, 1, box);
+	while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+		uint32_t uid = (uint32_t)sqlite3_column_int64(stmt, 0);
+
+		g_array_append_val(uids, uid);
 	}
+	return index_rows_end(stmt, rc);
+}
+
+int index_scan_bodies(struct index *index, index_body_fn fn, void *user)
+{
+	sqlite3_stmt *stmt = index_stmt(index, SQL_BODY_SCAN);
+	int rc;
+
+	while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+		sqlite3_int64 bytes = sqlite3_column_int64(stmt, 0);
+		struct index_body body = {
+			.bytes = bytes > 0 ? (uint64_t)bytes : 0,
+			.used = (uint64_t)sqlite3_column_int64(stmt, 1),
+			.pack = (uint32_t)sqlite3_column_int64(stmt, 2),
+			.pack_offset = (uint64_t)sqlite3_column_int64(stmt, 3),
+		};
+
+		fn(user, &body);
+	}
+	return index_rows_end(stmt, rc);
+}
+
+int index_list_pack(struct index *index, uint32_t pack, uint32_t box, uint32_t uid, size_t limit,
+	GArray *bodies)
+{
+	sqlite3_stmt *stmt = index_stmt(index, SQL_BODY_OF_PACK);
+	int rc;
+
+	sqlite3_bind_int64(stmt, 1, pack);
+	sqlite3_bind_int64(stmt, 2, box);
+	sqlite3_bind_int64(stmt, 3, uid);
+	sqlite3_bind_int64(stmt, 4, (sqlite3_int64)limit);
+	while ((rc = sqlite3_step(stmt)) == SQLITE_ROW)
+		append_body(stmt, bodies);
+	return index_rows_end(stmt, rc);
+}
+
+int index_has_pack(struct index *index, uint32_t pack, bool *ret_has)
+{
+	sqlite3_stmt *stmt = index_stmt(index, SQL_BODY_HAS_PACK);
+	int rc;
+
+	sqlite3_bind_int64(stmt, 1, pack);
+	rc = sqlite3_step(stmt);
+	if (rc == SQLITE_ROW || rc == SQLITE_DONE)
+		*ret_has = rc == SQLITE_ROW;
 	return index_rows_end(stmt, rc);
 }

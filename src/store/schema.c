@@ -38,8 +38,15 @@ static const char version_1[] =
 	" is_pinned INTEGER NOT NULL, bytes INTEGER NOT NULL, extents BLOB NOT NULL,"
 	" sum INTEGER NOT NULL, used INTEGER NOT NULL, PRIMARY KEY(box, uid)) WITHOUT ROWID;";
 
+/* Where a body lies: at pack_offset of a pack, or (pack 0) in a file of its own. */
+static const char version_2[] =
+	"ALTER TABLE body ADD COLUMN pack INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE body ADD COLUMN pack_offset INTEGER NOT NULL DEFAULT 0;"
+	"CREATE INDEX body_pack ON body(pack) WHERE pack > 0;";
+
 const char *const schema_steps[] = {
 	version_1,
+	version_2,
 };
 const size_t schema_step_count = G_N_ELEMENTS(schema_steps);
 

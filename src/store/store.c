@@ -50,7 +50,6 @@ static void parse_trust(struct store *store, const char *text)
 static int load_account(struct store *store, struct index *index)
 {
 	g_autofree char *trust = NULL;
-	struct store_usage *usage = &store->usage;
 	int rc = index_get_meta(index, "trust", &trust);
 
 	if (rc == SQLITE_OK && trust)
@@ -58,7 +57,7 @@ static int load_account(struct store *store, struct index *index)
 	if (rc == SQLITE_OK)
 		rc = index_load_folders(index, store->folders);
 	if (rc == SQLITE_OK)
-		rc = index_body_totals(index, &usage->body_bytes, &usage->bodies, &store->use_clock);
+		rc = packs_load(store, index);
 	return rc;
 }
 
@@ -84,6 +83,7 @@ static void forget_loaded(struct store *store)
 	g_ptr_array_set_size(store->folders, 0);
 	store->trust = (struct store_trust){ 0 };
 	store->usage.body_bytes = store->usage.bodies = store->use_clock = 0;
+	packs_clear(store);
 }
 
 /* The index, an old one or, when that is of no use, a new one. */
@@ -126,6 +126,7 @@ static void store_free(struct store *store)
 	g_hash_table_destroy(store->folder_names);
 	g_hash_table_destroy(store->bodies);
 	g_array_unref(store->touches);
+	packs_done(store);
 	g_free(store->path);
 	g_free(store->identity);
 	g_free(store);
@@ -156,7 +157,17 @@ struct store *store_open(const struct store_config *config, GError **error)
 	store->thread = store_thread_new(index, store->dir, store->link);
 	evict_sweep_garbage(store);
 	evict_if_needed(store);
+	packs_tend(store);
 	return store;
+}
+
+/* What finishes may queue what waited for it. */
+static void drain_writes(struct store *store)
+{
+	do {
+		packs_flush(store);
+		disk_jobs_drain(store);
+	} while (store->packs.queue->len > 0);
 }
 
 void store_close(struct store *store)
@@ -164,10 +175,11 @@ void store_close(struct store *store)
 	if (!store)
 		return;
 	store->is_closing = true;
+	compact_done(store);
 	evict_done(store);
-	disk_jobs_drain(store);
+	drain_writes(store);
 	bodies_finish(store);
-	disk_jobs_drain(store);
+	drain_writes(store);
 	bodies_done(store);
 	store_thread_join(store->thread);
 	store->link->store = NULL;
@@ -187,7 +199,10 @@ const char *store_dir(const struct store *store)
 
 struct store_usage store_usage(const struct store *store)
 {
-	return store->usage;
+	struct store_usage usage = store->usage;
+
+	usage.dead_bytes = packs_dead_bytes(store);
+	return usage;
 }
 
 void store_account_loss(struct store *store, const struct body_loss *loss)
@@ -196,6 +211,12 @@ void store_account_loss(struct store *store, const struct body_loss *loss)
 
 	usage->body_bytes -= MIN(loss->bytes, usage->body_bytes);
 	usage->bodies -= MIN(loss->count, usage->bodies);
+	for (guint i = 0; loss->files && i < loss->files->len; i++) {
+		const struct body_lost *lost = &g_array_index(loss->files, struct body_lost, i);
+
+		packs_account(store, lost->pack, 0, lost->bytes);
+	}
+	packs_tend(store);
 }
 
 /* ---- trust --------------------------------------------------------------------------------- */

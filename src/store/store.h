@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The cache of one account on disk: a SQLite index on a thread of its own, bodies as files. It may
+ * The cache of one account on disk: a SQLite index on a thread of its own, bodies in files. It may
  * be deleted at any time at the cost of bandwidth; a damaged index is set aside and built anew.
  *
  * Loop thread calls; answers come from the loop, in the order of the calls, exactly once, never
@@ -8,7 +8,8 @@
  *
  *   DIR/lock              held (flock) while open: one mount per account
  *   DIR/index.db          SQLite, WAL
- *   DIR/bodies/BOX/UID    one file per cached message; BOX as six hex digits, UID decimal
+ *   DIR/bodies/BOX/UID    a cached message that is large or partial; BOX as six hex digits
+ *   DIR/bodies/packs/N    many small cached messages each
  *   DIR/index.db.damaged  the last index that was set aside
  */
 #pragma once
@@ -145,5 +146,6 @@ struct store_usage {
 	uint64_t body_bytes, max_bytes;
 	uint64_t bodies;
 	uint64_t evicted; /* bodies, since open */
+	uint64_t dead_bytes; /* on disk, of bodies that are gone; given back in the background */
 };
 struct store_usage store_usage(const struct store *store);

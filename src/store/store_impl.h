@@ -4,6 +4,7 @@
 
 #include "store/body.h"
 #include "store/dir.h"
+#include "store/pack.h"
 #include "store/store.h"
 #include "store/thread.h"
 
@@ -29,6 +30,8 @@ struct store {
 	uint64_t use_clock; /* counts uses; the last use of a body is a value of it */
 	GArray *touches;    /* struct touch, not yet given to the index */
 
+	struct packs packs; /* pack.c */
+
 	/* evict.c */
 	struct store_usage usage;
 	struct evict *evict;  /* under way, or NULL */
@@ -42,9 +45,14 @@ void store_post_done(struct store *store, store_done_fn done, void *user, const 
 
 /* Store thread: removes the rows with a UID in the range, adds what they held to the sums and
  * notes the files, for body_loss_unlink() after the commit. */
+struct body_lost {
+	uint64_t key;  /* box << 32 | uid */
+	uint32_t pack; /* 0 = a file of its own */
+	uint64_t bytes;
+};
 struct body_loss {
 	uint64_t bytes, count;
-	GArray *files; /* uint64_t: box << 32 | uid; NULL = none yet; g_array_unref() */
+	GArray *files; /* struct body_lost; NULL = none yet; g_array_unref() */
 };
 void body_loss_unlink(struct store_thread *thread, const struct body_loss *loss);
 void body_loss_done(struct body_loss *loss);

@@ -65,7 +65,7 @@ static int remove_run(struct store_thread *thread, struct store_job *base)
 			return rc;
 		if (is_known)
 			g_bytes_unref(row.extents);
-		else
+		if (!is_known || row.pack != 0)
 			body_disk_remove(dir, job->box, &uid, 1);
 		g_array_set_size(job->uids, job->uids->len - 1);
 	}
@@ -114,9 +114,12 @@ static int find_run(struct store_thread *thread, struct store_job *base)
 
 	if (rc != SQLITE_OK)
 		return rc;
-	for (guint i = 0; i < rows->len; i++)
-		g_hash_table_add(known,
-			GUINT_TO_POINTER(g_array_index(rows, struct index_body, i).uid));
+	for (guint i = 0; i < rows->len; i++) {
+		const struct index_body *row = &g_array_index(rows, struct index_body, i);
+
+		if (row->pack == 0)
+			g_hash_table_add(known, GUINT_TO_POINTER(row->uid));
+	}
 	body_disk_list_uids(store_thread_dir(thread), job->box, job->uids);
 	for (guint i = 0; i < job->uids->len; i++) {
 		uint32_t uid = g_array_index(job->uids, uint32_t, i);

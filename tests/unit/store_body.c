@@ -260,7 +260,7 @@ static void a_dropped_body_is_gone_and_can_be_fetched_again(void)
 
 	setup();
 	file = g_build_filename(cache.dir, "bodies", "00abcd", "6", NULL);
-	g_assert_cmpint(add_whole(cache.store, BOX, 6, 300), ==, 0);
+	g_assert_cmpint(add_alone(cache.store, BOX, 6, 300), ==, 0);
 	g_assert_true(path_exists(file));
 	body = open_body(cache.store, BOX, 6);
 	body_drop(body);
@@ -401,11 +401,12 @@ static void reading_what_is_not_here_says_gone(void)
 static void files_and_directories_are_private(void)
 {
 	static const char *const names[] = { "", "lock", "index.db", "index.db-wal", "bodies",
-		"bodies/00abcd", "bodies/00abcd/1" };
+		"bodies/00abcd", "bodies/00abcd/1", "bodies/packs", "bodies/packs/1" };
 	mode_t mask = umask(0);
 
 	setup();
-	g_assert_cmpint(add_whole(cache.store, BOX, 1, 10), ==, 0);
+	g_assert_cmpint(add_alone(cache.store, BOX, 1, 10), ==, 0);
+	g_assert_cmpint(add_whole(cache.store, BOX, 2, 10), ==, 0);
 	for (size_t i = 0; i < G_N_ELEMENTS(names); i++) {
 		g_autofree char *path = cache_path(&cache, names[i]);
 		struct stat st;

@@ -58,7 +58,7 @@ static void fill(void)
 	store_batch_set_state(batch, ROWS, 1, ROWS, ROWS / 3);
 	g_assert_cmpint(commit(batch), ==, 0);
 	for (uint32_t uid = 1; uid <= BODIES; uid++)
-		g_assert_cmpint(add_whole(cache.store, box, uid, BODY_SIZE), ==, 0);
+		g_assert_cmpint(add_alone(cache.store, box, uid, BODY_SIZE), ==, 0);
 }
 
 static void setup(void)
@@ -189,7 +189,7 @@ static void assert_damage_is_noticed(uint32_t uid)
 	g_assert_false(body_is_complete(body));
 	g_assert_cmpuint(body_covered_until(body, 0), ==, 0);
 	body_unref(body);
-	g_assert_cmpint(add_whole(cache.store, box, uid, BODY_SIZE), ==, 0);
+	g_assert_cmpint(add_alone(cache.store, box, uid, BODY_SIZE), ==, 0);
 	g_assert_cmpint(check_whole(cache.store, box, uid, BODY_SIZE), ==, 0);
 	cache_close(&cache);
 }
@@ -236,7 +236,7 @@ static void damage_in_one_extent_leaves_the_others(void)
 	struct body *body;
 
 	setup();
-	g_assert_cmpint(add_whole(cache.store, box, 9, BIG), ==, 0);
+	g_assert_cmpint(add_alone(cache.store, box, 9, BIG), ==, 0);
 	path = body_path(9);
 	cache_close(&cache);
 	flip(path, (1 << 20) + 77, 1);
@@ -267,7 +267,7 @@ static void bodies_deleted_under_the_mount_come_again(void)
 	g_assert_false(path_exists(bodies));
 	for (uint32_t uid = 1; uid <= BODIES; uid++) {
 		g_assert_cmpint(check_whole(cache.store, box, uid, BODY_SIZE), ==, MAILFS_ERROR_DISK);
-		g_assert_cmpint(add_whole(cache.store, box, uid, BODY_SIZE), ==, 0);
+		g_assert_cmpint(add_alone(cache.store, box, uid, BODY_SIZE), ==, 0);
 		g_assert_cmpint(check_whole(cache.store, box, uid, BODY_SIZE), ==, 0);
 	}
 	cache_done(&cache);
@@ -568,7 +568,7 @@ static void any_file_deleted_under_the_mount_costs_only_bandwidth(void)
 		nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
 		check_all();
 		list_one(cache.store, "INBOX"); /* a write, good or not */
-		add_whole(cache.store, box, 50, BODY_SIZE);
+		add_alone(cache.store, box, 50, BODY_SIZE);
 		check_whole(cache.store, box, 50, BODY_SIZE);
 		cache_reopen(&cache);
 		check_all();
@@ -582,7 +582,7 @@ static void the_whole_cache_deleted_under_the_mount_costs_only_bandwidth(void)
 	setup();
 	nftw(cache.dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
 	check_all();
-	g_assert_cmpint(add_whole(cache.store, box, 50, BODY_SIZE), !=, 0);
+	g_assert_cmpint(add_alone(cache.store, box, 50, BODY_SIZE), !=, 0);
 	cache_reopen(&cache);
 	assert_works_again();
 	cache_done(&cache);
@@ -611,7 +611,7 @@ static void an_index_that_cannot_grow_is_broken_but_reads(void)
 	g_assert_cmpuint(store_pending_rows(cache.store), ==, 0);
 	g_assert_true(check_all());
 	g_assert_cmpint(check_whole(cache.store, box, 1, BODY_SIZE), ==, 0);
-	g_assert_cmpint(add_whole(cache.store, box, 50, BODY_SIZE), ==, MAILFS_ERROR_DISK);
+	g_assert_cmpint(add_alone(cache.store, box, 50, BODY_SIZE), ==, MAILFS_ERROR_DISK);
 	g_assert_cmpint(check_whole(cache.store, box, 50, BODY_SIZE), ==, -1);
 	g_assert_cmpuint(body_pending_bytes(cache.store), ==, 0);
 	batch = store_batch_new(cache.store, box);
@@ -722,8 +722,8 @@ static void links_in_the_cache_lead_nowhere(void)
 
 		cache_open(&cache);
 		check_all();
-		add_whole(cache.store, box, 1, BODY_SIZE);
-		add_whole(cache.store, box, 2, BODY_SIZE);
+		add_alone(cache.store, box, 1, BODY_SIZE);
+		add_alone(cache.store, box, 2, BODY_SIZE);
 		for (int j = 0; j < 10; j++)
 			settle(cache.store);
 		cache_reopen(&cache);

@@ -622,15 +622,17 @@ static void a_second_mount_is_told_that_it_is_in_use(void)
 
 static void migrations_run_once_and_keep_the_rows(void)
 {
-	const char *const steps[] = { schema_steps[0],
-		"ALTER TABLE message ADD COLUMN extra INTEGER NOT NULL DEFAULT 7;"
-		"CREATE TABLE later(x INTEGER);" };
+	const size_t count = schema_step_count + 1;
+	g_autofree const char **steps = g_new0(const char *, count);
 	g_autofree char *path = NULL;
 	struct store_batch *batch;
 	sqlite3_stmt *stmt;
 	sqlite3 *db;
 	uint32_t id;
 
+	memcpy(steps, schema_steps, schema_step_count * sizeof(*steps));
+	steps[count - 1] = "ALTER TABLE message ADD COLUMN extra INTEGER NOT NULL DEFAULT 7;"
+			   "CREATE TABLE later(x INTEGER);";
 	setup();
 	list_one(cache.store, "INBOX");
 	id = store_box_id(cache.store, "INBOX", 5);
@@ -641,15 +643,15 @@ static void migrations_run_once_and_keep_the_rows(void)
 
 	path = cache_path(&cache, "index.db");
 	g_assert_cmpint(sqlite3_open(path, &db), ==, SQLITE_OK);
-	g_assert_cmpint(schema_apply(db, steps, 2), ==, SCHEMA_OK);
-	g_assert_cmpint(schema_apply(db, steps, 2), ==, SCHEMA_OK);
+	g_assert_cmpint(schema_apply(db, steps, count), ==, SCHEMA_OK);
+	g_assert_cmpint(schema_apply(db, steps, count), ==, SCHEMA_OK);
 	g_assert_cmpint(
 		sqlite3_prepare_v2(db, "SELECT uid, extra FROM message", -1, &stmt, NULL), ==, SQLITE_OK);
 	g_assert_cmpint(sqlite3_step(stmt), ==, SQLITE_ROW);
 	g_assert_cmpint(sqlite3_column_int(stmt, 0), ==, 4);
 	g_assert_cmpint(sqlite3_column_int(stmt, 1), ==, 7);
 	sqlite3_finalize(stmt);
-	g_assert_cmpint(schema_apply(db, steps, 1), ==, SCHEMA_NEWER);
+	g_assert_cmpint(schema_apply(db, steps, count - 1), ==, SCHEMA_NEWER);
 	sqlite3_close(db);
 	cache_open(&cache); /* a newer one is set aside */
 	g_assert_cmpuint(store_folders(cache.store)->len, ==, 0);
