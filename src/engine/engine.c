@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "engine/internal.h"
+#include "engine/prefetch.h"
 
 #define CATCH_UP_MS      2000u /* a mount does not wait longer for news of known folders */
 #define CATCH_UP_FOLDERS 20u
@@ -284,6 +285,8 @@ struct engine *engine_new(const struct engine_config *config, const struct engin
 	engine->tree = tree_new();
 	engine->listing = listing_new(engine);
 	engine->fetcher = fetcher_new(engine);
+	if (!config->no_prefetch)
+		engine->prefetch = prefetch_new(engine);
 	engine->pool = pool_new(
 		&(struct pool_config){
 			.backend = config->backend,
@@ -366,6 +369,8 @@ void engine_free(struct engine *engine)
 	listing_free(engine->listing);
 	syncer_free_all(engine);
 	fetcher_free(engine->fetcher);
+	if (engine->prefetch)
+		prefetch_free(engine->prefetch);
 	tree_free(engine->tree, NULL, NULL);
 	g_hash_table_unref(engine->all_syncs);
 	g_ptr_array_unref(engine->refreshes);
@@ -594,6 +599,8 @@ void engine_get_status(struct engine *engine, struct engine_status *ret_status)
 		.folders = listing_count(engine->listing),
 		.trust = store_get_trust(engine->config.store),
 		.cache = store_usage(engine->config.store),
+		.ahead_fetched = engine->ahead_fetched,
+		.ahead_used = engine->ahead_used,
 		.bodies_fetched = engine->bodies_fetched,
 		.body_bytes_fetched = engine->body_bytes_fetched,
 		.reads_from_cache = engine->reads_from_cache,

@@ -39,6 +39,7 @@ struct engine_config {
 	void *name_user;
 	unsigned connections;  /* at most */
 	unsigned poll_seconds; /* look for changes; 0 = only on request */
+	bool no_prefetch;    /* do not fetch ahead of who walks through a folder */
 	bool delay_connect;    /* a start from the cache does not wait for the server */
 };
 
@@ -126,6 +127,7 @@ struct engine_status {
 	uint32_t messages_loaded;
 	struct store_trust trust;
 	struct store_usage cache;
+	uint64_t ahead_fetched, ahead_used; /* bodies, before somebody asked; of these, read later */
 	uint64_t bodies_fetched, body_bytes_fetched;
 	uint64_t reads_from_cache, reads_fetched;
 	uint64_t syncs, sweeps;

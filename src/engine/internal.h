@@ -6,6 +6,7 @@
 #include "engine/pool.h"
 
 struct sync;    /* syncer.c: one per folder, in folder->engine */
+struct prefetch; /* prefetch.c; NULL = off */
 struct fetcher; /* fetcher.c */
 struct listing; /* listing.c */
 
@@ -33,6 +34,7 @@ struct engine {
 	struct pool *pool;
 	struct tree *tree;
 	struct fetcher *fetcher;
+	struct prefetch *prefetch;
 	struct listing *listing;
 	GHashTable *all_syncs; /* struct sync *, all of them */
 	GPtrArray *refreshes;  /* struct refresh *, under way */
@@ -53,6 +55,7 @@ struct engine {
 	GPtrArray *reasons;
 	char *server_id, *tls, *auth;
 	bool can_range;
+	uint64_t ahead_fetched, ahead_used;
 	uint64_t bodies_fetched, body_bytes_fetched, reads_from_cache, reads_fetched;
 	uint64_t syncs, sweeps;
 	int64_t online_since, last_sync;
@@ -115,3 +118,7 @@ engine_ticket fetcher_read(struct fetcher *fetcher, uint32_t box_id, uint32_t ui
 	struct mailfs_range range, body_read_fn done, void *user);
 engine_ticket fetcher_make_exact(struct fetcher *fetcher, uint32_t box_id, uint32_t uid,
 	engine_done_fn done, void *user);
+/* Fetch these messages (ascending) in one request, before somebody asks. Those that are here, or
+ * asked for already, are left out. */
+void fetcher_fetch_ahead(struct fetcher *fetcher, struct folder *folder, const uint32_t *uids,
+	size_t count);

@@ -528,6 +528,16 @@ bool pool_cancel(struct pool *pool, struct pool_job *job)
 	return false;
 }
 
+void pool_hasten(struct pool *pool, struct pool_job *job)
+{
+	if (!job->is_queued || job->priority == POOL_INTERACTIVE)
+		return;
+	g_queue_remove(&pool->waiting[job->priority], job);
+	job->priority = POOL_INTERACTIVE;
+	g_queue_push_tail(&pool->waiting[job->priority], job);
+	pool_schedule(pool);
+}
+
 void pool_hold(struct pool *pool, bool is_held)
 {
 	if (pool->is_held == is_held)

@@ -68,6 +68,9 @@ void pool_done(struct pool *pool, struct pool_job *job, const GError *error);
  * and its done comes. */
 bool pool_cancel(struct pool *pool, struct pool_job *job);
 
+/* A job that waits in the background is wanted now. */
+void pool_hasten(struct pool *pool, struct pool_job *job);
+
 /* Back pressure of the disk, on all sessions. */
 void pool_hold(struct pool *pool, bool is_held);
 

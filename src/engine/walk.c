@@ -62,6 +62,7 @@ static void no_stride(struct walk *walk)
 		return;
 	walk->stride = 1;
 	walk->frontier = walk->at + walk->direction;
+	walk->check_at = walk->at;
 }
 
 static void note_stride(struct walk *walk, uint32_t step)
@@ -104,6 +105,7 @@ static bool take_step(struct walk *walk, int64_t position)
 		}
 		walk->direction = direction;
 		walk->frontier = position + direction;
+		walk->check_at = position;
 		walk->window = WALK_WINDOW_FIRST;
 	}
 	note_stride(walk, (uint32_t)llabs(step));
@@ -127,6 +129,7 @@ struct walk_plan walks_note(struct walks *walks, int64_t position, int64_t count
 			.stride = 1,
 			.at = position,
 			.frontier = position,
+			.check_at = position,
 			.window = WALK_WINDOW_FIRST,
 			.touched = ++walks->clock,
 		};
@@ -136,10 +139,16 @@ struct walk_plan walks_note(struct walks *walks, int64_t position, int64_t count
 	if (!take_step(walk, position) || walk->score < WALK_ACTIVE || walk->frontier < 0 ||
 		walk->frontier >= count)
 		return plan;
-	have = ahead(user, walk->at + walk->direction, walk->frontier, walk->direction * (int64_t)walk->stride,
-		walk->window);
-	if (have > walk->window / 2)
+	/* Counting what is ahead at every step would cost more than it tells. */
+	if ((walk->check_at - walk->at) * walk->direction > 0)
 		return plan;
+	have = ahead(user, walk->at + walk->direction, walk->frontier,
+		walk->direction * (int64_t)walk->stride, walk->window / 2 + 1);
+	if (have > walk->window / 2) {
+		walk->check_at = walk->at + (walk->frontier - walk->at) / 4;
+		return plan;
+	}
+	walk->check_at = walk->at;
 	/* Half of what was ahead has been used: the walk deserves more. */
 	if (have > 0 && walk->window < WALK_WINDOW_MAX)
 		walk->window *= 2;

@@ -21,6 +21,7 @@ struct walk {
 	unsigned same_steps;
 	int64_t at;        /* the furthest position that was opened */
 	int64_t frontier;  /* the next position to fetch ahead */
+	int64_t check_at;  /* the position from which on it may be time to fetch more */
 	uint64_t window;   /* bytes to be ahead; doubles as the walk goes on */
 	uint64_t touched;  /* for finding the oldest */
 };

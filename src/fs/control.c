@@ -176,6 +176,8 @@ static void put_status(struct fs *fs, struct status_writer *writer)
 	put_number(writer, "cache-max", status.cache.max_bytes);
 	put_number(writer, "cache-messages", status.cache.bodies);
 	put_number(writer, "cache-evicted", status.cache.evicted);
+	put_number(writer, "prefetched", status.ahead_fetched);
+	put_number(writer, "prefetched-used", status.ahead_used);
 	put_number(writer, "bodies-fetched", status.bodies_fetched);
 	put_number(writer, "body-bytes-fetched", status.body_bytes_fetched);
 	put_number(writer, "reads-from-cache", status.reads_from_cache);

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Many messages in one request, before anybody asks for them: what makes a walk as fast as the
+ * wire. A message of a batch is an ordinary struct fetch that is busy with a request of others; who
+ * wants to read it waits for its own bytes, not for the batch: it is shown when its FETCH response
+ * has closed with as many octets as were announced. What the batch does not bring is asked for
+ * again, one by one, if somebody waits for it. Loop thread.
+ */
+#include "base/log.h"
+#include "engine/fetch_impl.h"
+
+#define AHEAD_KEYS_MAX 65536u
+
+struct batch {
+	struct fetcher *fetcher;
+	struct pool_job job;
+	char *folder;
+	uint32_t uidvalidity;
+	GPtrArray *fetches; /* held; ascending by UID */
+	GArray *uids;       /* what is asked for */
+	unsigned unready;   /* bodies that the index has not answered for */
+	size_t next;        /* where the last callback was: they come in order, mostly */
+};
+
+/* The index is being asked about one body. Lives until it has answered. */
+struct ask {
+	struct batch *batch;
+};
+
+static void batch_free(struct batch *batch)
+{
+	for (guint i = 0; i < batch->fetches->len; i++) {
+		struct fetch *fetch = g_ptr_array_index(batch->fetches, i);
+
+		if (fetch->batch == batch) {
+			fetch->batch = NULL;
+			request_over(fetch);
+		}
+	}
+	for (guint i = 0; i < batch->fetches->len; i++) {
+		struct fetch *fetch = g_ptr_array_index(batch->fetches, i);
+
+		fetch_advance(fetch);
+		fetch_release(fetch);
+	}
+	g_ptr_array_unref(batch->fetches);
+	g_array_unref(batch->uids);
+	g_free(batch->folder);
+	g_free(batch);
+}
+
+static struct fetch *batch_find(struct batch *batch, uint32_t uid)
+{
+	for (size_t n = 0; n < batch->fetches->len; n++) {
+		size_t at = (batch->next + n) % batch->fetches->len;
+		struct fetch *fetch = g_ptr_array_index(batch->fetches, at);
+
+		if (fetch->uid == uid) {
+			batch->next = at;
+			return fetch->batch == batch ? fetch : NULL;
+		}
+	}
+	return NULL;
+}
+
+/* ---- what comes -------------------------------------------------------------------------------- */
+
+static void on_begin(void *user, uint32_t uid, uint64_t size)
+{
+	struct fetch *fetch = batch_find(user, uid);
+
+	if (fetch)
+		request_begin(fetch, size);
+}
+
+static void on_data(void *user, uint32_t uid, const void *bytes, size_t len)
+{
+	struct fetch *fetch = batch_find(user, uid);
+
+	if (fetch && fetch->has_begun)
+		request_data(fetch, bytes, len);
+}
+
+static void note_ahead(struct fetch *fetch)
+{
+	struct fetcher *fetcher = fetch->fetcher;
+
+	if (!g_queue_is_empty(&fetch->waiters))
+		return;
+	fetcher->engine->ahead_fetched++;
+	if (g_hash_table_size(fetcher->ahead) < AHEAD_KEYS_MAX)
+		g_hash_table_add(fetcher->ahead, g_memdup2(&fetch->key, sizeof(fetch->key)));
+}
+
+static void on_end(void *user, uint32_t uid)
+{
+	struct fetch *fetch = batch_find(user, uid);
+
+	/* What is wrong with it will be found again by a request of its own. */
+	if (!fetch || !fetch->has_begun || request_fault(fetch))
+		return;
+	fetch->batch = NULL;
+	note_ahead(fetch);
+	request_take_whole(fetch);
+}
+
+static void on_done(void *user, const GError *error)
+{
+	struct batch *batch = user;
+
+	pool_done(batch->fetcher->engine->pool, &batch->job, error);
+	if (error)
+		log_debug("engine", "a batch ended early: %s", error->message);
+	batch_free(batch);
+}
+
+/* ---- asking ------------------------------------------------------------------------------------ */
+
+static struct batch *of_job(struct pool_job *job)
+{
+	return (struct batch *)((char *)job - G_STRUCT_OFFSET(struct batch, job));
+}
+
+static mailfs_ticket job_start(struct pool_job *job, struct mailfs_session *session)
+{
+	struct batch *batch = of_job(job);
+
+	return batch->fetcher->engine->config.backend->fetch(session, &(struct mailfs_fetch_request){
+		.folder = batch->folder,
+		.uidvalidity = batch->uidvalidity,
+		.uids = (const uint32_t *)(void *)batch->uids->data,
+		.uid_count = batch->uids->len,
+		.is_background = true,
+		.begin = on_begin,
+		.data = on_data,
+		.end = on_end,
+		.done = on_done,
+		.user = batch,
+	});
+}
+
+static void job_fail(struct pool_job *job, const GError *error)
+{
+	batch_free(of_job(job));
+}
+
+void batch_hasten(struct batch *batch)
+{
+	pool_hasten(batch->fetcher->engine->pool, &batch->job);
+}
+
+static void batch_send(struct batch *batch)
+{
+	for (guint i = 0; i < batch->fetches->len; i++) {
+		struct fetch *fetch = g_ptr_array_index(batch->fetches, i);
+
+		if (fetch->is_busy || body_is_complete(fetch->body))
+			continue;
+		fetch->is_whole = true;
+		fetch->tries = 0;
+		request_prepare(fetch, NULL);
+		fetch->batch = batch;
+		g_array_append_val(batch->uids, fetch->uid);
+	}
+	if (batch->uids->len == 0) {
+		batch_free(batch);
+		return;
+	}
+	batch->job = (struct pool_job){
+		.priority = POOL_BACKGROUND,
+		.weight = 2,
+		.folder = batch->folder,
+		.start = job_start,
+		.fail = job_fail,
+	};
+	pool_submit(batch->fetcher->engine->pool, &batch->job);
+}
+
+static void on_body_ready(void *user)
+{
+	struct ask *ask = user;
+	struct batch *batch = ask->batch;
+
+	g_free(ask);
+	if (--batch->unready == 0)
+		batch_send(batch);
+}
+
+void fetcher_fetch_ahead(struct fetcher *fetcher, struct folder *folder, const uint32_t *uids,
+	size_t count)
+{
+	struct batch *batch = g_new0(struct batch, 1);
+
+	batch->fetcher = fetcher;
+	batch->folder = g_strdup(folder->name);
+	batch->uidvalidity = folder->uidvalidity;
+	batch->fetches = g_ptr_array_new();
+	batch->uids = g_array_new(FALSE, FALSE, sizeof(uint32_t));
+	batch->unready = 1;
+	for (size_t i = 0; i < count; i++) {
+		struct fetch *fetch = fetch_get(fetcher, folder->box->id, uids[i]);
+		struct ask *ask;
+
+		fetch->held++;
+		g_ptr_array_add(batch->fetches, fetch);
+		ask = g_new(struct ask, 1);
+		ask->batch = batch;
+		batch->unready++;
+		body_when_ready(fetch->body, on_body_ready, ask);
+	}
+	if (--batch->unready == 0)
+		batch_send(batch);
+}

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: MIT */
+/* One message, one request: what is sent, what comes, what is made of it. Loop thread. */
+#include "engine/fetch_impl.h"
+
+void fetch_give(struct fetch *fetch, uint64_t offset, const void *bytes, size_t len)
+{
+	g_autoptr(GBytes) copy = g_bytes_new(bytes, len);
+
+	body_add(fetch->body, offset, copy, NULL, NULL);
+	engine_check_pressure(fetch->fetcher->engine);
+}
+
+void request_begin(struct fetch *fetch, uint64_t size)
+{
+	/* A second beginning: the server starts over. */
+	g_byte_array_set_size(fetch->buffer, 0);
+	fetch->has_begun = true;
+	fetch->announced = size;
+}
+
+void request_data(struct fetch *fetch, const void *bytes, size_t len)
+{
+	fetch->is_overlong |= !fetch->is_whole && len > fetch->asked.len - fetch->buffer->len;
+	if (fetch->is_overlong)
+		return;
+	g_byte_array_append(fetch->buffer, bytes, (guint)len);
+	/* The first windows wait for the end: then a small message is one piece. */
+	while (fetch->is_whole && fetch->buffer->len >= 2 * FETCH_WINDOW_MAX) {
+		fetch_give(fetch, fetch->stored, fetch->buffer->data, FETCH_WINDOW_MAX);
+		fetch->stored += FETCH_WINDOW_MAX;
+		g_byte_array_remove_range(fetch->buffer, 0, FETCH_WINDOW_MAX);
+	}
+}
+
+static void on_begin(void *user, uint32_t uid, uint64_t size)
+{
+	struct fetch *fetch = user;
+
+	if (uid == fetch->uid)
+		request_begin(fetch, size);
+}
+
+static void on_data(void *user, uint32_t uid, const void *bytes, size_t len)
+{
+	struct fetch *fetch = user;
+
+	if (uid == fetch->uid && fetch->has_begun)
+		request_data(fetch, bytes, len);
+}
+
+static void on_end(void *user, uint32_t uid)
+{
+	struct fetch *fetch = user;
+
+	fetch->has_ended |= uid == fetch->uid && fetch->has_begun;
+}
+
+void request_over(struct fetch *fetch)
+{
+	fetch->is_busy = false;
+	g_clear_pointer(&fetch->buffer, g_byte_array_unref);
+	g_clear_pointer(&fetch->folder, g_free);
+}
+
+void request_take_whole(struct fetch *fetch)
+{
+	struct engine *engine = fetch->fetcher->engine;
+	uint64_t size = fetch->stored + fetch->buffer->len;
+
+	for (guint at = 0; at < fetch->buffer->len; at += FETCH_WINDOW_MAX)
+		fetch_give(fetch, fetch->stored + at, fetch->buffer->data + at,
+			MIN(fetch->buffer->len - at, FETCH_WINDOW_MAX));
+	body_complete(fetch->body, size);
+	engine->bodies_fetched++;
+	engine->body_bytes_fetched += size;
+	request_over(fetch);
+	if (!fetch_note_size(fetch, size, true))
+		fetch_fail_wrong_size(fetch);
+	fetch_advance(fetch);
+}
+
+
+static struct fetch *of_job(struct pool_job *job)
+{
+	return (struct fetch *)((char *)job - G_STRUCT_OFFSET(struct fetch, job));
+}
+
+static void request_failed(struct fetch *fetch, const GError *error)
+{
+	struct folder *folder;
+
+	/* Half a body is none. */
+	if (fetch->is_whole && fetch->stored > 0)
+		body_drop(fetch->body);
+	request_over(fetch);
+	fetch_message(fetch, &folder);
+	if (folder && g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_STALE))
+		syncer_sync(fetch->fetcher->engine, folder, NULL, NULL);
+	fetch_fail_waiters(fetch, error, false);
+	fetch_advance(fetch);
+}
+
+static void note_gone(struct fetch *fetch)
+{
+	g_autoptr(GError) error = NULL;
+	struct folder *folder;
+
+	fetch_message(fetch, &folder);
+	if (folder)
+		syncer_sync(fetch->fetcher->engine, folder, NULL, NULL);
+	g_set_error(&error, MAILFS_ERROR, MAILFS_ERROR_GONE, "the message is no more on the server");
+	request_failed(fetch, error);
+}
+
+
+/* A body that came, but cannot be it; NULL = it is good. */
+const char *request_fault(const struct fetch *fetch)
+{
+	const struct message *message = fetch_message(fetch, NULL);
+	uint64_t got = fetch->stored + fetch->buffer->len;
+
+	if (fetch->is_overlong)
+		return "the server sent more than was asked for";
+	if (got != fetch->announced)
+		return "the server sent another number of octets than it announced";
+	if (fetch->is_whole && got == 0 && message && message->size > 0)
+		return "the server sent an empty message"; /* SZ-3 */
+	return NULL;
+}
+
+/* Reading changes nothing on the server: once more on another connection. A connection that broke
+ * the protocol takes the requests of others with it, so those are repeated too. */
+static bool may_retry(struct fetch *fetch, const GError *error)
+{
+	static const enum mailfs_error codes[] = { MAILFS_ERROR_CONNECTION_LOST,
+		MAILFS_ERROR_TIMEOUT, MAILFS_ERROR_PROTOCOL };
+
+	if (g_queue_is_empty(&fetch->waiters))
+		return false;
+	for (size_t i = 0; i < G_N_ELEMENTS(codes); i++) {
+		if (g_error_matches(error, MAILFS_ERROR, (gint)codes[i]))
+			return ++fetch->tries < FETCH_TRIES;
+	}
+	return false;
+}
+
+static void take_answer(struct fetch *fetch)
+{
+	if (!fetch->has_ended)
+		note_gone(fetch);
+	else if (fetch->is_whole)
+		request_take_whole(fetch);
+	else
+		window_take(fetch);
+}
+
+static void on_done(void *user, const GError *error)
+{
+	struct fetch *fetch = user;
+	struct engine *engine = fetch->fetcher->engine;
+	const char *fault = !error && fetch->has_ended ? request_fault(fetch) : NULL;
+	g_autoptr(GError) bad = NULL;
+
+	pool_done(engine->pool, &fetch->job, error);
+	if (fault)
+		error = bad = g_error_new_literal(MAILFS_ERROR, MAILFS_ERROR_PROTOCOL, fault);
+	if (may_retry(fetch, error)) {
+		request_start(fetch);
+		return;
+	}
+	fetch->held++;
+	if (error) {
+		if (!g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_CANCELLED))
+			engine_add_reason(engine, "UID %u: %s", fetch->uid, error->message);
+		request_failed(fetch, error);
+	} else {
+		take_answer(fetch);
+	}
+	fetch_release(fetch);
+}
+
+static mailfs_ticket job_start(struct pool_job *job, struct mailfs_session *session)
+{
+	struct fetch *fetch = of_job(job);
+
+	return fetch->fetcher->engine->config.backend->fetch(session, &(struct mailfs_fetch_request){
+		.folder = fetch->folder,
+		.uidvalidity = fetch->uidvalidity,
+		.uids = &fetch->uid,
+		.uid_count = 1,
+		.is_range = !fetch->is_whole,
+		.range = fetch->asked,
+		.begin = on_begin,
+		.data = on_data,
+		.end = on_end,
+		.done = on_done,
+		.user = fetch,
+	});
+}
+
+static void job_fail(struct pool_job *job, const GError *error)
+{
+	struct fetch *fetch = of_job(job);
+
+	fetch->held++;
+	request_failed(fetch, error);
+	fetch_release(fetch);
+}
+
+void request_prepare(struct fetch *fetch, const struct folder *folder)
+{
+	if (fetch->buffer)
+		g_byte_array_set_size(fetch->buffer, 0);
+	else
+		fetch->buffer = g_byte_array_new();
+	if (folder) {
+		g_free(fetch->folder);
+		fetch->folder = g_strdup(folder->name);
+		fetch->uidvalidity = folder->uidvalidity;
+	}
+	fetch->is_busy = true;
+	fetch->has_begun = false;
+	fetch->has_ended = false;
+	fetch->is_overlong = false;
+	fetch->announced = 0;
+	fetch->stored = 0;
+	/* A whole fetch begins anew: its bytes are not joined with those of another fetch. */
+	if (fetch->is_whole && body_gap_until(fetch->body, 0) != UINT64_MAX)
+		body_drop(fetch->body);
+}
+
+void request_start(struct fetch *fetch)
+{
+	request_prepare(fetch, NULL);
+	fetch->job = (struct pool_job){
+		.priority = POOL_INTERACTIVE,
+		.weight = 1,
+		.folder = fetch->folder,
+		.start = job_start,
+		.fail = job_fail,
+	};
+	pool_submit(fetch->fetcher->engine->pool, &fetch->job);
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+/* What it means that the size of a message was counted: trust, and distrust for ever. Loop thread. */
+#include "engine/fetch_impl.h"
+
+static void store_message_row(struct engine *engine, const struct folder *folder,
+	const struct message *message)
+{
+	struct store_batch *batch = store_batch_new(engine->config.store, folder->box->id);
+
+	store_batch_put(batch, &(struct store_message){
+		.message = message,
+		.keywords = mailbox_keywords(folder->box, message->keywords),
+	});
+	store_batch_commit(batch, NULL, NULL);
+}
+
+bool fetch_note_size(struct fetch *fetch, uint64_t size, bool is_fresh)
+{
+	struct engine *engine = fetch->fetcher->engine;
+	struct store_trust trust = store_get_trust(engine->config.store);
+	struct folder *folder;
+	struct message *message = fetch_message(fetch, &folder);
+	bool fits;
+
+	if (!message || (message->bits & MESSAGE_SIZE_EXACT) != 0)
+		return true;
+	fits = message->size == size;
+	message->bits |= MESSAGE_SIZE_EXACT;
+	if (fits && is_fresh && trust.proven < STORE_TRUST_PROVEN) {
+		trust.proven++;
+		store_put_trust(engine->config.store, trust);
+	}
+	if (!fits) {
+		engine_add_reason(engine, "%s: UID %u: the server claims %" G_GUINT64_FORMAT
+			" octets and sends %" G_GUINT64_FORMAT, folder->path, fetch->uid,
+			(guint64)message->size, size);
+		message->size = size;
+		if (!trust.is_liar) {
+			trust.is_liar = true;
+			store_put_trust(engine->config.store, trust);
+		}
+		engine->events.message_changed(engine->user, folder, fetch->uid);
+	}
+	if (!fits || trust.is_liar)
+		store_message_row(engine, folder, message);
+	return fits;
+}
+
+void fetch_fail_wrong_size(struct fetch *fetch)
+{
+	g_autoptr(GError) error = NULL;
+
+	g_set_error(&error, MAILFS_ERROR, MAILFS_ERROR_PROTOCOL,
+		"the message is not as long as the server said; the size is right from now on");
+	fetch_fail_waiters(fetch, error, true);
+}
+
+void fetch_size_is_wrong(struct fetch *fetch)
+{
+	body_drop(fetch->body);
+	engine_distrust(fetch->fetcher->engine);
+	fetch_fail_wrong_size(fetch);
+	fetch_want_exact(fetch);
+}
+

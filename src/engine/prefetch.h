@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Fetches ahead of whoever walks through a folder, so that a walk is bound by bandwidth, not by a
+ * round trip per message. Loop thread.
+ */
+#pragma once
+
+#include <stdint.h>
+
+struct engine;
+struct prefetch;
+
+struct prefetch *prefetch_new(struct engine *engine);
+void prefetch_free(struct prefetch *prefetch);
+
+/* Somebody opened or read this message (cached or not). */
+void prefetch_note(struct prefetch *prefetch, uint32_t box_id, uint32_t uid);
+/* The mailbox is no more. */
+void prefetch_forget(struct prefetch *prefetch, uint32_t box_id);
