@@ -134,6 +134,11 @@ static void on_message_changed(void *user, const struct folder *folder, uint32_t
 	fs_message_changed(((struct mailfs *)user)->fs, folder, uid);
 }
 
+static void on_message_bytes_changed(void *user, const struct folder *folder, uint32_t uid)
+{
+	fs_message_bytes_changed(((struct mailfs *)user)->fs, folder, uid);
+}
+
 static void on_message_gone(void *user, const struct folder *folder, uint32_t uid)
 {
 	fs_message_gone(((struct mailfs *)user)->fs, folder, uid);
@@ -221,6 +226,7 @@ static struct engine *make_engine(struct mailfs *self)
 		.started = on_started,
 		.listing_changed = on_listing_changed,
 		.message_changed = on_message_changed,
+		.message_bytes_changed = on_message_bytes_changed,
 		.message_gone = on_message_gone,
 		.box_gone = on_box_gone,
 		.state_changed = on_state_changed,
@@ -236,6 +242,7 @@ static struct engine *make_engine(struct mailfs *self)
 		.name_user = (void *)account->view,
 		.connections = account->options.connections,
 		.poll_seconds = account->options.poll,
+		.no_prefetch = account->options.prefetch == PREFETCH_OFF,
 		.delay_connect = account->options.delay_connect,
 	};
 

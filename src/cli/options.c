@@ -48,6 +48,8 @@ const struct option_info option_table[] = {
 		"COMPRESS=DEFLATE where offered (no); auto: unless the host is this machine" },
 	{ "disable", OPTION_LIST, BOTH, AT(disable), "=CAP;CAP", NULL, 0, 0,
 		"treat these capabilities of the server as not offered" },
+	{ "prefetch", OPTION_CHOICE, BOTH, AT(prefetch), "=auto|off", "auto|off", 0, 0,
+		"fetch ahead of a program that reads through a folder (auto)" },
 	{ "delay_connect", OPTION_FLAG, BOTH, AT(delay_connect), NULL, NULL, 0, 0,
 		"with a cache, mount at once and connect later" },
 

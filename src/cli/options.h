@@ -13,6 +13,7 @@
 
 #define OPTION_UNSET UINT32_MAX /* of uid, gid, umask, passfd */
 
+enum option_prefetch { PREFETCH_AUTO, PREFETCH_OFF };
 enum option_compress { COMPRESS_NO, COMPRESS_YES, COMPRESS_AUTO };
 enum option_ctime { CTIME_CHANGE, CTIME_MTIME };
 enum option_tls { TLS_REQUIRED, TLS_NONE };
@@ -37,6 +38,7 @@ struct options {
 	uint32_t connections;
 	uint32_t compress; /* enum option_compress */
 	char **disable;
+	uint32_t prefetch; /* enum option_prefetch */
 	bool delay_connect;
 
 	/* what is shown */

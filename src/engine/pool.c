@@ -532,9 +532,9 @@ void pool_hasten(struct pool *pool, struct pool_job *job)
 {
 	if (!job->is_queued || job->priority == POOL_INTERACTIVE)
 		return;
-	g_queue_remove(&pool->waiting[job->priority], job);
+	g_queue_unlink(&pool->waiting[job->priority], &job->link);
 	job->priority = POOL_INTERACTIVE;
-	g_queue_push_tail(&pool->waiting[job->priority], job);
+	g_queue_push_tail_link(&pool->waiting[job->priority], &job->link);
 	pool_schedule(pool);
 }
 

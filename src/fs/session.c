@@ -218,15 +218,8 @@ void fs_free(struct fs *fs)
 
 void fs_listing_changed(struct fs *fs, const struct folder *folder)
 {
-	if (!fs->session)
-		return;
-	if (folder) {
+	if (fs->session)
 		notifier_everything(fs->notifier, fs_folder_ino(fs, folder));
-		if (folder->parent)
-			notifier_attributes(fs->notifier, fs_folder_ino(fs, folder->parent));
-		return;
-	}
-	fs_drop_caches(fs);
 }
 
 void fs_drop_caches(struct fs *fs)
@@ -246,6 +239,12 @@ void fs_message_changed(struct fs *fs, const struct folder *folder, uint32_t uid
 {
 	if (fs->session && folder->box)
 		notifier_attributes(fs->notifier, ino_make(INO_KIND_MESSAGE, folder->box->id, uid));
+}
+
+void fs_message_bytes_changed(struct fs *fs, const struct folder *folder, uint32_t uid)
+{
+	if (fs->session && folder->box)
+		notifier_everything(fs->notifier, ino_make(INO_KIND_MESSAGE, folder->box->id, uid));
 }
 
 struct gone_name {
