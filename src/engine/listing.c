@@ -27,6 +27,7 @@ struct listing {
 	size_t bytes;
 	GPtrArray *infos; /* struct mailfs_folder_info with strings of its own */
 	GHashTable *names;
+	GHashTable *paths;
 	GQueue waiters;
 	uint32_t count;
 };
@@ -59,6 +60,7 @@ static void add_info(struct listing *listing, const struct mailfs_folder_info *i
 	copy->role = g_strdup(info->role);
 	g_ptr_array_add(listing->infos, copy);
 	g_hash_table_add(listing->names, (gpointer)copy->name);
+	g_hash_table_add(listing->paths, (gpointer)copy->path);
 }
 
 static void on_folder(void *user, const struct mailfs_folder_info *info)
@@ -91,7 +93,8 @@ static void add_parents(struct listing *listing, const struct mailfs_folder_info
 		(path_cut = strrchr(path, child->delimiter))) {
 		*name_cut = '\0';
 		*path_cut = '\0';
-		if (*name == '\0' || g_hash_table_contains(listing->names, name))
+		if (*name == '\0' || g_hash_table_contains(listing->names, name) ||
+			g_hash_table_contains(listing->paths, path))
 			return;
 		add_info(listing, &(struct mailfs_folder_info){
 			.name = name,
@@ -249,6 +252,7 @@ static void answer(struct listing *listing, const GError *error)
 static void forget_infos(struct listing *listing)
 {
 	g_hash_table_remove_all(listing->names);
+	g_hash_table_remove_all(listing->paths);
 	g_ptr_array_set_size(listing->infos, 0);
 	listing->bytes = 0;
 }
@@ -359,6 +363,7 @@ struct listing *listing_new(struct engine *engine)
 	listing->engine = engine;
 	listing->infos = g_ptr_array_new_with_free_func(info_free);
 	listing->names = g_hash_table_new(g_str_hash, g_str_equal);
+	listing->paths = g_hash_table_new(g_str_hash, g_str_equal);
 	g_queue_init(&listing->waiters);
 	return listing;
 }
@@ -367,6 +372,7 @@ void listing_free(struct listing *listing)
 {
 	g_queue_clear_full(&listing->waiters, g_free);
 	g_hash_table_unref(listing->names);
+	g_hash_table_unref(listing->paths);
 	g_ptr_array_unref(listing->infos);
 	g_free(listing);
 }

@@ -546,18 +546,16 @@ static void forget_gone(struct sync *sync)
 /* A listing seen for the first time has the time that the directory showed before: of the
  * UIDVALIDITY, if STATUS told it. So the directory does not seem to change while a first walk goes
  * through it, and looks the same after the cache was lost. */
-static int64_t first_listing_ns(const struct folder *folder, const struct mailbox *box)
+static int64_t first_listing_ns(const struct folder *folder)
 {
-	if (folder->listing_ns != 0)
-		return folder->listing_ns;
-	return MAX((int64_t)box->uidvalidity * 1000000000, 1);
+	return MAX(folder->listing_ns, 1);
 }
 
 static void put_new_box(struct sync *sync)
 {
 	struct folder *folder = sync->folder;
 
-	sync->target->listing_ns = first_listing_ns(folder, sync->target);
+	sync->target->listing_ns = first_listing_ns(folder);
 	if (sync->had_box)
 		sync->target->listing_ns = MAX(clock_realtime_ns(), folder->listing_ns + 1);
 	/* A new box is the tree's from now on. */

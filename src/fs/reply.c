@@ -42,25 +42,10 @@ void fs_message_attr(struct fs *fs, const struct folder *folder, const struct me
 	set_owner(fs, ret_attr);
 }
 
-/* A directory changes with its listing. One that cannot hold messages is as old as its youngest
- * child, as far as that is known without opening it. */
-static int64_t directory_ns(const struct folder *folder)
-{
-	int64_t newest = folder->listing_ns;
-
-	if ((folder->flags & MAILFS_FOLDER_NOSELECT) == 0)
-		return newest;
-	for (guint i = 0; i < folder->children->len; i++) {
-		const struct folder *child = g_ptr_array_index(folder->children, i);
-
-		newest = MAX(newest, (int64_t)child->uidvalidity * 1000000000);
-	}
-	return newest;
-}
-
 void fs_folder_attr(struct fs *fs, const struct folder *folder, struct stat *ret_attr)
 {
-	int64_t changed_ns = directory_ns(folder);
+	/* 1 means that the folder was listed and that nothing tells when it changed. */
+	int64_t changed_ns = folder->listing_ns > 1 ? folder->listing_ns : 0;
 
 	memset(ret_attr, 0, sizeof(*ret_attr));
 	ret_attr->st_ino = fs_folder_ino(fs, folder);

@@ -35,6 +35,7 @@ struct tree *tree_new(void)
 	tree->root->shown = g_strdup("");
 	tree->root->flags = MAILFS_FOLDER_NOSELECT;
 	tree->by_name = g_hash_table_new(g_str_hash, g_str_equal);
+	tree->by_path = g_hash_table_new(g_str_hash, g_str_equal);
 	tree->by_id = g_hash_table_new(NULL, NULL);
 	tree->by_box = g_hash_table_new(NULL, NULL);
 	return tree;
@@ -53,6 +54,7 @@ void tree_free(struct tree *tree, tree_drop_fn drop, void *user)
 	}
 	folder_free(tree->root);
 	g_hash_table_unref(tree->by_name);
+	g_hash_table_unref(tree->by_path);
 	g_hash_table_unref(tree->by_id);
 	g_hash_table_unref(tree->by_box);
 	g_free(tree);
@@ -72,12 +74,24 @@ void tree_set_box(struct tree *tree, struct folder *folder, struct mailbox *box)
 	g_hash_table_replace(tree->by_box, GUINT_TO_POINTER(box->id), folder);
 }
 
-/* The wire name of the parent: the name up to its last delimiter; NULL at the top. */
-static char *parent_name(const struct tree_entry *entry)
+/* What comes before the last delimiter; NULL at the top. */
+static char *before_last(const char *text, char delimiter)
 {
-	const char *cut = entry->delimiter != 0 ? strrchr(entry->name, entry->delimiter) : NULL;
+	const char *cut = delimiter != 0 ? strrchr(text, delimiter) : NULL;
 
-	return cut ? g_strndup(entry->name, (gsize)(cut - entry->name)) : NULL;
+	return cut ? g_strndup(text, (gsize)(cut - text)) : NULL;
+}
+
+/* By the wire name, else by the path: "Inbox/Sub" is below what is listed as "INBOX". */
+static struct folder *lookup_parent(const struct tree *tree, const struct tree_entry *entry)
+{
+	g_autofree char *name = before_last(entry->name, entry->delimiter);
+	g_autofree char *path = before_last(entry->path, entry->delimiter);
+	struct folder *parent = name ? g_hash_table_lookup(tree->by_name, name) : NULL;
+
+	if (!parent && path)
+		parent = g_hash_table_lookup(tree->by_path, path);
+	return parent;
 }
 
 static const char *last_component(const struct tree_entry *entry)
@@ -99,8 +113,7 @@ static bool is_under(const struct folder *folder, const struct folder *top)
 static struct folder *find_parent(const struct tree *tree, const struct tree_entry *entry,
 	const struct folder *folder)
 {
-	g_autofree char *name = parent_name(entry);
-	struct folder *parent = name ? g_hash_table_lookup(tree->by_name, name) : NULL;
+	struct folder *parent = lookup_parent(tree, entry);
 	unsigned depth = 0;
 
 	if (!parent || !parent->is_listed || is_under(parent, folder))
@@ -250,12 +263,13 @@ static void sort_children(struct folder *folder)
 	folder->generation++;
 }
 
-static int by_wire_name(gconstpointer a, gconstpointer b)
+static int by_entry_path(gconstpointer a, gconstpointer b)
 {
 	const struct tree_entry *const *left = a;
 	const struct tree_entry *const *right = b;
 
-	return strcmp((*left)->name, (*right)->name);
+	return strcmp((*left)->path, (*right)->path) != 0 ? strcmp((*left)->path, (*right)->path) :
+		strcmp((*left)->name, (*right)->name);
 }
 
 bool tree_update(struct tree *tree, const struct tree_entry *entries, size_t count,
@@ -275,10 +289,17 @@ bool tree_update(struct tree *tree, const struct tree_entry *entries, size_t cou
 		g_ptr_array_add(order, (gpointer)&entries[i]);
 	}
 	drop_unlisted(tree, changed, drop, user);
-	/* By name a parent comes before its children, and the same listing gives the same tree. */
-	g_ptr_array_sort(order, by_wire_name);
+	for (size_t i = 0; i < count; i++) {
+		struct folder *folder = g_hash_table_lookup(tree->by_name, entries[i].name);
+
+		if (!g_hash_table_contains(tree->by_path, folder->path))
+			g_hash_table_insert(tree->by_path, folder->path, folder);
+	}
+	/* By path a parent comes before its children, and the same listing gives the same tree. */
+	g_ptr_array_sort(order, by_entry_path);
 	for (guint i = 0; i < order->len; i++)
 		place(tree, g_ptr_array_index(order, i), component, changed);
+	g_hash_table_remove_all(tree->by_path);
 
 	g_hash_table_iter_init(&iter, changed);
 	while (g_hash_table_iter_next(&iter, &value, NULL))

@@ -45,6 +45,7 @@ struct folder {
 struct tree {
 	struct folder *root;
 	GHashTable *by_name; /* wire name → folder */
+	GHashTable *by_path; /* path → folder; scratch of tree_update() */
 	GHashTable *by_id;   /* dir_id → folder */
 	GHashTable *by_box;  /* box_id → folder, of loaded mailboxes */
 };
