@@ -168,8 +168,13 @@ static int lookup_run(struct store_thread *thread, struct store_job *base)
 {
 	struct lookup_job *job = (struct lookup_job *)base;
 
-	return index_load_body(store_thread_index(thread), job->box, job->uid, &job->row,
+	int rc = index_load_body(store_thread_index(thread), job->box, job->uid, &job->row,
 		&job->is_known);
+
+	/* What is whole can be read at once. What is not will be written, and that must wait for
+	 * files that go after the commit. */
+	base->is_early = job->is_known && job->row.is_complete;
+	return rc;
 }
 
 static void take_row(struct body *body, const struct index_body *row)
@@ -252,7 +257,10 @@ struct body *body_open(struct store *store, uint32_t box_id, uint32_t uid)
 	body = body_new(store, body_key(box_id, uid));
 	g_hash_table_insert(store->bodies, &body->key, body);
 	body_ref(body);
-	ask_index(body);
+	if (cached_is_absent(store, box_id, uid))
+		body->is_ready = true;
+	else
+		ask_index(body);
 	return body;
 }
 

@@ -43,6 +43,8 @@ static void drop_answer(struct store *store, struct store_job *base, const GErro
 {
 	struct drop_job *job = (struct drop_job *)base;
 
+	if (!job->is_pinned)
+		cached_remove(store, job->box, job->uid);
 	job->body->is_dropping = job->body->is_drop_sent = false;
 	body_write_kick(job->body);
 	packs_tend(store);

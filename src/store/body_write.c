@@ -78,6 +78,7 @@ static void account_save(struct body *body, uint64_t bytes)
 	body->saved_pack = body->place.pack;
 	body->saved_bytes = bytes;
 	body->is_saved = true;
+	cached_add(store, body_box(body), body_uid(body));
 }
 
 void body_fill_row(struct body *body, struct index_body *ret_row)

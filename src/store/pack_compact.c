@@ -127,6 +127,7 @@ static void account_moved(struct store *store, const struct move_job *job)
 		if (moved->is_moved)
 			packs_account(store, job->to, moved->row.bytes, 0);
 		if (is_removed) {
+			cached_remove(store, moved->row.box, moved->row.uid);
 			loss.bytes += moved->row.bytes;
 			loss.count++;
 		}

@@ -127,6 +127,7 @@ static void store_free(struct store *store)
 	g_hash_table_destroy(store->bodies);
 	g_array_unref(store->touches);
 	packs_done(store);
+	cached_done(store);
 	g_free(store->path);
 	g_free(store->identity);
 	g_free(store);
@@ -143,6 +144,7 @@ struct store *store_open(const struct store_config *config, GError **error)
 	store->folders = g_ptr_array_new_with_free_func(store_folder_free);
 	store->folder_names = g_hash_table_new(g_str_hash, g_str_equal);
 	bodies_init(store);
+	cached_init(store);
 
 	store->dir = store_dir_new(config->dir, error);
 	if (store->dir)
@@ -215,6 +217,7 @@ void store_account_loss(struct store *store, const struct body_loss *loss)
 		const struct body_lost *lost = &g_array_index(loss->files, struct body_lost, i);
 
 		packs_account(store, lost->pack, 0, lost->bytes);
+		cached_remove(store, (uint32_t)(lost->key >> 32), (uint32_t)lost->key);
 	}
 	packs_tend(store);
 }

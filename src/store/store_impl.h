@@ -3,6 +3,7 @@
 #pragma once
 
 #include "store/body.h"
+#include "store/cached.h"
 #include "store/dir.h"
 #include "store/pack.h"
 #include "store/store.h"
@@ -31,6 +32,10 @@ struct store {
 	GArray *touches;    /* struct touch, not yet given to the index */
 
 	struct packs packs; /* pack.c */
+
+	/* cached.c */
+	GHashTable *cached; /* box -> struct cached_box */
+	size_t cached_blocks;
 
 	/* evict.c */
 	struct store_usage usage;

@@ -93,10 +93,21 @@ static void answers_deliver(void *data)
 	g_free(answers);
 }
 
+/* Takes `jobs`. */
+static void send_answers(struct store_thread *thread, GPtrArray *jobs)
+{
+	struct answers *answers = g_new(struct answers, 1);
+
+	*answers = (struct answers){
+		.link = store_link_ref(thread->link),
+		.jobs = jobs,
+		.is_broken = thread->is_broken,
+	};
+	post_to_loop(answers_deliver, answers);
+}
+
 static void flush_answers(struct store_thread *thread)
 {
-	struct answers *answers;
-
 	if (thread->answers->len == 0)
 		return;
 	for (guint i = 0; i < thread->answers->len; i++) {
@@ -105,14 +116,8 @@ static void flush_answers(struct store_thread *thread)
 		if (job->after)
 			job->after(thread, job);
 	}
-	answers = g_new(struct answers, 1);
-	*answers = (struct answers){
-		.link = store_link_ref(thread->link),
-		.jobs = g_steal_pointer(&thread->answers),
-		.is_broken = thread->is_broken,
-	};
+	send_answers(thread, g_steal_pointer(&thread->answers));
 	thread->answers = g_ptr_array_new();
-	post_to_loop(answers_deliver, answers);
 }
 
 /* ---- transactions -------------------------------------------------------------------------- */
@@ -202,6 +207,15 @@ static int thread_begin(struct store_thread *thread)
 	return SQLITE_OK;
 }
 
+static void answer_early(struct store_thread *thread, struct store_job *job)
+{
+	GPtrArray *jobs = g_ptr_array_new();
+
+	g_ptr_array_set_size(thread->answers, (gint)thread->answers->len - 1);
+	g_ptr_array_add(jobs, job);
+	send_answers(thread, jobs);
+}
+
 static void run_job(void *data)
 {
 	struct store_job *job = data;
@@ -221,6 +235,10 @@ static void run_job(void *data)
 		thread_break(thread, rc);
 	}
 
+	if (job->is_early && rc == SQLITE_OK) {
+		answer_early(thread, job);
+		return;
+	}
 	thread->rows += job->rows;
 	if (!thread->is_open || thread->rows >= ROWS_PER_COMMIT)
 		thread_commit(thread);

@@ -40,6 +40,7 @@ struct store_job {
 	void (*free)(struct store_job *job); /* NULL: g_free() */
 	bool is_write;
 	unsigned rows; /* how much it weighs in a transaction */
+	bool is_early; /* set by run() of one that only reads: the answer does not wait for a commit */
 
 	GError *error; /* the thread's */
 	struct store_thread *thread;

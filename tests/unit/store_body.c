@@ -5,6 +5,8 @@
 #include <zlib.h>
 
 #include "store/extents.h"
+#include "store/store_impl.h"
+#include "store/uid_set.h"
 
 #define BOX 0x00abcd
 
@@ -237,6 +239,111 @@ static void objects_of_one_message_are_one(void)
 	cache_done(&cache);
 }
 
+static void bodies_that_are_absent_are_ready_at_once(void)
+{
+	struct body *body;
+
+	setup();
+	g_assert_cmpint(add_whole(cache.store, BOX, 1, 10), ==, 0);
+	g_assert_cmpint(add_alone(cache.store, BOX, 2, 10), ==, 0);
+	cache_reopen(&cache);
+	body_unref(open_body(cache.store, BOX, 99)); /* the first question is for all */
+	settle(cache.store);
+	for (uint32_t uid = 1; uid <= 5; uid++) {
+		body = body_open(cache.store, BOX, uid);
+		g_assert_cmpint(body_is_ready(body), ==, uid > 2);
+		body_unref(body);
+	}
+	cache_done(&cache);
+}
+
+static void what_comes_and_goes_is_neither_missed_nor_made_up(void)
+{
+	static const uint32_t uids[] = { 1, 1023, 1024, 70000, UINT32_MAX };
+
+	setup();
+	for (int round = 0; round < 3; round++) {
+		for (size_t i = 0; i < G_N_ELEMENTS(uids); i++) {
+			struct body *body;
+
+			g_assert_cmpint(add_whole(cache.store, BOX, uids[i], 10), ==, 0);
+			g_assert_cmpint(check_whole(cache.store, BOX, uids[i], 10), ==, 0);
+			cache_reopen(&cache);
+			g_assert_cmpint(check_whole(cache.store, BOX, uids[i], 10), ==, 0);
+			body = open_body(cache.store, BOX, uids[i]);
+			body_drop(body);
+			body_unref(body);
+			settle(cache.store);
+			g_assert_cmpint(check_whole(cache.store, BOX, uids[i], 10), ==, -1);
+		}
+	}
+	cache_done(&cache);
+}
+
+static void a_set_has_what_was_added_and_not_removed(void)
+{
+	static const uint32_t uids[] = { 0, 1, 63, 64, 1023, 1024, 1u << 31, UINT32_MAX };
+	struct uid_set *set = uid_set_new();
+
+	for (size_t i = 0; i < G_N_ELEMENTS(uids); i++) {
+		g_assert_false(uid_set_has(set, uids[i]));
+		uid_set_add(set, uids[i]);
+		g_assert_true(uid_set_has(set, uids[i]));
+	}
+	g_assert_cmpuint(uid_set_blocks(set), ==, 4);
+	uid_set_remove(set, 64);
+	uid_set_remove(set, 5000000);
+	for (size_t i = 0; i < G_N_ELEMENTS(uids); i++)
+		g_assert_cmpint(uid_set_has(set, uids[i]), ==, uids[i] != 64);
+	uid_set_free(set);
+}
+
+static GAsyncQueue *gate;
+
+static int gate_run(struct store_thread *thread, struct store_job *job)
+{
+	g_async_queue_pop(gate);
+	return SQLITE_OK;
+}
+
+struct early {
+	bool is_ready, is_committed, was_ready_before;
+};
+
+static void on_early_commit(void *user, const GError *error)
+{
+	struct early *early = user;
+
+	early->is_committed = true;
+	early->was_ready_before = early->is_ready;
+}
+
+static void a_whole_body_does_not_wait_for_a_commit(void)
+{
+	struct store_job *wait = g_new0(struct store_job, 1);
+	struct store_batch *batch;
+	struct early early = { 0 };
+	struct body *body;
+
+	setup();
+	g_assert_cmpint(add_whole(cache.store, BOX, 1, 10), ==, 0);
+	cache_reopen(&cache);
+	/* Until both are posted the store thread does neither. */
+	gate = g_async_queue_new();
+	wait->run = gate_run;
+	store_thread_post(cache.store->thread, wait);
+	batch = store_batch_new(cache.store, 0xfffff1);
+	store_batch_commit(batch, on_early_commit, &early);
+	body = body_open(cache.store, BOX, 1);
+	body_when_ready(body, on_ready, &early.is_ready);
+	g_async_queue_push(gate, gate);
+	run_until(&early.is_committed);
+	g_async_queue_unref(gate);
+	g_assert_true(early.was_ready_before);
+	body_unref(body);
+	cache_done(&cache);
+}
+
 static void a_forgotten_waiter_is_not_run(void)
 {
 	bool is_one = false, is_two = false;
@@ -439,6 +546,11 @@ int main(int argc, char **argv)
 		bytes_added_before_the_index_answered_are_kept);
 	ADD("an empty one can be complete", an_empty_body_can_be_complete);
 	ADD("objects of one message are one", objects_of_one_message_are_one);
+	ADD("absent ones are ready at once", bodies_that_are_absent_are_ready_at_once);
+	ADD("what comes and goes is neither missed nor made up",
+		what_comes_and_goes_is_neither_missed_nor_made_up);
+	ADD("a set of UIDs has what was added", a_set_has_what_was_added_and_not_removed);
+	ADD("a whole one does not wait for a commit", a_whole_body_does_not_wait_for_a_commit);
 	ADD("a forgotten waiter is not run", a_forgotten_waiter_is_not_run);
 	ADD("a dropped one is gone, can be fetched again",
 		a_dropped_body_is_gone_and_can_be_fetched_again);
