@@ -173,16 +173,16 @@ def can_drop_caches():
     return os.access("/proc/sys/vm/drop_caches", os.W_OK)
 
 
-def interleave(contenders, runs, say):
+def interleave(contenders, runs, patience, say):
     """{name: callable that returns a Sample} → {name: Series}; A B C, C B A, A B C …
 
-    Who fails is not asked again; the others go on.
+    Who fails is not asked again, nor who takes longer than `patience` seconds; the others go on.
     """
     series = {name: Series() for name in contenders}
     for turn in range(runs):
         for name in list(contenders) if turn % 2 == 0 else reversed(list(contenders)):
             one = series[name]
-            if one.error:
+            if one.error or (one.samples and one.samples[-1].seconds > patience):
                 continue
             os.sync()  # what the one before has left to write is not this one's burden
             try:

@@ -70,7 +70,8 @@ class Bench:
         return self.world.corpus(kind, self.options.counts[kind])
 
     def measure(self, contenders, runs=None):
-        found = measure.interleave(contenders, runs or self.options.runs, self.say)
+        found = measure.interleave(contenders, runs or self.options.runs, self.options.patience,
+                                   self.say)
         self.series.setdefault(self.current, {}).update(found)
         return found
 
@@ -470,7 +471,7 @@ def resident(bench, mail, do):
 
 
 def memory_row(bench, name, text, mail, bound):
-    series = bench.measure({name: resident(bench, mail, work.ls)}, min(bench.options.runs, 3))[name]
+    series = bench.measure({name: resident(bench, mail, work.ls)}, 1 if bench.options.quick else 3)[name]
     if series.error:
         return Row(name, text, None, bound / MIB, "MiB", error=series.error)
     return Row(name, text, series.median("VmRSS") / MIB, bound / MIB, "MiB",
