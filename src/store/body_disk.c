@@ -219,6 +219,17 @@ static bool parse_box(const char *name, uint32_t *ret_box)
 	return true;
 }
 
+/* Of a mailbox: there are packs in the directory of box 0. */
+static bool parse_box_in_use(const char *name, uint32_t *ret_box)
+{
+	uint32_t box;
+
+	if (!parse_box(name, &box) || box == 0)
+		return false;
+	*ret_box = box;
+	return true;
+}
+
 /* Exactly as we write it: no leading zero, not 0. */
 bool body_disk_parse_number(const char *name, uint32_t *ret_uid)
 {
@@ -242,7 +253,7 @@ void body_disk_list_boxes(struct store_dir *dir, GArray *boxes)
 	SCOPED(fd_closep) int fd = -1;
 
 	if (body_disk_open_dir(store_dir_fd(dir), BODIES, false, O_RDONLY, &fd) == 0)
-		list_numbers(&fd, parse_box, boxes);
+		list_numbers(&fd, parse_box_in_use, boxes);
 }
 
 void body_disk_list_uids(struct store_dir *dir, uint32_t box, GArray *uids)
@@ -297,7 +308,7 @@ static unsigned sweep_tree(int parent, const char *name, unsigned limit)
 		return unlinkat(parent, name, 0) == 0;
 	list = list_dir(&fd);
 	while (list && removed < limit && (entry = readdir(list))) {
-		if (parse_box(entry->d_name, &box) || strcmp(entry->d_name, "packs") == 0)
+		if (parse_box(entry->d_name, &box))
 			removed += sweep_box(dirfd(list), entry->d_name, limit - removed);
 	}
 	if (unlinkat(parent, name, AT_REMOVEDIR) == 0)

@@ -2,7 +2,7 @@
 /*
  * Pack files. As with the files of single bodies, each call walks from the fd of the cache
  * directory, so that neither a link nor a directory that was swapped leads elsewhere. They lie
- * below `bodies`, so that hiding and deleting that takes them along.
+ * below `bodies` like those, so that hiding, sweeping and deleting takes them along.
  */
 #include "store/pack_disk.h"
 
@@ -19,6 +19,7 @@
 #include "base/parse.h"
 #include "store/body_disk.h"
 
+#define PACKS           "000000" /* no mailbox has this id */
 #define PIECES_PER_CALL 256
 
 static int open_packs(struct store_dir *dir, bool want_made, int flags, int *ret_fd)
@@ -26,7 +27,7 @@ static int open_packs(struct store_dir *dir, bool want_made, int flags, int *ret
 	SCOPED(fd_closep) int bodies = -1;
 	int r = body_disk_open_dir(store_dir_fd(dir), "bodies", want_made, O_PATH, &bodies);
 
-	return r < 0 ? r : body_disk_open_dir(bodies, "packs", want_made, flags, ret_fd);
+	return r < 0 ? r : body_disk_open_dir(bodies, PACKS, want_made, flags, ret_fd);
 }
 
 static int open_pack(struct store_dir *dir, uint32_t id, bool want_made, int *ret_fd)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Pack files by fd: DIR/bodies/packs/ID. Any thread; the loop only while it opens the store.
+ * Pack files by fd: DIR/bodies/000000/ID. Any thread; the loop only while it opens the store.
  * Functions return 0 or -errno. No link is followed and nothing but regular files of ours is
  * opened.
  */

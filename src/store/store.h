@@ -9,7 +9,7 @@
  *   DIR/lock              held (flock) while open: one mount per account
  *   DIR/index.db          SQLite, WAL
  *   DIR/bodies/BOX/UID    a cached message that is large or partial; BOX as six hex digits
- *   DIR/bodies/packs/N    many small cached messages each
+ *   DIR/bodies/000000/N   many small cached messages each
  *   DIR/index.db.damaged  the last index that was set aside
  */
 #pragma once

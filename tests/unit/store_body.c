@@ -508,7 +508,7 @@ static void reading_what_is_not_here_says_gone(void)
 static void files_and_directories_are_private(void)
 {
 	static const char *const names[] = { "", "lock", "index.db", "index.db-wal", "bodies",
-		"bodies/00abcd", "bodies/00abcd/1", "bodies/packs", "bodies/packs/1" };
+		"bodies/00abcd", "bodies/00abcd/1", "bodies/000000", "bodies/000000/1" };
 	mode_t mask = umask(0);
 
 	setup();

@@ -70,7 +70,7 @@ static void assert_whole(uint32_t uid, size_t size)
 
 static char *pack_path(uint32_t id)
 {
-	return g_strdup_printf("%s/bodies/packs/%u", cache.dir, id);
+	return g_strdup_printf("%s/bodies/000000/%u", cache.dir, id);
 }
 
 static bool has_pack(uint32_t id)
@@ -82,7 +82,7 @@ static bool has_pack(uint32_t id)
 
 static uint64_t bytes_in_packs(unsigned *ret_count)
 {
-	g_autofree char *path = cache_path(&cache, "bodies/packs");
+	g_autofree char *path = cache_path(&cache, "bodies/000000");
 	GDir *dir = g_dir_open(path, 0, NULL);
 	const char *name;
 	uint64_t bytes = 0;
@@ -385,7 +385,7 @@ static void packs_deleted_under_the_mount_come_again(void)
 	g_autofree char *packs = NULL;
 
 	setup(64 * MIB);
-	packs = cache_path(&cache, "bodies/packs");
+	packs = cache_path(&cache, "bodies/000000");
 	add_many(1, 5, SMALL);
 	cache_reopen(&cache);
 	nftw(packs, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
@@ -456,7 +456,7 @@ static void packs_without_rows_are_removed_and_nothing_else(void)
 
 	setup_five();
 	pack = pack_path(7);
-	other = cache_path(&cache, "bodies/packs/07");
+	other = cache_path(&cache, "bodies/000000/07");
 	g_assert_true(g_file_set_contents(pack, "x", 1, NULL));
 	g_assert_true(g_file_set_contents(other, "x", 1, NULL));
 	cache_open(&cache);
