@@ -57,6 +57,8 @@ class World:
         self._take_lock()
         atexit.register(self.stop)
         self._clear_leftovers()
+        self._let_inodes_rest()
+        os.makedirs(self.scratch)
         self._build_tools()
         self._find_binary()
         self._start_server()
@@ -99,8 +101,6 @@ class World:
             old.pid, old.process = state["pid"], None
             old.halt()
         self._remove_scratch()
-        self._let_inodes_rest()
-        os.makedirs(self.scratch)
 
     def _remove_scratch(self):
         if not os.path.isdir(self.scratch):
