@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the files of the syncer share: syncer.c says how it works. Loop thread. One struct sync per
+ * folder that was opened; a run is one question to the server and what comes of it.
+ */
+#pragma once
+
+#include "engine/internal.h"
+
+struct sync_waiter;
+
+struct uid_range {
+	uint32_t first, last;
+};
+
+struct sync {
+	struct engine *engine;
+	struct folder *folder; /* NULL: it went while a request was under way */
+	GQueue waiters;
+	unsigned serial; /* of the last run that began */
+
+	bool is_loading;
+	bool was_loaded;   /* the index was asked in this process */
+	bool is_known;     /* folder->box is a whole listing */
+	bool had_box;      /* of another UIDVALIDITY, before this one */
+	bool want_sweep;   /* known, but some rows lack what this mount needs */
+	bool is_in_use;
+	bool run_again;
+	bool is_running;
+	bool catches_up;   /* `started` waits for it */
+	unsigned tries;
+	int64_t synced_us; /* last success; 0 = never in this process */
+	uint32_t uid_max;  /* highest UID at the last success: what came later may have holes */
+	unsigned losses;   /* without UIDVALIDITY: pool_losses() when folder->box was made */
+
+	/* STATUS of the last listing */
+	bool has_status;
+	uint32_t status_messages, status_uidvalidity;
+	uint64_t status_modseq;
+
+	/* one run */
+	struct pool_job job;
+	struct mailbox *target; /* folder->box, or a new one (is_new_box) */
+	bool is_new_box;
+	bool is_delta;
+	bool has_new;
+	struct mailfs_sync_result result;
+	struct store_batch *batch;
+	unsigned batch_rows;
+	GArray *mentioned; /* uint32_t, of a full listing; sorted at the end */
+	GArray *unknown;   /* uint32_t, named without being described so far */
+	GArray *vanished;  /* struct uid_range */
+	guint vanished_kept; /* after the last merge */
+	GArray *revived;   /* uint32_t, described after they vanished */
+	GArray *gone;      /* uint32_t, ascending */
+};
+
+enum who { WHO_INDEX, WHO_SERVED, WHO_ALL };
+
+static inline struct sync *sync_of_job(struct pool_job *job)
+{
+	return (struct sync *)((char *)job - G_STRUCT_OFFSET(struct sync, job));
+}
+
+/* ---- syncer.c ---- */
+
+/* WHO_SERVED: the next run has begun, those who waited for the one before are due. */
+void sync_answer(struct sync *sync, enum who who, const GError *error);
+/* `started` need not wait for it any longer. */
+void sync_caught_up(struct sync *sync);
+void sync_free(struct sync *sync);
+
+/* ---- sync_run.c: one run ---- */
+
+/* A run now, or after the one that is under way, or when the index has answered. */
+void sync_want_run(struct sync *sync);
+void sync_start(struct sync *sync);
+bool sync_may_retry(struct sync *sync, const GError *error);
+void sync_run_free(struct sync *sync);
+
+/* ---- sync_take.c: what the server tells of messages (struct mailfs_sync_request) ---- */
+
+void sync_on_messages(void *user, const struct mailfs_message_info *infos, size_t count);
+void sync_on_uids(void *user, const uint32_t *uids, size_t count);
+struct store_batch *sync_batch(struct sync *sync); /* of rows for the index */
+void sync_commit_rows(struct sync *sync);
+
+/* ---- sync_gone.c: what is gone ---- */
+
+void sync_on_vanished(void *user, uint32_t first, uint32_t last);
+void sync_find_gone(struct sync *sync);
+void sync_forget_gone(struct sync *sync);
+/* The server named messages and never described them, and they are not gone either. */
+bool sync_has_holes(const struct sync *sync);
+/* Asks a second time, then finishes or ends the run. */
+void sync_confirm(struct sync *sync);
+
+/* ---- sync_end.c: the end of a run ---- */
+
+/* The run failed, but what it has told of messages is true: it is shown, and it is in the index
+ * before any later state is. The next run begins where the last good one ended. */
+void sync_keep_what_came(struct sync *sync);
+void sync_finish(struct sync *sync); /* it was good */
+void sync_end(struct sync *sync, const GError *error);

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the server tells of messages: into the mailbox at once, and as rows to the index.
+ */
+#include "base/clock.h"
+#include "engine/sync_impl.h"
+
+#define SYNC_BATCH_ROWS 512u
+#define SYNC_SIZE_MAX   ((1ull << 48) - 1)
+#define SYNC_DATE_MAX   4294967295ll /* 2106; further dates are clamped for file systems */
+
+/* ---- rows to the index ------------------------------------------------------------------------- */
+
+void sync_commit_rows(struct sync *sync)
+{
+	if (!sync->batch)
+		return;
+	store_batch_commit(g_steal_pointer(&sync->batch), NULL, NULL);
+	sync->batch_rows = 0;
+	engine_check_pressure(sync->engine);
+}
+
+struct store_batch *sync_batch(struct sync *sync)
+{
+	if (!sync->batch)
+		sync->batch = store_batch_new(sync->engine->config.store, sync->target->id);
+	return sync->batch;
+}
+
+static void put_row(struct sync *sync, const struct message *message,
+	const struct mailfs_message_info *info, const char *name)
+{
+	store_batch_put(sync_batch(sync), &(struct store_message){
+		.message = message,
+		.keywords = mailbox_keywords(sync->target, message->keywords),
+		.name = name,
+		.head = (info->fields & MAILFS_INFO_HEAD) != 0 ? &info->head : NULL,
+		.remote_id = (info->fields & MAILFS_INFO_REMOTE_ID) != 0 ? info->remote_id : NULL,
+		.thread_id = (info->fields & MAILFS_INFO_REMOTE_ID) != 0 ? info->thread_id : NULL,
+		.modseq = (info->fields & MAILFS_INFO_MODSEQ) != 0 ? info->modseq : 0,
+	});
+	if (++sync->batch_rows >= SYNC_BATCH_ROWS)
+		sync_commit_rows(sync);
+}
+
+/* ---- messages ---------------------------------------------------------------------------------- */
+
+static bool is_complete_info(const struct mailfs_message_info *info)
+{
+	return (info->fields & MAILFS_INFO_SIZE) != 0 && (info->fields & MAILFS_INFO_FLAGS) != 0;
+}
+
+static void set_flags_of_new(struct sync *sync, struct message *message,
+	const struct mailfs_message_info *info)
+{
+	mailbox_set_flags(sync->target, message, info->flags,
+		mailbox_intern_keywords(sync->target, info->keywords));
+}
+
+static void fill_new(struct sync *sync, struct message *message,
+	const struct mailfs_message_info *info)
+{
+	int64_t date = (info->fields & MAILFS_INFO_DATE) != 0 ? info->date : 0;
+
+	message->date = CLAMP(date, 0, SYNC_DATE_MAX);
+	message->ctime_ns = message->date * 1000000000;
+	message->size = MIN(info->size, SYNC_SIZE_MAX);
+	set_flags_of_new(sync, message, info);
+}
+
+/* True when attributes changed. */
+static bool update_known(struct sync *sync, struct message *message,
+	const struct mailfs_message_info *info)
+{
+	bool was_seen = (message->flags & MAILFS_FLAG_SEEN) != 0;
+	uint64_t size = MIN(info->size, SYNC_SIZE_MAX);
+	bool changed = false;
+
+	if ((info->fields & MAILFS_INFO_SIZE) != 0 && (message->bits & MESSAGE_SIZE_EXACT) == 0 &&
+		message->size != size) {
+		message->size = size;
+		changed = true;
+	}
+	if ((info->fields & MAILFS_INFO_FLAGS) != 0 &&
+		mailbox_set_flags(sync->target, message, info->flags,
+			mailbox_intern_keywords(sync->target, info->keywords))) {
+		message->ctime_ns = MAX(clock_realtime_ns(), message->ctime_ns + 1);
+		if (!was_seen && (message->flags & MAILFS_FLAG_SEEN) != 0)
+			message->seen_time = (uint32_t)(message->ctime_ns / 1000000000);
+		changed = true;
+	}
+	return changed;
+}
+
+static const char *give_name(struct sync *sync, struct message *message,
+	const struct mailfs_message_info *info, char *name)
+{
+	const struct engine_config *config = &sync->engine->config;
+
+	if (!config->name || message->name_hash != 0 || (info->fields & MAILFS_INFO_HEAD) == 0)
+		return NULL;
+	message->name_hash =
+		config->name(config->name_user, message->uid, message->date, &info->head, name);
+	return name;
+}
+
+/* A first sweep needs no list: what it does not mention was never there. */
+static void note_mention(struct sync *sync, uint32_t uid)
+{
+	if (!sync->is_delta && !sync->is_new_box)
+		g_array_append_val(sync->mentioned, uid);
+	if (sync->vanished->len > 0)
+		g_array_append_val(sync->revived, uid);
+}
+
+static void take_info(struct sync *sync, const struct mailfs_message_info *info)
+{
+	struct message *message = mailbox_find(sync->target, info->uid);
+	const char *name;
+	char name_space[256];
+	bool is_new = !message;
+	bool changed;
+
+	note_mention(sync, info->uid);
+	if (is_new && !is_complete_info(info)) {
+		g_array_append_val(sync->unknown, info->uid);
+		return;
+	}
+	if (is_new) {
+		bool ignored;
+
+		message = mailbox_insert(sync->target, info->uid, &ignored);
+		fill_new(sync, message, info);
+		sync->has_new = true;
+		changed = true;
+	} else {
+		changed = update_known(sync, message, info);
+	}
+	name = give_name(sync, message, info, name_space);
+	sync->has_new |= name != NULL;
+	if ((info->fields & MAILFS_INFO_HEAD) != 0 && (message->bits & MESSAGE_HAS_HEAD) == 0) {
+		message->bits |= MESSAGE_HAS_HEAD;
+		changed = true;
+	}
+	if (!changed && !name)
+		return;
+	put_row(sync, message, info, name);
+	if (!is_new && !sync->is_new_box)
+		sync->engine->events.message_changed(sync->engine->user, sync->folder, info->uid);
+}
+
+void sync_on_messages(void *user, const struct mailfs_message_info *infos, size_t count)
+{
+	struct sync *sync = user;
+
+	if (!sync->folder || !sync->target)
+		return;
+	for (size_t i = 0; i < count; i++) {
+		if (infos[i].uid != 0)
+			take_info(sync, &infos[i]);
+	}
+}
+
+void sync_on_uids(void *user, const uint32_t *uids, size_t count)
+{
+	struct sync *sync = user;
+
+	if (!sync->folder || !sync->target)
+		return;
+	for (size_t i = 0; i < count; i++) {
+		note_mention(sync, uids[i]);
+		if (!mailbox_find(sync->target, uids[i]))
+			g_array_append_val(sync->unknown, uids[i]);
+	}
+}
