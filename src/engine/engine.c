@@ -9,57 +9,11 @@
 
 #define CATCH_UP_MS      2000u /* a mount does not wait longer for news of known folders */
 #define CATCH_UP_FOLDERS 20u
-#define REASONS_MAX      100u
 
 /* Handed to the disk and not yet there. */
 #define PRESSURE_BYTES    (32u * 1024 * 1024)
 #define PRESSURE_ROWS     20000u
 #define PRESSURE_CHECK_MS 10u
-
-/* ---- tickets ----------------------------------------------------------------------------------- */
-
-void engine_waiter_add(struct engine *engine, struct engine_waiter *waiter,
-	const struct engine_waiter_class *class)
-{
-	waiter->ticket = ++engine->last_ticket;
-	waiter->class = class;
-	g_hash_table_insert(engine->waiters, &waiter->ticket, waiter);
-}
-
-void engine_waiter_remove(struct engine *engine, struct engine_waiter *waiter)
-{
-	g_hash_table_remove(engine->waiters, &waiter->ticket);
-}
-
-void engine_cancel(struct engine *engine, engine_ticket ticket)
-{
-	struct engine_waiter *waiter = g_hash_table_lookup(engine->waiters, &ticket);
-
-	if (!waiter)
-		return;
-	engine_waiter_remove(engine, waiter);
-	waiter->class->cancel(engine, waiter);
-}
-
-/* One at a time: a callback may cancel others. */
-static void fail_all(struct engine *engine)
-{
-	g_autoptr(GError) error =
-		g_error_new(MAILFS_ERROR, MAILFS_ERROR_CANCELLED, "the mount is ending");
-	GHashTableIter iter;
-	gpointer value;
-
-	for (;;) {
-		struct engine_waiter *waiter;
-
-		g_hash_table_iter_init(&iter, engine->waiters);
-		if (!g_hash_table_iter_next(&iter, NULL, &value))
-			return;
-		waiter = value;
-		engine_waiter_remove(engine, waiter);
-		waiter->class->fail(engine, waiter, error);
-	}
-}
 
 /* ---- back pressure ----------------------------------------------------------------------------- */
 
@@ -98,9 +52,7 @@ static void tell_started(struct engine *engine, const GError *error)
 	if (engine->was_started)
 		return;
 	engine->was_started = true;
-	if (engine->catch_up_timer != 0)
-		g_source_remove(engine->catch_up_timer);
-	engine->catch_up_timer = 0;
+	g_clear_handle_id(&engine->catch_up_timer, g_source_remove);
 	engine->events.started(engine->user, error);
 }
 
@@ -189,28 +141,6 @@ static void on_failed(void *user, const GError *error)
 		tell_started(engine, error);
 }
 
-static void refresh_used(struct engine *engine)
-{
-	GHashTableIter iter;
-	gpointer value;
-
-	g_hash_table_iter_init(&iter, engine->tree->by_name);
-	while (g_hash_table_iter_next(&iter, NULL, &value)) {
-		struct folder *folder = value;
-
-		if (syncer_is_in_use(folder) && !syncer_is_unchanged(folder))
-			syncer_sync(engine, folder, NULL, NULL);
-	}
-}
-
-static void on_relisted(void *user, const GError *error)
-{
-	struct engine *engine = user;
-
-	if (!error)
-		refresh_used(engine);
-}
-
 static void on_state(void *user, enum engine_state state)
 {
 	struct engine *engine = user;
@@ -219,7 +149,7 @@ static void on_state(void *user, enum engine_state state)
 		engine->online_since = clock_realtime_ns() / 1000000000;
 		/* Events were missed while nobody listened. */
 		if (engine->was_started)
-			listing_refresh(engine->listing, on_relisted, engine);
+			refresh_relist(engine);
 	} else {
 		engine->online_since = 0;
 	}
@@ -240,35 +170,7 @@ static void on_reason(void *user, const char *text)
 	engine_add_reason(user, "%s", text);
 }
 
-static gboolean on_poll(gpointer user)
-{
-	struct engine *engine = user;
-
-	if (pool_state(engine->pool) == ENGINE_ONLINE)
-		listing_refresh(engine->listing, on_relisted, engine);
-	return G_SOURCE_CONTINUE;
-}
-
-/* A refresh of everything: first the folders, then each one in use. */
-struct refresh {
-	struct engine_waiter waiter;
-	struct engine *engine;
-	engine_done_fn done;
-	void *user;
-	bool is_over; /* nobody waits for the answer any more */
-	unsigned left;
-	GError *error;
-};
-
-static void refresh_free(gpointer data)
-{
-	struct refresh *refresh = data;
-
-	g_clear_error(&refresh->error);
-	g_free(refresh);
-}
-
-/* ---- for those above --------------------------------------------------------------------------- */
+/* ---- life -------------------------------------------------------------------------------------- */
 
 struct engine *engine_new(const struct engine_config *config, const struct engine_events *events,
 	void *user)
@@ -304,6 +206,15 @@ struct engine *engine_new(const struct engine_config *config, const struct engin
 	return engine;
 }
 
+static gboolean on_poll(gpointer user)
+{
+	struct engine *engine = user;
+
+	if (pool_state(engine->pool) == ENGINE_ONLINE)
+		refresh_relist(engine);
+	return G_SOURCE_CONTINUE;
+}
+
 void engine_start(struct engine *engine)
 {
 	listing_from_store(engine->listing);
@@ -319,15 +230,8 @@ static void on_pool_stopped(void *user)
 {
 	struct engine *engine = user;
 
-	fail_all(engine);
+	engine_fail_waiters(engine);
 	engine->stopped(engine->stopped_user);
-}
-
-static void clear_source(guint *source)
-{
-	if (*source != 0)
-		g_source_remove(*source);
-	*source = 0;
 }
 
 void engine_stop(struct engine *engine, void (*stopped)(void *user), void *user)
@@ -335,36 +239,19 @@ void engine_stop(struct engine *engine, void (*stopped)(void *user), void *user)
 	engine->was_started = true; /* whoever stops does not want to hear of it any more */
 	engine->stopped = stopped;
 	engine->stopped_user = user;
-	clear_source(&engine->poll_timer);
-	clear_source(&engine->catch_up_timer);
+	g_clear_handle_id(&engine->poll_timer, g_source_remove);
+	g_clear_handle_id(&engine->catch_up_timer, g_source_remove);
 	pool_stop(engine->pool, on_pool_stopped, engine);
-}
-
-static void forget_waiters(struct engine *engine)
-{
-	GHashTableIter iter;
-	gpointer value;
-
-	for (;;) {
-		struct engine_waiter *waiter;
-
-		g_hash_table_iter_init(&iter, engine->waiters);
-		if (!g_hash_table_iter_next(&iter, NULL, &value))
-			return;
-		waiter = value;
-		engine_waiter_remove(engine, waiter);
-		waiter->class->cancel(engine, waiter);
-	}
 }
 
 /* The pool goes first: then no request is under way, whatever was. */
 void engine_free(struct engine *engine)
 {
 	engine->is_freeing = true;
-	clear_source(&engine->poll_timer);
-	clear_source(&engine->catch_up_timer);
-	clear_source(&engine->pressure_timer);
-	forget_waiters(engine);
+	g_clear_handle_id(&engine->poll_timer, g_source_remove);
+	g_clear_handle_id(&engine->catch_up_timer, g_source_remove);
+	g_clear_handle_id(&engine->pressure_timer, g_source_remove);
+	engine_forget_waiters(engine);
 	pool_free(engine->pool);
 	listing_free(engine->listing);
 	syncer_free_all(engine);
@@ -381,6 +268,8 @@ void engine_free(struct engine *engine)
 	g_free(engine->auth);
 	g_free(engine);
 }
+
+/* ---- for those above --------------------------------------------------------------------------- */
 
 enum engine_state engine_state(const struct engine *engine)
 {
@@ -400,86 +289,6 @@ engine_ticket engine_open_folder(struct engine *engine, struct folder *folder, e
 		return 0;
 	}
 	return syncer_open(engine, folder, done, user);
-}
-
-static void refresh_unref(struct refresh *refresh)
-{
-	if (--refresh->left > 0)
-		return;
-	if (!refresh->is_over) {
-		engine_waiter_remove(refresh->engine, &refresh->waiter);
-		if (refresh->done)
-			refresh->done(refresh->user, refresh->error);
-	}
-	g_ptr_array_remove_fast(refresh->engine->refreshes, refresh);
-}
-
-/* It is freed when the last of its parts has answered. */
-static void refresh_cancel(struct engine *engine, struct engine_waiter *waiter)
-{
-	((struct refresh *)waiter)->is_over = true;
-}
-
-static void refresh_fail(struct engine *engine, struct engine_waiter *waiter, const GError *error)
-{
-	struct refresh *refresh = (struct refresh *)waiter;
-
-	refresh->is_over = true;
-	if (refresh->done)
-		refresh->done(refresh->user, error);
-}
-
-static const struct engine_waiter_class refresh_class = {
-	.cancel = refresh_cancel,
-	.fail = refresh_fail,
-};
-
-static void on_refreshed_folder(void *user, const GError *error)
-{
-	struct refresh *refresh = user;
-
-	if (error && !refresh->error)
-		refresh->error = g_error_copy(error);
-	refresh_unref(refresh);
-}
-
-static void on_refreshed_list(void *user, const GError *error)
-{
-	struct refresh *refresh = user;
-	GHashTableIter iter;
-	gpointer value;
-
-	if (error) {
-		on_refreshed_folder(refresh, error);
-		return;
-	}
-	g_hash_table_iter_init(&iter, refresh->engine->tree->by_name);
-	while (g_hash_table_iter_next(&iter, NULL, &value)) {
-		if (!syncer_is_in_use(value) || syncer_is_unchanged(value))
-			continue;
-		refresh->left++;
-		syncer_sync(refresh->engine, value, on_refreshed_folder, refresh);
-	}
-	refresh_unref(refresh);
-}
-
-engine_ticket engine_refresh(struct engine *engine, struct folder *folder, engine_done_fn done,
-	void *user)
-{
-	struct refresh *refresh = g_new0(struct refresh, 1);
-
-	refresh->engine = engine;
-	refresh->done = done;
-	refresh->user = user;
-	refresh->left = 1;
-	g_ptr_array_add(engine->refreshes, refresh);
-	engine_waiter_add(engine, &refresh->waiter, &refresh_class);
-	pool_wake(engine->pool);
-	if (folder && (folder->flags & MAILFS_FOLDER_NOSELECT) == 0)
-		syncer_sync(engine, folder, on_refreshed_folder, refresh);
-	else
-		listing_refresh(engine->listing, on_refreshed_list, refresh);
-	return refresh->waiter.ticket;
 }
 
 engine_ticket engine_read(struct engine *engine, uint32_t box_id, uint32_t uid,
@@ -521,17 +330,13 @@ void engine_load_details(struct engine *engine, uint32_t box_id, uint32_t uid,
 	store_load_details(engine->config.store, box_id, uid, done, user);
 }
 
+/* ---- what the server is believed --------------------------------------------------------------- */
+
 bool engine_is_unproven(const struct engine *engine)
 {
 	struct store_trust trust = store_get_trust(engine->config.store);
 
 	return trust.is_liar || trust.proven < STORE_TRUST_PROVEN;
-}
-
-void engine_bytes_changed(struct engine *engine, const struct folder *folder, uint32_t uid)
-{
-	if (engine->events.message_bytes_changed)
-		engine->events.message_bytes_changed(engine->user, folder, uid);
 }
 
 void engine_distrust(struct engine *engine)
@@ -544,72 +349,8 @@ void engine_distrust(struct engine *engine)
 	store_put_trust(engine->config.store, trust);
 }
 
-/* ---- for people -------------------------------------------------------------------------------- */
-
-void engine_add_reason(struct engine *engine, const char *format, ...)
+void engine_bytes_changed(struct engine *engine, const struct folder *folder, uint32_t uid)
 {
-	g_autoptr(GDateTime) now = g_date_time_new_now_utc();
-	g_autofree char *time = g_date_time_format(now, "%Y-%m-%dT%H:%M:%SZ");
-	g_autofree char *text = NULL;
-	g_autofree char *safe = NULL;
-	va_list args;
-
-	va_start(args, format);
-	text = g_strdup_vprintf(format, args);
-	va_end(args);
-	safe = log_safe(text, -1);
-	if (engine->reasons->len >= REASONS_MAX)
-		g_ptr_array_remove_index(engine->reasons, 0);
-	g_ptr_array_add(engine->reasons, g_strdup_printf("%s %s", time, safe));
-}
-
-const GPtrArray *engine_reasons(const struct engine *engine)
-{
-	return engine->reasons;
-}
-
-static void count_loaded(const struct engine *engine, struct engine_status *status)
-{
-	GHashTableIter iter;
-	gpointer value;
-
-	g_hash_table_iter_init(&iter, engine->tree->by_name);
-	while (g_hash_table_iter_next(&iter, NULL, &value)) {
-		const struct folder *folder = value;
-
-		if (!folder->box)
-			continue;
-		status->folders_loaded++;
-		status->messages_loaded += mailbox_count(folder->box);
-	}
-}
-
-void engine_get_status(struct engine *engine, struct engine_status *ret_status)
-{
-	*ret_status = (struct engine_status){
-		.state = pool_state(engine->pool),
-		.account = engine->config.account,
-		.server = engine->config.identity,
-		.tls = engine->tls,
-		.auth = engine->auth,
-		.server_id = engine->server_id,
-		.sessions = pool_sessions(engine->pool),
-		.sessions_max = pool_sessions_max(engine->pool),
-		.waiting = pool_waiting(engine->pool),
-		.folders = listing_count(engine->listing),
-		.trust = store_get_trust(engine->config.store),
-		.cache = store_usage(engine->config.store),
-		.ahead_fetched = engine->ahead_fetched,
-		.ahead_used = engine->ahead_used,
-		.bodies_fetched = engine->bodies_fetched,
-		.body_bytes_fetched = engine->body_bytes_fetched,
-		.reads_from_cache = engine->reads_from_cache,
-		.reads_fetched = engine->reads_fetched,
-		.syncs = engine->syncs,
-		.sweeps = engine->sweeps,
-		.online_since = engine->online_since,
-		.last_sync = engine->last_sync,
-		.retry_in_ms = pool_retry_in_ms(engine->pool),
-	};
-	count_loaded(engine, ret_status);
+	if (engine->events.message_bytes_changed)
+		engine->events.message_bytes_changed(engine->user, folder, uid);
 }

@@ -61,10 +61,16 @@ struct engine {
 	int64_t online_since, last_sync;
 };
 
+/* ---- tickets.c: who waits ---- */
+
 void engine_waiter_add(struct engine *engine, struct engine_waiter *waiter,
 	const struct engine_waiter_class *class);
 /* Its callback is about to be called, or it was cancelled: the ticket is no more. */
 void engine_waiter_remove(struct engine *engine, struct engine_waiter *waiter);
+void engine_fail_waiters(struct engine *engine);   /* all: the mount is ending */
+void engine_forget_waiters(struct engine *engine); /* all, without a word */
+
+/* ---- engine.c ---- */
 
 /* One of the syncs that `started` waits for has ended. */
 void engine_caught_up(struct engine *engine);
@@ -77,6 +83,12 @@ void engine_bytes_changed(struct engine *engine, const struct folder *folder, ui
 
 /* The server was caught lying about a size. */
 void engine_distrust(struct engine *engine);
+
+/* ---- refresh.c ---- */
+
+/* The folders, then those in use that have changed; nobody waits for it. */
+void refresh_relist(struct engine *engine);
+void refresh_free(gpointer refresh); /* of engine->refreshes */
 
 /* ---- listing.c: the folders ---- */
 

@@ -88,6 +88,11 @@ void session_fail_take(struct mailfs_session *s, GError *error);
 /* The login is through. */
 void session_ready(struct mailfs_session *s);
 
+/* ---- dispatch.c ---- */
+
+/* Takes what the stream has: bytes came, or may be read again. */
+void session_on_input(void *session);
+
 /* Something changed in the open box that no request covers; told once until its next sync. */
 void session_box_changed(struct mailfs_session *s);
 

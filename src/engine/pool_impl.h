@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/* What the two halves of the pool share: pool.c places jobs, pool_session.c keeps sessions. Loop
+ * thread. */
+#pragma once
+
+#include "base/backoff.h"
+#include "engine/pool.h"
+
+enum session_state { SESSION_DIALLING, SESSION_READY, SESSION_CLOSING };
+
+struct pool_session {
+	struct pool *pool; /* not to be used once it was removed from there */
+	const struct mailfs_backend *backend;
+	struct mailfs_session *session;
+	enum session_state state;
+	char *folder; /* selected, or about to be */
+	unsigned weight;
+	int64_t since_us;
+	int64_t dying_until_us; /* a request of it was lost: its `dead` is on the way */
+};
+
+struct pool {
+	struct pool_config config;
+	struct pool_events events;
+	void *user;
+
+	GPtrArray *sessions; /* struct pool_session * */
+	GPtrArray *corpses;  /* the same, to be freed from the loop */
+	GQueue waiting[POOL_PRIORITIES];
+	enum engine_state state;
+	bool is_held;
+
+	unsigned limit; /* connections; shrinks when the server refuses more */
+	int64_t grow_at_us;
+	int64_t extra_not_before_us; /* no second, third … session before that */
+	struct backoff dials;  /* that failed in a row */
+	struct backoff deaths; /* of sessions that hardly lived, in a row */
+	bool is_kickable;      /* the last failure was none that wants to be left alone */
+	unsigned losses;
+	int64_t last_dial_us;
+	int64_t retry_at_us;
+	guint retry_timer;
+	guint run_source, corpse_source, look_timer;
+
+	bool is_stopping;
+	guint stop_timer;
+	void (*stopped)(void *user);
+	void *stopped_user;
+};
+
+/* ---- pool.c ---- */
+
+/* Everything is decided in a run of its own, from the loop, soon. */
+void pool_schedule(struct pool *pool);
+void pool_fail_waiting(struct pool *pool, const GError *error);
+
+/* ---- pool_session.c ---- */
+
+void pool_dial(struct pool *pool);
+void pool_session_free(gpointer session);
+unsigned pool_count(const struct pool *pool, enum session_state state);
+void pool_set_state(struct pool *pool, enum engine_state state);
+void pool_retry_in(struct pool *pool, unsigned ms);

@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The sessions of the pool: dialling, being ready, death and what is learnt from it, the next try,
+ * and the goodbye. Whoever is refused once is not asked again and again: back-off for all that may
+ * pass, nothing at all after a refused login.
+ */
+#include "base/clock.h"
+#include "base/log.h"
+#include "engine/pool_impl.h"
+
+#define POOL_STEADY_US     (10 * G_USEC_PER_SEC)  /* a session that lived so long may be replaced
+						     at once */
+#define POOL_REST_US       (30 * G_USEC_PER_SEC)  /* no further session after one that failed */
+#define POOL_GROW_AGAIN_US (600 * G_USEC_PER_SEC)
+#define POOL_STOP_MS       2000u
+
+unsigned pool_count(const struct pool *pool, enum session_state state)
+{
+	unsigned count = 0;
+
+	for (guint i = 0; i < pool->sessions->len; i++) {
+		const struct pool_session *ps = g_ptr_array_index(pool->sessions, i);
+
+		count += ps->state == state;
+	}
+	return count;
+}
+
+void pool_set_state(struct pool *pool, enum engine_state state)
+{
+	if (pool->state == state)
+		return;
+	pool->state = state;
+	pool->events.state(pool->user, state);
+}
+
+void pool_session_free(gpointer data)
+{
+	struct pool_session *ps = data;
+
+	ps->backend->free(ps->session);
+	g_free(ps->folder);
+	g_free(ps);
+}
+
+static gboolean on_corpses(gpointer user)
+{
+	struct pool *pool = user;
+
+	pool->corpse_source = 0;
+	g_ptr_array_set_size(pool->corpses, 0);
+	return G_SOURCE_REMOVE;
+}
+
+/* A session may not be freed inside its own callback. */
+static void pool_session_remove(struct pool_session *ps)
+{
+	struct pool *pool = ps->pool;
+
+	g_ptr_array_remove(pool->sessions, ps);
+	g_ptr_array_add(pool->corpses, ps);
+	pool->losses++;
+	if (pool->corpse_source == 0)
+		pool->corpse_source = g_idle_add_full(G_PRIORITY_DEFAULT, on_corpses, pool, NULL);
+}
+
+/* ---- what a session tells ---------------------------------------------------------------------- */
+
+static void on_ready(void *user, const struct mailfs_server_info *info)
+{
+	struct pool_session *ps = user;
+	struct pool *pool = ps->pool;
+
+	ps->state = SESSION_READY;
+	ps->since_us = clock_monotonic_us();
+	if (pool->is_stopping)
+		return;
+	backoff_reset(&pool->dials);
+	if (pool->is_held)
+		pool->config.backend->hold(ps->session, true);
+	pool->events.ready(pool->user, info);
+	pool_set_state(pool, ENGINE_ONLINE);
+	pool_schedule(pool);
+}
+
+static void on_folder_changed(void *user, const char *folder)
+{
+	struct pool_session *ps = user;
+
+	ps->pool->events.folder_changed(ps->pool->user, folder);
+}
+
+static void on_alert(void *user, const char *text)
+{
+	struct pool_session *ps = user;
+	g_autofree char *line = g_strdup_printf("server says: %s", text);
+
+	log_warn("engine", "%s", line);
+	ps->pool->events.reason(ps->pool->user, line);
+}
+
+/* ---- death, and the next try ------------------------------------------------------------------- */
+
+static gboolean on_retry(gpointer user)
+{
+	struct pool *pool = user;
+
+	pool->retry_timer = 0;
+	pool->retry_at_us = 0;
+	pool_schedule(pool);
+	return G_SOURCE_REMOVE;
+}
+
+void pool_retry_in(struct pool *pool, unsigned ms)
+{
+	if (pool->retry_timer != 0)
+		g_source_remove(pool->retry_timer);
+	pool->retry_at_us = clock_monotonic_us() + (int64_t)ms * 1000;
+	pool->retry_timer = g_timeout_add(ms, on_retry, pool);
+}
+
+static bool is_code(const GError *error, enum mailfs_error code)
+{
+	return g_error_matches(error, MAILFS_ERROR, (gint)code);
+}
+
+/* Nobody is left. The reason is told before the jobs fail: whoever starts wants to know it, not
+ * that we are offline because of it. */
+static void note_offline(struct pool *pool, struct backoff *backoff, const GError *error)
+{
+	bool is_refused = is_code(error, MAILFS_ERROR_LOGIN);
+	g_autoptr(GError) offline = NULL;
+
+	pool->is_kickable = !is_code(error, MAILFS_ERROR_LIMIT) &&
+		!is_code(error, MAILFS_ERROR_TRY_LATER) && !is_code(error, MAILFS_ERROR_TLS);
+	if (!is_refused)
+		pool_retry_in(pool, backoff_next_ms(backoff, g_random_int()));
+	pool_set_state(pool, is_refused ? ENGINE_LOGIN_REFUSED : ENGINE_OFFLINE);
+	pool->events.failed(pool->user, error);
+	if (pool->is_stopping)
+		return;
+	if (!is_refused)
+		g_set_error(&offline, MAILFS_ERROR, MAILFS_ERROR_OFFLINE, "offline: %s", error->message);
+	pool_fail_waiting(pool, is_refused ? error : offline);
+}
+
+static void note_dial_failed(struct pool *pool, const GError *error)
+{
+	unsigned ready = pool_count(pool, SESSION_READY);
+	int64_t now = clock_monotonic_us();
+
+	if (ready == 0) {
+		note_offline(pool, &pool->dials, error);
+		return;
+	}
+	/* The others go on; more is not to be had for now. */
+	if (is_code(error, MAILFS_ERROR_LIMIT)) {
+		pool->limit = ready;
+		pool->grow_at_us = now + POOL_GROW_AGAIN_US;
+		log_info("engine", "the server refuses more than %u connections", ready);
+	}
+	/* A refused password is not tried again by itself, not even for a further session. */
+	pool->extra_not_before_us =
+		is_code(error, MAILFS_ERROR_LOGIN) ? G_MAXINT64 : now + POOL_REST_US;
+}
+
+static void note_session_lost(struct pool *pool, const struct pool_session *ps, const GError *error)
+{
+	if (pool_count(pool, SESSION_READY) > 0)
+		return;
+	if (pool_count(pool, SESSION_DIALLING) > 0) {
+		pool_set_state(pool, ENGINE_CONNECTING);
+		return;
+	}
+	/* The first one that dies as soon as it lives is replaced at once, no more. */
+	if (clock_monotonic_us() - ps->since_us >= POOL_STEADY_US) {
+		backoff_reset(&pool->deaths);
+	} else if (pool->deaths.failures > 0) {
+		note_offline(pool, &pool->deaths, error);
+		return;
+	} else {
+		backoff_next_ms(&pool->deaths, 0);
+	}
+	pool_set_state(pool, ENGINE_CONNECTING);
+}
+
+static void on_dead(void *user, const GError *error)
+{
+	struct pool_session *ps = user;
+	struct pool *pool = ps->pool;
+	enum session_state was = ps->state;
+
+	log_info("engine", "connection ended: %s", error->message);
+	pool->events.reason(pool->user, error->message);
+	pool_session_remove(ps);
+	if (pool->is_stopping)
+		return;
+	if (was == SESSION_DIALLING)
+		note_dial_failed(pool, error);
+	else if (was == SESSION_READY)
+		note_session_lost(pool, ps, error);
+	pool_schedule(pool);
+}
+
+void pool_dial(struct pool *pool)
+{
+	static const struct mailfs_session_events events = {
+		.ready = on_ready,
+		.folder_changed = on_folder_changed,
+		.alert = on_alert,
+		.dead = on_dead,
+	};
+	struct pool_session *ps = g_new0(struct pool_session, 1);
+
+	pool->last_dial_us = clock_monotonic_us();
+	ps->pool = pool;
+	ps->backend = pool->config.backend;
+	ps->state = SESSION_DIALLING;
+	ps->since_us = pool->last_dial_us;
+	g_ptr_array_add(pool->sessions, ps);
+	ps->session = pool->config.backend->open(pool->config.server, &events, ps);
+}
+
+/* ---- the end ----------------------------------------------------------------------------------- */
+
+static void stop_finish(struct pool *pool)
+{
+	g_clear_handle_id(&pool->stop_timer, g_source_remove);
+	if (pool->stopped) {
+		void (*stopped)(void *) = pool->stopped;
+
+		pool->stopped = NULL;
+		stopped(pool->stopped_user);
+	}
+}
+
+static void on_closed(void *user)
+{
+	struct pool_session *ps = user;
+	struct pool *pool = ps->pool;
+
+	pool_session_remove(ps);
+	if (pool->sessions->len == 0)
+		stop_finish(pool);
+}
+
+static gboolean on_stop_timeout(gpointer user)
+{
+	struct pool *pool = user;
+
+	pool->stop_timer = 0;
+	stop_finish(pool);
+	return G_SOURCE_REMOVE;
+}
+
+void pool_stop(struct pool *pool, void (*stopped)(void *user), void *user)
+{
+	g_assert(!pool->is_stopping);
+	pool->is_stopping = true;
+	pool->stopped = stopped;
+	pool->stopped_user = user;
+	g_clear_handle_id(&pool->retry_timer, g_source_remove);
+	pool_schedule(pool); /* fails what waits */
+	pool_set_state(pool, ENGINE_STOPPED);
+	pool->stop_timer = g_timeout_add(pool->sessions->len == 0 ? 0 : POOL_STOP_MS, on_stop_timeout, pool);
+	for (guint i = 0; i < pool->sessions->len; i++) {
+		struct pool_session *ps = g_ptr_array_index(pool->sessions, i);
+
+		ps->state = SESSION_CLOSING;
+		pool->config.backend->close(ps->session, on_closed, ps);
+	}
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/* What people are told: the reasons of failures, the status and its counters. */
+#include "base/log.h"
+#include "engine/internal.h"
+
+#define REASONS_MAX 100u
+
+void engine_add_reason(struct engine *engine, const char *format, ...)
+{
+	g_autoptr(GDateTime) now = g_date_time_new_now_utc();
+	g_autofree char *time = g_date_time_format(now, "%Y-%m-%dT%H:%M:%SZ");
+	g_autofree char *text = NULL;
+	g_autofree char *safe = NULL;
+	va_list args;
+
+	va_start(args, format);
+	text = g_strdup_vprintf(format, args);
+	va_end(args);
+	safe = log_safe(text, -1);
+	if (engine->reasons->len >= REASONS_MAX)
+		g_ptr_array_remove_index(engine->reasons, 0);
+	g_ptr_array_add(engine->reasons, g_strdup_printf("%s %s", time, safe));
+}
+
+const GPtrArray *engine_reasons(const struct engine *engine)
+{
+	return engine->reasons;
+}
+
+static void count_loaded(const struct engine *engine, struct engine_status *status)
+{
+	GHashTableIter iter;
+	gpointer value;
+
+	g_hash_table_iter_init(&iter, engine->tree->by_name);
+	while (g_hash_table_iter_next(&iter, NULL, &value)) {
+		const struct folder *folder = value;
+
+		if (!folder->box)
+			continue;
+		status->folders_loaded++;
+		status->messages_loaded += mailbox_count(folder->box);
+	}
+}
+
+void engine_get_status(struct engine *engine, struct engine_status *ret_status)
+{
+	*ret_status = (struct engine_status){
+		.state = pool_state(engine->pool),
+		.account = engine->config.account,
+		.server = engine->config.identity,
+		.tls = engine->tls,
+		.auth = engine->auth,
+		.server_id = engine->server_id,
+		.sessions = pool_sessions(engine->pool),
+		.sessions_max = pool_sessions_max(engine->pool),
+		.waiting = pool_waiting(engine->pool),
+		.folders = listing_count(engine->listing),
+		.trust = store_get_trust(engine->config.store),
+		.cache = store_usage(engine->config.store),
+		.ahead_fetched = engine->ahead_fetched,
+		.ahead_used = engine->ahead_used,
+		.bodies_fetched = engine->bodies_fetched,
+		.body_bytes_fetched = engine->body_bytes_fetched,
+		.reads_from_cache = engine->reads_from_cache,
+		.reads_fetched = engine->reads_fetched,
+		.syncs = engine->syncs,
+		.sweeps = engine->sweeps,
+		.online_since = engine->online_since,
+		.last_sync = engine->last_sync,
+		.retry_in_ms = pool_retry_in_ms(engine->pool),
+	};
+	count_loaded(engine, ret_status);
+}
