@@ -211,6 +211,18 @@ void packs_write_done(struct store *store, struct pack *pack)
 	pack->writes--;
 }
 
+void packs_write_failed(struct store *store, struct pack *pack, uint64_t offset, uint64_t bytes)
+{
+	packs_write_done(store, pack);
+	if (pack->tail != offset + bytes)
+		return; /* others lie behind it: it is dead */
+	pack->tail = offset;
+	if (pack->size == offset + bytes) {
+		pack->size -= bytes;
+		store->packs.size -= bytes;
+	}
+}
+
 /* ---- removing ------------------------------------------------------------------------------ */
 
 struct remove_job {

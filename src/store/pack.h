@@ -18,7 +18,8 @@ struct body;
 struct body_fd;
 struct store;
 
-#define PACK_BODY_MAX (128u << 10) /* larger ones get a file of their own */
+/* Larger ones get a file of their own. May grow, but not shrink: older rows count up to here. */
+#define PACK_BODY_MAX (128u << 10)
 #define PACK_SIZE_MAX (64u << 20)
 
 struct pack {
@@ -70,6 +71,8 @@ struct pack *packs_find(struct store *store, uint32_t id); /* NULL = none */
 /* Room for `bytes` at *ret_offset of a pack, whose `writes` is counted up. */
 struct pack *packs_reserve(struct store *store, uint64_t bytes, uint64_t *ret_offset);
 void packs_write_done(struct store *store, struct pack *pack);
+/* The same, but nothing of use was written there. */
+void packs_write_failed(struct store *store, struct pack *pack, uint64_t offset, uint64_t bytes);
 
 /* Few fds for many bodies. New reference, or NULL: not open now. */
 struct body_fd *packs_file(struct store *store, uint32_t id);

@@ -296,7 +296,7 @@ static void copy_settle(struct store *store, struct copy_job *job)
 		move_rows(store, g_steal_pointer(&job->bodies), job->from, job->target);
 		return;
 	}
-	packs_write_done(store, job->target);
+	packs_write_failed(store, job->target, job->offset, job->bytes);
 	if (job->r == -ENOENT)
 		job->target->is_closed = true;
 	if (store_is_full(job->r)) {

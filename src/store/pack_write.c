@@ -249,9 +249,12 @@ static void batch_settle(struct store *store, struct batch *batch)
 		else
 			entry_failed(entry, batch->r);
 	}
-	packs_write_done(store, batch->pack);
-	if (is_written)
+	if (is_written) {
+		packs_write_done(store, batch->pack);
 		save_entries(store, batch->entries);
+	} else {
+		packs_write_failed(store, batch->pack, batch->offset, batch->bytes);
+	}
 }
 
 static void batch_post(struct store *store, void *user)
@@ -276,7 +279,7 @@ static bool batch_again(struct store *store, struct batch *batch)
 	/* Something else is in its place. */
 	batch->is_retry = true;
 	batch->pack->is_closed = true;
-	packs_write_done(store, batch->pack);
+	packs_write_failed(store, batch->pack, batch->offset, batch->bytes);
 	batch_place(store, batch);
 	batch_post(store, batch);
 	return true;
