@@ -12,7 +12,7 @@
 #define BATCH_BYTES    (1024u * 1024)
 #define BATCH_MESSAGES 256u
 #define PLAN_MESSAGES  4096u
-#define AHEAD_SIZE_MAX (1024u * 1024) /* larger messages wait until somebody wants them */
+#define AHEAD_SIZE_MAX (8u * 1024 * 1024) /* larger messages wait until somebody wants them */
 #define BOXES_MAX      64u
 
 struct box_walks {

@@ -112,7 +112,7 @@ void sync_end(struct sync *sync, const GError *error)
 	if (!error && sync->run_again) {
 		/* Started first: those who are answered may ask for more. */
 		sync->tries = 0;
-		sync_start(sync);
+		sync_run(sync);
 		sync_answer(sync, WHO_SERVED, NULL);
 		return;
 	}

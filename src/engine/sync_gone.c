@@ -38,7 +38,7 @@ static void merge_vanished(struct sync *sync)
 	sync->vanished_kept = ranges->len;
 }
 
-void sync_on_vanished(void *user, uint32_t first, uint32_t last)
+void sync_note_vanished(void *user, uint32_t first, uint32_t last)
 {
 	struct sync *sync = user;
 	struct uid_range range = { MAX(MIN(first, last), 1), MAX(first, last) };

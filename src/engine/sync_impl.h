@@ -74,7 +74,7 @@ void sync_free(struct sync *sync);
 
 /* A run now, or after the one that is under way, or when the index has answered. */
 void sync_want_run(struct sync *sync);
-void sync_start(struct sync *sync);
+void sync_run(struct sync *sync);
 bool sync_may_retry(struct sync *sync, const GError *error);
 void sync_run_free(struct sync *sync);
 
@@ -87,7 +87,7 @@ void sync_commit_rows(struct sync *sync);
 
 /* ---- sync_gone.c: what is gone ---- */
 
-void sync_on_vanished(void *user, uint32_t first, uint32_t last);
+void sync_note_vanished(void *user, uint32_t first, uint32_t last);
 void sync_find_gone(struct sync *sync);
 void sync_forget_gone(struct sync *sync);
 /* The server named messages and never described them, and they are not gone either. */

@@ -87,7 +87,7 @@ static void on_done(void *user, const struct mailfs_sync_result *result, const G
 	if (sync_may_retry(sync, error)) {
 		sync_keep_what_came(sync);
 		sync_run_free(sync);
-		sync_start(sync);
+		sync_run(sync);
 		sync->serial--; /* the same run */
 		return;
 	}
@@ -123,7 +123,7 @@ static mailfs_ticket job_start(struct pool_job *job, struct mailfs_session *sess
 		.state = on_state,
 		.messages = sync_on_messages,
 		.uids = sync_on_uids,
-		.vanished = sync_on_vanished,
+		.vanished = sync_note_vanished,
 		.done = on_done,
 		.user = sync,
 	};
@@ -145,7 +145,7 @@ static void job_fail(struct pool_job *job, const GError *error)
 
 /* ---- begin and end ----------------------------------------------------------------------------- */
 
-void sync_start(struct sync *sync)
+void sync_run(struct sync *sync)
 {
 	sync->is_running = true;
 	sync->was_loaded = true; /* from now on the index learns from us */
@@ -180,7 +180,7 @@ void sync_want_run(struct sync *sync)
 	if (sync->is_loading)
 		return; /* on_loaded() goes on */
 	sync->tries = 0;
-	sync_start(sync);
+	sync_run(sync);
 }
 
 /* Read-only: once more on another connection. */
