@@ -6,7 +6,8 @@
 
 #define FETCH_WHOLE_MAX     (256u * 1024)      /* up to here one fetch is cheaper than windows */
 #define FETCH_WINDOW_FIRST  (128u * 1024)
-#define FETCH_WINDOW_MAX    (1024u * 1024)
+#define FETCH_WINDOW_MAX    (4u * 1024 * 1024) /* a reader far away wants few round trips */
+#define FETCH_PIECE         (1024u * 1024)     /* what a body takes at once */
 #define FETCH_OVERLAP       4096u
 #define FETCH_IDLE_MAX      64u                 /* kept for the reading position */
 #define FETCH_TRIES         2u

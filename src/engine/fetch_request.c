@@ -4,9 +4,12 @@
 
 void fetch_give(struct fetch *fetch, uint64_t offset, const void *bytes, size_t len)
 {
-	g_autoptr(GBytes) copy = g_bytes_new(bytes, len);
+	for (size_t at = 0; at < len; at += FETCH_PIECE) {
+		g_autoptr(GBytes) piece =
+			g_bytes_new((const uint8_t *)bytes + at, MIN(len - at, FETCH_PIECE));
 
-	body_add(fetch->body, offset, copy, NULL, NULL);
+		body_add(fetch->body, offset + at, piece, NULL, NULL);
+	}
 	engine_check_pressure(fetch->fetcher->engine);
 }
 
@@ -25,10 +28,10 @@ void request_data(struct fetch *fetch, const void *bytes, size_t len)
 		return;
 	g_byte_array_append(fetch->buffer, bytes, (guint)len);
 	/* The first windows wait for the end: then a small message is one piece. */
-	while (fetch->is_whole && fetch->buffer->len >= 2 * FETCH_WINDOW_MAX) {
-		fetch_give(fetch, fetch->stored, fetch->buffer->data, FETCH_WINDOW_MAX);
-		fetch->stored += FETCH_WINDOW_MAX;
-		g_byte_array_remove_range(fetch->buffer, 0, FETCH_WINDOW_MAX);
+	while (fetch->is_whole && fetch->buffer->len >= 2 * FETCH_PIECE) {
+		fetch_give(fetch, fetch->stored, fetch->buffer->data, FETCH_PIECE);
+		fetch->stored += FETCH_PIECE;
+		g_byte_array_remove_range(fetch->buffer, 0, FETCH_PIECE);
 	}
 }
 
@@ -67,9 +70,7 @@ void request_take_whole(struct fetch *fetch)
 	struct engine *engine = fetch->fetcher->engine;
 	uint64_t size = fetch->stored + fetch->buffer->len;
 
-	for (guint at = 0; at < fetch->buffer->len; at += FETCH_WINDOW_MAX)
-		fetch_give(fetch, fetch->stored + at, fetch->buffer->data + at,
-			MIN(fetch->buffer->len - at, FETCH_WINDOW_MAX));
+	fetch_give(fetch, fetch->stored, fetch->buffer->data, fetch->buffer->len);
 	body_complete(fetch->body, size);
 	engine->bodies_fetched++;
 	engine->body_bytes_fetched += size;
