@@ -6,6 +6,7 @@
  * has closed with as many octets as were announced. What the batch does not bring is asked for
  * again, one by one, if somebody waits for it. Loop thread.
  */
+#include "base/clock.h"
 #include "base/log.h"
 #include "engine/fetch_impl.h"
 
@@ -111,6 +112,8 @@ static void on_done(void *user, const GError *error)
 	pool_done(batch->fetcher->engine->pool, &batch->job, error);
 	if (error)
 		log_debug("engine", "a batch ended early: %s", error->message);
+	if (request_is_throttled(error))
+		fetcher_calm_down(batch->fetcher);
 	batch_free(batch);
 }
 
@@ -189,8 +192,11 @@ static void on_body_ready(void *user)
 void fetcher_fetch_ahead(struct fetcher *fetcher, struct folder *folder, const uint32_t *uids,
 	size_t count)
 {
-	struct batch *batch = g_new0(struct batch, 1);
+	struct batch *batch;
 
+	if (clock_monotonic_us() < fetcher->calm_until_us)
+		return;
+	batch = g_new0(struct batch, 1);
 	batch->fetcher = fetcher;
 	batch->folder = g_strdup(folder->name);
 	batch->uidvalidity = folder->uidvalidity;

@@ -2,6 +2,7 @@
 /* What the files of the fetcher share: fetcher.c says how it works. Loop thread. */
 #pragma once
 
+#include "base/backoff.h"
 #include "engine/internal.h"
 
 #define FETCH_WHOLE_MAX     (256u * 1024)      /* up to here one fetch is cheaper than windows */
@@ -59,6 +60,8 @@ struct fetch {
 	bool is_whole;
 	bool has_begun, has_ended, is_overlong;
 	unsigned tries;
+	struct backoff refusals; /* in a row, by a server that wants to be asked later */
+	guint pause_timer;       /* until it is asked again; it is busy meanwhile */
 	struct pool_job job;
 	char *folder;
 	uint32_t uidvalidity;
@@ -78,6 +81,7 @@ struct fetcher {
 	GHashTable *reads;   /* struct disk_read, under way */
 	GQueue idle;         /* without waiter and request, oldest first */
 	GHashTable *ahead;   /* keys of messages that were fetched ahead and not read yet */
+	int64_t calm_until_us; /* the server has had enough: nothing is fetched ahead before that */
 };
 
 /* ---- fetcher.c ---- */
@@ -101,6 +105,9 @@ struct fetch *disk_read_end(struct disk_read *read);
 void request_prepare(struct fetch *fetch, const struct folder *folder);
 void request_start(struct fetch *fetch);
 void request_over(struct fetch *fetch);
+/* The server says that it wants to be asked later (CN-3). */
+bool request_is_throttled(const GError *error);
+void fetcher_calm_down(struct fetcher *fetcher);
 /* The next bytes of a body; the end of it. */
 void request_begin(struct fetch *fetch, uint64_t size);
 void request_data(struct fetch *fetch, const void *bytes, size_t len);

@@ -2,6 +2,15 @@
 /* One message, one request: what is sent, what comes, what is made of it. Loop thread. */
 #include "engine/fetch_impl.h"
 
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/parse.h"
+
+#define THROTTLE_HINT    "Backoff Time: "
+#define THROTTLE_MAX_MS  300000u
+#define THROTTLE_CALM_US (60 * G_USEC_PER_SEC)
+
 void fetch_give(struct fetch *fetch, uint64_t offset, const void *bytes, size_t len)
 {
 	for (size_t at = 0; at < len; at += FETCH_PIECE) {
@@ -61,6 +70,9 @@ static void on_end(void *user, uint32_t uid)
 void request_over(struct fetch *fetch)
 {
 	fetch->is_busy = false;
+	if (fetch->pause_timer != 0)
+		g_source_remove(fetch->pause_timer);
+	fetch->pause_timer = 0;
 	g_clear_pointer(&fetch->buffer, g_byte_array_unref);
 	g_clear_pointer(&fetch->folder, g_free);
 }
@@ -145,6 +157,62 @@ static bool may_retry(struct fetch *fetch, const GError *error)
 	return false;
 }
 
+/* ---- a server that has had enough -------------------------------------------------------------- */
+
+bool request_is_throttled(const GError *error)
+{
+	return g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_TRY_LATER) ||
+		g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_LIMIT);
+}
+
+void fetcher_calm_down(struct fetcher *fetcher)
+{
+	fetcher->calm_until_us = clock_monotonic_us() + THROTTLE_CALM_US;
+}
+
+/* "Request is throttled. Suggested Backoff Time: 299961 milliseconds"; 0 = it suggests nothing. */
+static unsigned suggested_ms(const char *text)
+{
+	const char *hint = strcasestr(text, THROTTLE_HINT);
+	uint64_t ms;
+
+	if (!hint)
+		return 0;
+	hint += strlen(THROTTLE_HINT);
+	if (!parse_u64(hint, strspn(hint, "0123456789"), &ms))
+		return 0;
+	return (unsigned)MIN(ms, THROTTLE_MAX_MS);
+}
+
+static gboolean on_pause_over(gpointer user)
+{
+	struct fetch *fetch = user;
+
+	fetch->pause_timer = 0;
+	fetch->held++;
+	/* The readers have a deadline of their own: perhaps nobody is left. */
+	if (g_queue_is_empty(&fetch->waiters))
+		request_over(fetch);
+	else
+		request_start(fetch);
+	fetch_release(fetch);
+	return G_SOURCE_REMOVE;
+}
+
+/* The waiters wait on, as long as they may; their end is a timeout, not an error of the disk. */
+static void request_pause(struct fetch *fetch, const GError *error)
+{
+	unsigned own_ms = backoff_next_ms(&fetch->refusals, g_random_int());
+	unsigned ms = suggested_ms(error->message);
+
+	fetcher_calm_down(fetch->fetcher);
+	engine_add_reason(fetch->fetcher->engine, "UID %u: %s", fetch->uid, error->message);
+	if (fetch->is_whole && fetch->stored > 0)
+		body_drop(fetch->body);
+	fetch->stored = 0;
+	fetch->pause_timer = g_timeout_add(ms > 0 ? ms : own_ms, on_pause_over, fetch);
+}
+
 static void take_answer(struct fetch *fetch)
 {
 	if (!fetch->has_ended)
@@ -167,6 +235,10 @@ static void on_done(void *user, const GError *error)
 		error = bad = g_error_new_literal(MAILFS_ERROR, MAILFS_ERROR_PROTOCOL, fault);
 	if (may_retry(fetch, error)) {
 		request_start(fetch);
+		return;
+	}
+	if (request_is_throttled(error) && !g_queue_is_empty(&fetch->waiters)) {
+		request_pause(fetch, error);
 		return;
 	}
 	fetch->held++;

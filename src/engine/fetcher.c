@@ -36,6 +36,8 @@ static void fetch_free(gpointer data)
 {
 	struct fetch *fetch = data;
 
+	if (fetch->pause_timer != 0)
+		g_source_remove(fetch->pause_timer);
 	body_forget_waiter(fetch->body, fetch);
 	body_unref(fetch->body);
 	if (fetch->buffer)
@@ -107,8 +109,10 @@ static void waiter_cancel(struct engine *engine, struct engine_waiter *waiter)
 	g_queue_remove(&fetch->waiters, mine);
 	g_free(mine);
 	/* What was not sent is not wanted any more; what was sent finishes into the cache. */
-	if (g_queue_is_empty(&fetch->waiters) && fetch->is_busy && !fetch->batch && fetch->job.is_queued &&
-		!engine->is_freeing && pool_cancel(engine->pool, &fetch->job))
+	if (g_queue_is_empty(&fetch->waiters) && fetch->pause_timer != 0)
+		request_over(fetch);
+	else if (g_queue_is_empty(&fetch->waiters) && fetch->is_busy && !fetch->batch &&
+		fetch->job.is_queued && !engine->is_freeing && pool_cancel(engine->pool, &fetch->job))
 		fetch->is_busy = false;
 	fetch_rest(fetch);
 }
@@ -298,6 +302,7 @@ static void begin_request(struct fetch *fetch)
 	fetch->folder = g_strdup(folder->name);
 	fetch->uidvalidity = folder->uidvalidity;
 	fetch->tries = 0;
+	backoff_reset(&fetch->refusals);
 	for (GList *at = fetch->waiters.head; at; at = at->next)
 		((struct fetch_waiter *)at->data)->is_waiting = true;
 	/* Beyond the size that is claimed only a whole fetch knows. */
