@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -257,9 +258,11 @@ static bool check_directory(const char *path, bool may_have_files, GError **erro
 
 bool mountpoint_prepare(const char *path, bool may_have_files, GError **error)
 {
+	struct statvfs fs;
 	struct stat st;
 
-	for (unsigned i = 0; stat(path, &st) < 0; i++) {
+	/* statvfs() always reaches the daemon; stat() may be answered by what the kernel remembers. */
+	for (unsigned i = 0; stat(path, &st) < 0 || statvfs(path, &fs) < 0; i++) {
 		if (errno != ENOTCONN || i == HEAL_MAX)
 			return refuse(error, path, g_strerror(errno));
 		if (!heal(path, error))

@@ -166,6 +166,12 @@ static void fetch_new(struct sync *sync)
 
 static void fetch_flags(struct sync *sync, const char *modifier);
 
+/* BAD, or NO without a code that tells of something that will pass. */
+static bool is_not_understood(const struct imap_response *response)
+{
+	return response->status == IMAP_BAD || (response->status == IMAP_NO && !response->code);
+}
+
 /* The server knows CHANGEDSINCE by name only (EX-4): all flags then. What was said in `state`
  * stays true: the numbers are checked in the end. */
 static void on_flags_done(struct command *command, const struct imap_response *response,
@@ -174,7 +180,7 @@ static void on_flags_done(struct command *command, const struct imap_response *r
 	struct sync *sync = (struct sync *)command->request;
 	struct mailfs_session *s = sync->request.session;
 
-	if (!error || !response || response->status != IMAP_BAD || !sync->is_delta ||
+	if (!error || !response || !is_not_understood(response) || !sync->is_delta ||
 		!s->caps.condstore) {
 		on_done(command, response, error);
 		return;
