@@ -24,6 +24,7 @@ static void put_new_box(struct sync *sync)
 	if (sync->had_box)
 		sync->target->listing_ns = MAX(clock_realtime_ns(), folder->listing_ns + 1);
 	/* A new box is the tree's from now on. */
+	mailbox_settle(sync->target);
 	tree_set_box(sync->engine->tree, folder, sync->target);
 	sync->is_known = true;
 	sync->is_new_box = false;

@@ -159,6 +159,9 @@ void sync_on_messages(void *user, const struct mailfs_message_info *infos, size_
 		if (infos[i].uid != 0)
 			take_info(sync, &infos[i]);
 	}
+	/* A new box is nobody's yet; it is settled once, when it is whole. */
+	if (!sync->is_new_box)
+		mailbox_settle(sync->target);
 }
 
 void sync_on_uids(void *user, const uint32_t *uids, size_t count)

@@ -7,6 +7,9 @@
 
 #include <string.h>
 
+/* About the square root of a large mailbox: then an insert moves as many here as there. */
+#define MAILBOX_LATE_MAX 512u
+
 G_STATIC_ASSERT(sizeof(struct message) == 40);
 
 struct mailbox *mailbox_new(uint32_t id, uint32_t uidvalidity)
@@ -16,6 +19,7 @@ struct mailbox *mailbox_new(uint32_t id, uint32_t uidvalidity)
 	box->id = id;
 	box->uidvalidity = uidvalidity;
 	box->messages = g_array_new(FALSE, TRUE, sizeof(struct message));
+	box->late = g_array_new(FALSE, FALSE, sizeof(struct message));
 	box->keywords = g_ptr_array_new_with_free_func(g_free);
 	box->keyword_ids = g_hash_table_new(g_str_hash, g_str_equal);
 	mailbox_intern_keyword_text(box, "");
@@ -29,39 +33,68 @@ void mailbox_free(struct mailbox *box)
 	g_hash_table_destroy(box->keyword_ids);
 	g_ptr_array_unref(box->keywords);
 	g_array_unref(box->messages);
+	g_array_unref(box->late);
 	g_free(box);
 }
 
 uint32_t mailbox_count(const struct mailbox *box)
 {
-	return box->messages->len;
+	return box->messages->len + box->late->len;
+}
+
+/* Merged from the back, so that each message moves once. */
+void mailbox_settle(struct mailbox *box)
+{
+	guint from = box->messages->len, left = box->late->len, to = from + left;
+	struct message *messages;
+
+	if (left == 0)
+		return;
+	g_array_set_size(box->messages, to);
+	messages = (struct message *)(void *)box->messages->data;
+	while (left > 0) {
+		const struct message *late = &g_array_index(box->late, struct message, left - 1);
+
+		if (from > 0 && messages[from - 1].uid > late->uid) {
+			messages[--to] = messages[--from];
+			box->moved++;
+		} else {
+			messages[--to] = *late;
+			left--;
+		}
+	}
+	g_array_set_size(box->late, 0);
 }
 
 struct message *mailbox_at(const struct mailbox *box, size_t index)
 {
+	mailbox_settle((struct mailbox *)box); /* the same messages as before */
 	g_assert(index < box->messages->len);
 	return &g_array_index(box->messages, struct message, index);
 }
 
-uint32_t mailbox_uid_max(const struct mailbox *box)
+static uint32_t last_uid(const GArray *messages)
 {
-	uint32_t count = mailbox_count(box);
-
-	return count == 0 ? 0 : mailbox_at(box, count - 1)->uid;
+	return messages->len == 0 ? 0 : g_array_index(messages, struct message, messages->len - 1).uid;
 }
 
-size_t mailbox_lower_bound(const struct mailbox *box, uint32_t uid)
+uint32_t mailbox_uid_max(const struct mailbox *box)
 {
-	size_t low = 0, high = box->messages->len;
+	return MAX(last_uid(box->messages), last_uid(box->late));
+}
+
+static guint lower_bound(const GArray *messages, uint32_t uid)
+{
+	guint low = 0, high = messages->len;
 
 	/* New mail comes at the end, and a sweep appends only. */
-	if (high == 0 || uid > mailbox_at(box, high - 1)->uid)
+	if (uid > last_uid(messages))
 		return high;
 
 	while (low < high) {
-		size_t middle = low + (high - low) / 2;
+		guint middle = low + (high - low) / 2;
 
-		if (mailbox_at(box, middle)->uid < uid)
+		if (g_array_index(messages, struct message, middle).uid < uid)
 			low = middle + 1;
 		else
 			high = middle;
@@ -69,31 +102,54 @@ size_t mailbox_lower_bound(const struct mailbox *box, uint32_t uid)
 	return low;
 }
 
-struct message *mailbox_find(const struct mailbox *box, uint32_t uid)
+size_t mailbox_lower_bound(const struct mailbox *box, uint32_t uid)
 {
-	size_t index = mailbox_lower_bound(box, uid);
+	mailbox_settle((struct mailbox *)box); /* the same messages as before */
+	return lower_bound(box->messages, uid);
+}
+
+static struct message *find(const GArray *messages, uint32_t uid)
+{
+	guint index = lower_bound(messages, uid);
 	struct message *message;
 
-	if (index == box->messages->len)
+	if (index == messages->len)
 		return NULL;
-	message = mailbox_at(box, index);
+	message = &g_array_index(messages, struct message, index);
 	return message->uid == uid ? message : NULL;
+}
+
+struct message *mailbox_find(const struct mailbox *box, uint32_t uid)
+{
+	struct message *message = find(box->messages, uid);
+
+	return message ? message : find(box->late, uid);
+}
+
+static struct message *insert_sorted(struct mailbox *box, GArray *messages, uint32_t uid)
+{
+	struct message message = { .uid = uid };
+	guint index = lower_bound(messages, uid);
+
+	box->moved += messages->len - index;
+	g_array_insert_val(messages, index, message);
+	return &g_array_index(messages, struct message, index);
 }
 
 struct message *mailbox_insert(struct mailbox *box, uint32_t uid, bool *ret_is_new)
 {
-	size_t index = mailbox_lower_bound(box, uid);
-	struct message message = { .uid = uid };
+	struct message *message = mailbox_find(box, uid);
 
-	if (index < box->messages->len && mailbox_at(box, index)->uid == uid) {
-		*ret_is_new = false;
-		return mailbox_at(box, index);
-	}
+	*ret_is_new = !message;
+	if (message)
+		return message;
 
-	g_array_insert_val(box->messages, (guint)index, message);
 	box->unseen++;
-	*ret_is_new = true;
-	return mailbox_at(box, index);
+	if (uid > mailbox_uid_max(box))
+		return insert_sorted(box, box->messages, uid);
+	if (box->late->len >= MAILBOX_LATE_MAX)
+		mailbox_settle(box);
+	return insert_sorted(box, box->late, uid);
 }
 
 static bool is_unseen(const struct message *message)
@@ -103,8 +159,9 @@ static bool is_unseen(const struct message *message)
 
 size_t mailbox_remove_if(struct mailbox *box, message_test_fn is_gone, void *user)
 {
-	size_t count = box->messages->len, kept = 0;
+	size_t count = mailbox_count(box), kept = 0;
 
+	mailbox_settle(box);
 	for (size_t i = 0; i < count; i++) {
 		const struct message *message = mailbox_at(box, i);
 

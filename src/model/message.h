@@ -38,6 +38,8 @@ struct mailbox {
 	uint64_t modseq;       /* of the last complete sync; 0 = none */
 	int64_t listing_ns;    /* last time the set of messages changed: directory mtime and ctime */
 	GArray *messages;      /* struct message, ascending by uid */
+	GArray *late;          /* the same: inserted before the last one, not among them yet */
+	uint64_t moved;        /* messages that made room for others, ever */
 	GPtrArray *keywords;   /* interned keyword sets: "a b c" sorted, g_free; [0] = "" */
 	GHashTable *keyword_ids;
 	uint32_t unseen;
@@ -53,8 +55,12 @@ struct message *mailbox_find(const struct mailbox *box, uint32_t uid); /* NULL =
 size_t mailbox_lower_bound(const struct mailbox *box, uint32_t uid);
 struct message *mailbox_at(const struct mailbox *box, size_t index);
 
-/* Adds (or finds) the message; amortised constant at the end. Pointers to messages die. */
+/* Adds (or finds) the message; amortised constant at the end, and cheap in any order as long as
+ * nobody asks for the order meanwhile. Pointers to messages die, also by the first call after it
+ * that asks (mailbox_at(), mailbox_lower_bound()). */
 struct message *mailbox_insert(struct mailbox *box, uint32_t uid, bool *ret_is_new);
+/* Puts what was inserted in its order now: no pointer dies until the next insert. */
+void mailbox_settle(struct mailbox *box);
 /* Removes all messages that `is_gone` says; keeps order; linear. Returns how many. */
 typedef bool (*message_test_fn)(const struct message *message, void *user);
 size_t mailbox_remove_if(struct mailbox *box, message_test_fn is_gone, void *user);

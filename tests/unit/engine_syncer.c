@@ -92,6 +92,18 @@ static void descending_messages_end_in_order(void)
 	world_free(world);
 }
 
+static void a_long_descending_sweep_moves_little(void)
+{
+	struct world *world = started(1, 20000);
+
+	world->server->sends_descending = true;
+	g_assert_cmpint(world_open(world, "INBOX"), ==, WORLD_OK);
+	g_assert_cmpuint(world_count(world), ==, 20000);
+	/* One by one at the front: 200,000,000. */
+	g_assert_cmpuint(world_folder(world, "INBOX")->box->moved, <, 10000000);
+	world_free(world);
+}
+
 static void count_good(void *user, const GError *error)
 {
 	g_assert_no_error(error);
@@ -690,6 +702,7 @@ int main(int argc, char **argv)
 	T("equal STATUS, no sync", a_remount_with_equal_status_syncs_nothing);
 	T("a remount catches up", a_remount_catches_up_before_it_has_started);
 	T("ID-4 descending", descending_messages_end_in_order);
+	T("a long descending sweep", a_long_descending_sweep_moves_little);
 	T("many opens, one sweep", many_who_open_cause_one_sweep);
 	T("a dead sweep is repeated", a_sweep_that_dies_is_done_again_once);
 	T("a sweep that dies twice", a_sweep_that_dies_twice_is_an_error);

@@ -51,6 +51,76 @@ static void messages_stay_in_uid_order(void)
 	mailbox_free(box);
 }
 
+static void assert_ascending(const struct mailbox *box, uint32_t count)
+{
+	g_assert_cmpuint(mailbox_count(box), ==, count);
+	for (size_t i = 1; i < count; i++)
+		g_assert_cmpuint(mailbox_at(box, i - 1)->uid, <, mailbox_at(box, i)->uid);
+}
+
+static void a_descending_sweep_moves_little(void)
+{
+	struct mailbox *box = mailbox_new(1, 1);
+
+	for (uint32_t uid = 100000; uid > 0; uid--)
+		add(box, uid)->size = uid;
+	assert_ascending(box, 100000);
+	g_assert_cmpuint(mailbox_find(box, 77777)->size, ==, 77777);
+	/* One by one at the front: 5,000,000,000. */
+	g_assert_cmpuint(box->moved, <, 50000000);
+	mailbox_free(box);
+}
+
+static void an_ascending_sweep_moves_nothing(void)
+{
+	struct mailbox *box = mailbox_new(1, 1);
+
+	for (uint32_t uid = 1; uid <= 100000; uid++)
+		add(box, uid);
+	assert_ascending(box, 100000);
+	g_assert_cmpuint(box->moved, ==, 0);
+	mailbox_free(box);
+}
+
+/* 7919 is prime: each UID once, in no order. */
+static void an_unordered_sweep_finds_each_of_them_meanwhile(void)
+{
+	struct mailbox *box = mailbox_new(1, 1);
+	bool is_new = true;
+
+	for (uint32_t i = 0; i < 5000; i++) {
+		uint32_t uid = 1 + i * 7919 % 5000;
+
+		add(box, uid)->size = uid;
+		g_assert_cmpuint(mailbox_count(box), ==, i + 1);
+		g_assert_cmpuint(mailbox_find(box, uid)->size, ==, uid);
+		g_assert_cmpuint(mailbox_insert(box, 1, &is_new)->size, ==, 1);
+		g_assert_false(is_new);
+	}
+	g_assert_cmpuint(box->unseen, ==, 5000);
+	g_assert_cmpuint(mailbox_uid_max(box), ==, 5000);
+	assert_ascending(box, 5000);
+	for (uint32_t uid = 1; uid <= 5000; uid++)
+		g_assert_cmpuint(mailbox_find(box, uid)->size, ==, uid);
+	mailbox_free(box);
+}
+
+static void what_came_late_can_be_removed(void)
+{
+	struct mailbox *box = mailbox_new(1, 1);
+
+	add(box, 9);
+	add(box, 4);
+	add(box, 2);
+	mailbox_remove_range(box, 3, 5);
+	assert_uids(box, "2 9 ");
+	add(box, 6);
+	mailbox_remove_range(box, 9, 9);
+	add(box, 8);
+	assert_uids(box, "2 6 8 ");
+	mailbox_free(box);
+}
+
 static void an_insert_of_a_known_uid_finds_it(void)
 {
 	struct mailbox *box = mailbox_new(1, 1);
@@ -167,6 +237,12 @@ int main(int argc, char **argv)
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/model/mailbox/a new one is empty", a_new_mailbox_is_empty);
 	g_test_add_func("/model/mailbox/messages stay in uid order", messages_stay_in_uid_order);
+	g_test_add_func("/model/mailbox/a descending sweep moves little", a_descending_sweep_moves_little);
+	g_test_add_func("/model/mailbox/an ascending sweep moves nothing",
+		an_ascending_sweep_moves_nothing);
+	g_test_add_func("/model/mailbox/an unordered sweep",
+		an_unordered_sweep_finds_each_of_them_meanwhile);
+	g_test_add_func("/model/mailbox/late ones can be removed", what_came_late_can_be_removed);
 	g_test_add_func("/model/mailbox/an insert of a known uid finds it",
 		an_insert_of_a_known_uid_finds_it);
 	g_test_add_func("/model/mailbox/the lower bound is the first not below",
