@@ -70,7 +70,8 @@ static uint32_t new_dir_id(struct store *store, GHashTable *used, const char *na
 struct folders_job {
 	struct store_job job;
 	GPtrArray *folders;
-	GArray *gone; /* box ids to forget */
+	bool is_whole; /* all there are; else those that are new or other than before */
+	GArray *gone;  /* box ids to forget */
 	struct body_loss loss;
 
 	uint32_t box, uidvalidity; /* a box to know from now on; 0 = none */
@@ -87,7 +88,7 @@ static int folders_run(struct store_thread *thread, struct store_job *base)
 {
 	struct folders_job *job = (struct folders_job *)base;
 	struct index *index = store_thread_index(thread);
-	int rc = index_put_folders(index, job->folders);
+	int rc = index_put_folders(index, job->folders, job->is_whole);
 
 	for (guint i = 0; rc == SQLITE_OK && i < job->gone->len; i++)
 		rc = forget_box(thread, g_array_index(job->gone, uint32_t, i), &job->loss);
@@ -105,7 +106,9 @@ static void folders_answer(struct store *store, struct store_job *base, const GE
 {
 	struct folders_job *job = (struct folders_job *)base;
 
-	if (!error)
+	if (error)
+		store->are_folders_behind = true;
+	else
 		store_account_loss(store, &job->loss);
 }
 
@@ -130,7 +133,8 @@ static struct store_folder *copy_folder(const struct store_folder *folder)
 }
 
 /* Takes `gone`, the boxes that are known no more. */
-static struct folders_job *folders_job_new(struct store *store, GArray *gone)
+static struct folders_job *folders_job_new(struct store *store, const GPtrArray *folders,
+	bool is_whole, GArray *gone)
 {
 	struct folders_job *job = g_new0(struct folders_job, 1);
 
@@ -139,10 +143,12 @@ static struct folders_job *folders_job_new(struct store *store, GArray *gone)
 		.answer = folders_answer,
 		.free = folders_free,
 		.is_write = true,
-		.rows = store->folders->len };
+		.rows = folders->len };
+	job->is_whole = is_whole;
 	job->folders = g_ptr_array_new_with_free_func(store_folder_free);
-	for (guint i = 0; i < store->folders->len; i++)
-		g_ptr_array_add(job->folders, copy_folder(g_ptr_array_index(store->folders, i)));
+	for (guint i = 0; i < folders->len; i++)
+		g_ptr_array_add(job->folders, copy_folder(g_ptr_array_index(folders, i)));
+	store->folder_rows += folders->len;
 	job->gone = gone;
 	for (guint i = 0; i < gone->len; i++)
 		bodies_forget(store, g_array_index(gone, uint32_t, i), 0, UINT32_MAX);
@@ -231,33 +237,61 @@ static void assign_dir_ids(struct store *store, GPtrArray *folders)
 	}
 }
 
+static bool is_as_listed(const struct store_folder *known, const struct mailfs_folder_info *info)
+{
+	return known && strcmp(known->path, info->path) == 0 && known->delimiter == info->delimiter &&
+		known->flags == info->flags && g_strcmp0(known->role, info->role) == 0;
+}
+
+/* What a listing changes is written, and no more: most change nothing. Rows of folders that are no
+ * more go with all the others, which is rare. */
+static void put_listing(struct store *store, const GPtrArray *changed, bool is_whole, GArray *gone)
+{
+	is_whole |= store->are_folders_behind;
+	if (!is_whole && changed->len == 0) {
+		g_array_unref(gone);
+		return;
+	}
+	store->are_folders_behind = false;
+	store_thread_post(store->thread,
+		&folders_job_new(store, is_whole ? store->folders : changed, is_whole, gone)->job);
+}
+
 void store_set_folders(struct store *store, const struct mailfs_folder_info *infos, size_t count)
 {
 	g_autoptr(GPtrArray) old = g_steal_pointer(&store->folders);
 	g_autoptr(GHashTable) listed = g_hash_table_new(g_str_hash, g_str_equal);
+	g_autoptr(GPtrArray) changed = g_ptr_array_new();
 	GPtrArray *folders = g_ptr_array_new_with_free_func(store_folder_free);
 	GArray *gone = ids_new();
+	bool has_lost = false;
 
 	for (size_t i = 0; i < count; i++) {
+		const struct store_folder *known = find_folder(store, infos[i].name);
 		struct store_folder *folder;
 
 		if (g_hash_table_contains(listed, infos[i].name))
 			continue; /* some servers list INBOX twice */
-		folder = folder_from(&infos[i], find_folder(store, infos[i].name));
+		folder = folder_from(&infos[i], known);
+		if (!is_as_listed(known, &infos[i]))
+			g_ptr_array_add(changed, folder);
 		g_ptr_array_add(folders, folder);
 		g_hash_table_add(listed, folder->name);
 	}
 	for (guint i = 0; i < old->len; i++) {
 		const struct store_folder *folder = g_ptr_array_index(old, i);
 
-		if (folder->box_id != 0 && !g_hash_table_contains(listed, folder->name))
+		if (g_hash_table_contains(listed, folder->name))
+			continue;
+		has_lost = true;
+		if (folder->box_id != 0)
 			g_array_append_val(gone, folder->box_id);
 	}
 	assign_dir_ids(store, folders);
 
 	store->folders = folders;
 	index_names(store);
-	store_thread_post(store->thread, &folders_job_new(store, gone)->job);
+	put_listing(store, changed, has_lost, gone);
 }
 
 /* ---- mailboxes ----------------------------------------------------------------------------- */
@@ -279,6 +313,7 @@ static GHashTable *used_box_ids(struct store *store)
 uint32_t store_box_id(struct store *store, const char *name, uint32_t uidvalidity)
 {
 	g_autoptr(GHashTable) used = NULL;
+	g_autoptr(GPtrArray) changed = g_ptr_array_new();
 	struct store_folder *folder = find_folder(store, name);
 	GArray *gone;
 	struct folders_job *job;
@@ -301,7 +336,8 @@ uint32_t store_box_id(struct store *store, const char *name, uint32_t uidvalidit
 	folder->listing_ns = 0;
 	folder->messages = folder->unseen = 0;
 
-	job = folders_job_new(store, gone);
+	g_ptr_array_add(changed, folder);
+	job = folders_job_new(store, changed, false, gone);
 	job->box = folder->box_id;
 	job->uidvalidity = uidvalidity;
 	store_thread_post(store->thread, &job->job);

@@ -382,9 +382,9 @@ static int put_folder(struct index *index, const struct store_folder *folder)
 	return index_run(stmt);
 }
 
-int index_put_folders(struct index *index, const GPtrArray *folders)
+int index_put_folders(struct index *index, const GPtrArray *folders, bool is_whole)
 {
-	int rc = index_run(index_stmt(index, SQL_FOLDER_CLEAR));
+	int rc = is_whole ? index_run(index_stmt(index, SQL_FOLDER_CLEAR)) : SQLITE_OK;
 
 	for (guint i = 0; rc == SQLITE_OK && i < folders->len; i++)
 		rc = put_folder(index, g_ptr_array_index(folders, i));

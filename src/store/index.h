@@ -38,8 +38,8 @@ struct store_folder *store_folder_new(const char *name);
 void store_folder_free(gpointer folder);
 /* Appends struct store_folder * to `folders`. */
 int index_load_folders(struct index *index, GPtrArray *folders);
-/* Replaces all rows. */
-int index_put_folders(struct index *index, const GPtrArray *folders);
+/* Replaces all rows, or only those of these folders. */
+int index_put_folders(struct index *index, const GPtrArray *folders, bool is_whole);
 
 /* ---- boxes and messages -------------------------------------------------------------------- */
 

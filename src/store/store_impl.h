@@ -21,6 +21,8 @@ struct store {
 	struct store_trust trust;
 	GPtrArray *folders; /* struct store_folder * */
 	GHashTable *folder_names; /* name -> struct store_folder *, borrowed from `folders` */
+	bool are_folders_behind; /* the index failed to take some: it gets all of them next time */
+	uint64_t folder_rows;    /* given to the index, ever */
 	size_t pending_rows;
 	unsigned jobs_out; /* disk jobs */
 

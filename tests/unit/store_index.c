@@ -7,6 +7,7 @@
 #include <sqlite3.h>
 
 #include "store/schema.h"
+#include "store/store_impl.h"
 
 static struct cache cache;
 
@@ -130,6 +131,36 @@ static void many_folders_have_distinct_ids(void)
 		g_assert_true(g_hash_table_add(seen, GUINT_TO_POINTER(id)));
 		g_free((char *)infos[i].name);
 	}
+	cache_done(&cache);
+}
+
+static void a_listing_writes_what_it_changes(void)
+{
+	struct mailfs_folder_info infos[] = {
+		{ .name = "a", .path = "a" }, { .name = "b", .path = "b" }, { .name = "c", .path = "c" },
+	};
+
+	setup();
+	store_set_folders(cache.store, infos, 3);
+	g_assert_cmpuint(cache.store->folder_rows, ==, 3);
+	store_set_folders(cache.store, infos, 3);
+	g_assert_cmpuint(cache.store->folder_rows, ==, 3);
+	store_box_id(cache.store, "b", 7);
+	g_assert_cmpuint(cache.store->folder_rows, ==, 4);
+	infos[1].role = "\\Drafts";
+	infos[2].name = infos[2].path = "d";
+	store_set_folders(cache.store, infos, 2);
+	g_assert_cmpuint(cache.store->folder_rows, ==, 6); /* c is gone: all anew */
+	infos[0].flags = MAILFS_FOLDER_NOSELECT;
+	store_set_folders(cache.store, infos, 3);
+	g_assert_cmpuint(cache.store->folder_rows, ==, 8); /* a, d */
+	cache_reopen(&cache);
+	g_assert_cmpuint(store_folders(cache.store)->len, ==, 3);
+	g_assert_cmpuint(folder("a")->flags, ==, MAILFS_FOLDER_NOSELECT);
+	g_assert_cmpuint(folder("b")->uidvalidity, ==, 7);
+	g_assert_cmpstr(folder("b")->role, ==, "\\Drafts");
+	g_assert_null(folder("c"));
+	g_assert_nonnull(folder("d"));
 	cache_done(&cache);
 }
 
@@ -684,6 +715,7 @@ int main(int argc, char **argv)
 	ADD("folders survive reopening", folders_survive_reopening_as_they_were);
 	ADD("ids are the same in a new cache", ids_are_the_same_in_a_new_cache);
 	ADD("many folders have distinct ids", many_folders_have_distinct_ids);
+	ADD("a listing writes what it changes", a_listing_writes_what_it_changes);
 	ADD("a folder listed twice is one", a_folder_listed_twice_is_one);
 	ADD("a folder not listed any more is forgotten",
 		a_folder_that_is_not_listed_any_more_is_forgotten_with_its_mail);
