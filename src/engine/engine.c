@@ -313,6 +313,19 @@ void engine_release(struct engine *engine, struct body *held)
 	body_unref(held);
 }
 
+void engine_read_held(struct engine *engine, struct body *held, struct mailfs_range range,
+	body_read_fn done, void *user)
+{
+	g_autoptr(GError) error = NULL;
+
+	if (body_covers(held, range)) {
+		body_read(held, range, done, user);
+		return;
+	}
+	g_set_error(&error, MAILFS_ERROR, MAILFS_ERROR_STALE, "the message is no more");
+	done(user, NULL, error);
+}
+
 uint64_t engine_held_size(const struct body *held)
 {
 	return body_is_ready(held) && body_is_complete(held) ? body_size(held) : UINT64_MAX;

@@ -104,6 +104,11 @@ void engine_release(struct engine *engine, struct body *held);
 /* The size of a body that is wholly here; UINT64_MAX: it is not. */
 uint64_t engine_held_size(const struct body *held);
 
+/* Reads what is held of a message that is gone; STALE when it is not all here. Cannot be cancelled;
+ * may answer from inside. */
+void engine_read_held(struct engine *engine, struct body *held, struct mailfs_range range,
+	body_read_fn done, void *user);
+
 /* From the index; the callbacks cannot be cancelled. See store/store.h. */
 void engine_load_names(struct engine *engine, uint32_t box_id, uint32_t after_uid, size_t limit,
 	store_names_fn done, void *user);

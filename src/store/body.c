@@ -10,6 +10,8 @@
 #include "base/log.h"
 #include "store/body_disk.h"
 #include "store/evict.h"
+#include "store/pack.h"
+#include "store/pack_disk.h"
 
 #define IDLE_MAX 128u
 
@@ -332,12 +334,38 @@ uint64_t body_pending_bytes(const struct store *store)
 
 /* ---- forgetting ---------------------------------------------------------------------------- */
 
+/* A reader that has the message open reads on, as from a file that was unlinked. Its file is opened
+ * while it still has a name; that is rare, so it may be done here. */
+static bool body_keep(struct body *body)
+{
+	struct store *store = body_store(body);
+	int fd = -1;
+	int r;
+
+	if (body->refs == 0 || !body->is_complete || body->is_writing || body->pieces->len > 0 ||
+		extents_bytes(body->extents, true) != body->size)
+		return false;
+	if (body->file || body->size == 0)
+		return true;
+	body->file = packs_file(store, body->place.pack);
+	if (body->file)
+		return true;
+	r = body->place.pack != 0 ? pack_disk_open(store->dir, body->place.pack, &fd) :
+				    body_disk_open(store->dir, body_box(body), body_uid(body), &fd);
+	if (r == 0)
+		body->file = body_fd_new(fd);
+	return r == 0;
+}
+
 static void body_forget(struct body *body)
 {
+	bool is_kept = body_keep(body);
+
 	body->is_forgotten = true;
 	body_ref(body);
 	body_detach(body);
-	body_clear(body);
+	if (!is_kept)
+		body_clear(body);
 	body_unref(body);
 }
 

@@ -8,6 +8,8 @@
  * body's claim to be complete), so the bytes served are those that came, whatever happened to the
  * disk, at no fsync per message: losing a body costs only bandwidth.
  *
+ * A complete body that is forgotten while somebody holds it can be read on through that object.
+ *
  * Objects are shared: one per (box, uid) while somebody holds a reference; unreferenced ones stay
  * in a bounded LRU with their fd.
  */

@@ -76,7 +76,8 @@ static void check_settle(struct body *body, struct check_job *job)
 		extent->state = EXTENT_CHECKED;
 		if (!body->file)
 			body->file = body_fd_ref(job->file);
-		packs_keep_file(body_store(body), job->place.pack, job->file);
+		if (!body->is_forgotten)
+			packs_keep_file(body_store(body), job->place.pack, job->file);
 	}
 }
 
@@ -85,7 +86,7 @@ static void check_finish(struct store *store, struct disk_job *base)
 	struct check_job *job = (struct check_job *)base;
 	struct body *body = job->body;
 
-	if (job->generation == body->generation && !body->is_forgotten) {
+	if (job->generation == body->generation) {
 		check_settle(body, job);
 		if (!store->is_closing)
 			body_reads_retry(body);

@@ -16,6 +16,7 @@
 struct read_op {
 	struct op op;
 	struct ino what;
+	const struct open_file *file; /* open as long as a read of it waits */
 	uint64_t offset;
 	size_t want, got;
 	char *buffer; /* `want` bytes */
@@ -112,17 +113,30 @@ static void take_slice(struct read_op *read, const struct body_slice *slice)
 	read_next(read);
 }
 
-static void on_slice(void *user, const struct body_slice *slice, const GError *error)
+static void answer_slice(struct read_op *read, const struct body_slice *slice, const GError *error)
 {
-	struct read_op *read = user;
-
-	read->op.ticket = 0;
 	if (error)
 		op_finish_error(&read->op, error);
 	else if (slice->len == 0)
 		op_finish(&read->op, reply_bytes, read); /* the end came before the claimed size */
 	else
 		take_slice(read, slice);
+}
+
+static void on_slice(void *user, const struct body_slice *slice, const GError *error)
+{
+	struct read_op *read = user;
+
+	read->op.ticket = 0;
+	answer_slice(read, slice, error);
+}
+
+static void on_held_slice(void *user, const struct body_slice *slice, const GError *error)
+{
+	struct read_op *read = (struct read_op *)op_ref_take(user);
+
+	if (read)
+		answer_slice(read, slice, error);
 }
 
 static void read_next(struct read_op *read)
@@ -132,6 +146,11 @@ static void read_next(struct read_op *read)
 
 	if (range.len == 0) {
 		op_finish(&read->op, reply_bytes, read);
+		return;
+	}
+	if (!fs_message(read->op.fs, read->file->ino, NULL)) {
+		engine_read_held(read->op.fs->engine, read->file->held, range, on_held_slice,
+			op_ref_new(&read->op));
 		return;
 	}
 	ticket = engine_read(read->op.fs->engine, read->what.id, read->what.uid, range, on_slice, read);
@@ -171,6 +190,7 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct f
 	if (!read)
 		return;
 	read->what = ino_split(ino);
+	read->file = handle->file;
 	read->offset = (uint64_t)offset;
 	read->want = MIN(size, end - (uint64_t)offset);
 	read->buffer = g_malloc(read->want);
