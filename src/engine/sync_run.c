@@ -63,13 +63,14 @@ static void on_state(void *user, const struct mailfs_sync_state *state)
 		sync->target = folder->box;
 		return;
 	}
+	/* Told while the index still knows the names of what goes. */
+	if (sync->is_known)
+		forget_box(sync);
 	sync->target = mailbox_new(new_box_id(sync, state->uidvalidity), state->uidvalidity);
 	sync->is_delta = false;
 	sync->engine->sweeps++;
 	/* What a sweep that did not end has left behind. */
 	store_batch_remove(sync_batch(sync), 0, UINT32_MAX);
-	if (sync->is_known)
-		forget_box(sync);
 }
 
 /* ---- the request ------------------------------------------------------------------------------- */

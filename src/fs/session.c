@@ -45,6 +45,8 @@ static const struct fuse_lowlevel_ops operations = {
 	.read = op_read,
 	.write = op_write,
 	.flush = op_flush,
+	.fsync = op_fsync,
+	.fsyncdir = op_fsync,
 	.release = op_release,
 	.getxattr = op_getxattr,
 	.listxattr = op_listxattr,
@@ -267,30 +269,44 @@ static void on_gone_name(void *user, size_t count, const uint32_t *uids, const c
 	g_free(gone);
 }
 
-/* The inode answers ESTALE from now on; the kernel then looks the name up again and gets ENOENT.
- * An inode that is open goes on answering, so its name has to be taken away. */
-void fs_message_gone(struct fs *fs, const struct folder *folder, uint32_t uid)
+/* An inode that is open goes on answering, so its name has to be taken away. */
+static void take_name_away(struct fs *fs, const struct folder *folder, uint32_t box_id, uint32_t uid)
 {
-	struct gone_name *gone;
+	struct gone_name *gone = g_new(struct gone_name, 1);
 
-	fs_message_changed(fs, folder, uid);
-	if (!fs->session || !file_find(fs, ino_make(INO_KIND_MESSAGE, folder->box->id, uid)))
-		return;
-	gone = g_new(struct gone_name, 1);
 	*gone = (struct gone_name){ .fs = fs, .parent = fs_folder_ino(fs, folder), .uid = uid };
 	/* Asked before the row is removed: the index answers in order. */
-	engine_load_names(fs->engine, folder->box->id, uid - 1, 1, on_gone_name, gone);
+	engine_load_names(fs->engine, box_id, uid - 1, 1, on_gone_name, gone);
+}
+
+/* The inode answers ESTALE from now on; the kernel then looks the name up again and gets ENOENT. */
+void fs_message_gone(struct fs *fs, const struct folder *folder, uint32_t uid)
+{
+	fs_message_changed(fs, folder, uid);
+	if (fs->session && file_find(fs, ino_make(INO_KIND_MESSAGE, folder->box->id, uid)))
+		take_name_away(fs, folder, folder->box->id, uid);
 }
 
 /* The old UIDs are not known any more: with the directory's own name, the kernel forgets all names
- * in it. Of the root there is no name; an open of what was there gets ESTALE and looks again. */
+ * in it that nobody holds open. Of the root there is no name; an open of what was there gets ESTALE
+ * and looks again. */
 void fs_box_gone(struct fs *fs, const struct folder *folder, uint32_t box_id)
 {
+	GHashTableIter iter;
+	gpointer ino;
+
 	if (!fs->session)
 		return;
 	notifier_everything(fs->notifier, fs_folder_ino(fs, folder));
 	if (folder->parent && folder != fs_folder(fs, INO_ROOT))
 		notifier_entry(fs->notifier, fs_folder_ino(fs, folder->parent), folder->shown);
+	g_hash_table_iter_init(&iter, fs->files);
+	while (g_hash_table_iter_next(&iter, &ino, NULL)) {
+		struct ino what = ino_split(*(uint64_t *)ino);
+
+		if (what.kind == INO_KIND_MESSAGE && what.id == box_id)
+			take_name_away(fs, folder, box_id, what.uid);
+	}
 }
 
 /* ---- names ------------------------------------------------------------------------------------- */
