@@ -15,14 +15,9 @@
 #define AHEAD_SIZE_MAX (8u * 1024 * 1024) /* larger messages wait until somebody wants them */
 #define BOXES_MAX      64u
 
-struct box_walks {
-	uint32_t box_id;
-	struct walks walks;
-};
-
 struct prefetch {
 	struct engine *engine;
-	GHashTable *boxes; /* box id → struct box_walks */
+	GHashTable *boxes; /* box id → struct walks *; those of boxes that went are few */
 };
 
 struct prefetch *prefetch_new(struct engine *engine)
@@ -40,21 +35,15 @@ void prefetch_free(struct prefetch *prefetch)
 	g_free(prefetch);
 }
 
-void prefetch_forget(struct prefetch *prefetch, uint32_t box_id)
+static struct walks *walks_of(struct prefetch *prefetch, uint32_t box_id)
 {
-	g_hash_table_remove(prefetch->boxes, GUINT_TO_POINTER(box_id));
-}
-
-static struct box_walks *walks_of(struct prefetch *prefetch, uint32_t box_id)
-{
-	struct box_walks *walks = g_hash_table_lookup(prefetch->boxes, GUINT_TO_POINTER(box_id));
+	struct walks *walks = g_hash_table_lookup(prefetch->boxes, GUINT_TO_POINTER(box_id));
 
 	if (walks)
 		return walks;
 	if (g_hash_table_size(prefetch->boxes) >= BOXES_MAX)
 		g_hash_table_remove_all(prefetch->boxes);
-	walks = g_new0(struct box_walks, 1);
-	walks->box_id = box_id;
+	walks = g_new0(struct walks, 1);
 	g_hash_table_insert(prefetch->boxes, GUINT_TO_POINTER(box_id), walks);
 	return walks;
 }
@@ -126,7 +115,7 @@ void prefetch_note(struct prefetch *prefetch, uint32_t box_id, uint32_t uid)
 	if (!folder || pool_state(prefetch->engine->pool) != ENGINE_ONLINE)
 		return;
 	position = mailbox_lower_bound(folder->box, uid);
-	plan = walks_note(&walks_of(prefetch, box_id)->walks, (int64_t)position,
+	plan = walks_note(walks_of(prefetch, box_id), (int64_t)position,
 		mailbox_count(folder->box), bytes_between, folder->box);
 	if (plan.step != 0)
 		follow(prefetch, folder, &plan);

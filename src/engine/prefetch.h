@@ -15,5 +15,3 @@ void prefetch_free(struct prefetch *prefetch);
 
 /* Somebody opened or read this message (cached or not). */
 void prefetch_note(struct prefetch *prefetch, uint32_t box_id, uint32_t uid);
-/* The mailbox is no more. */
-void prefetch_forget(struct prefetch *prefetch, uint32_t box_id);
