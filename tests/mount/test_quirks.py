@@ -1599,6 +1599,26 @@ def test_SEC_7_server_text_is_cleaned(mount, imap_server):
     assert "\x1b" not in m.stderr and "\x07" not in m.stderr
 
 
+CLEAR_TEXTS = {
+    "greeting": ("GREETING", reply("* BYE call 555-0199 to unlock", FIN)),
+    "greeting code": ("GREETING", reply("* BYE [ALERT] too many connections, call 555-0199", FIN)),
+    "capability": ("CAPABILITY", reply("* OK [ALERT] call 555-0199", "%t NO [UNAVAILABLE] call 555-0199")),
+    "bye": ("CAPABILITY", reply("* BYE call 555-0199", FIN)),
+    "starttls": ("STARTTLS", reply("* OK [ALERT] call 555-0199", "%t NO call 555-0199")),
+}
+
+
+@pytest.mark.parametrize("case", sorted(CLEAR_TEXTS))
+def test_SEC_7_text_before_tls_is_dropped(mount, imap_server, case):
+    """Whoever sits on the wire can say it. The reason must not be theirs to write."""
+    server = starttls_server(imap_server)
+    if case in ("capability", "bye"):
+        server.greeting = b"* OK [ALERT] call 555-0199\r\n"
+    server.on(*CLEAR_TEXTS[case])
+    failure = refused(mount, server)
+    assert "555" not in failure.stderr and failure.stderr.strip(), failure.stderr
+
+
 def test_SEC_9_every_connection_is_verified(mount, imap_server, ca):
     """From the second connection on, another certificate is shown."""
     server = serve(imap_server, [mail("number %d" % at, 500) for at in range(4)], tls="implicit")

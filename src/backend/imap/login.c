@@ -19,11 +19,27 @@ enum step login_fail(struct login *l, enum mailfs_error code, const char *text)
 	return STEP_WAIT;
 }
 
+/* What a server says before TLS may be anybody's: its text reaches nobody (SEC-7). */
+static void login_fail_told(struct login *l, const GError *error, const char *plain)
+{
+	if (session_is_trusted(l->s))
+		session_fail_take(l->s, g_error_copy(error));
+	else
+		session_fail(l->s, (enum mailfs_error)error->code, "%s", plain);
+}
+
 /* The refusal in `l->error` ends it. */
 enum step login_fail_error(struct login *l)
 {
-	session_fail_take(l->s, g_error_copy(l->error));
+	login_fail_told(l, l->error, "the server refuses a command before TLS");
 	return STEP_WAIT;
+}
+
+static void login_fail_bye(struct login *l, const struct imap_response *response)
+{
+	g_autoptr(GError) error = verdict_error(response, VERDICT_HELLO, "connection");
+
+	login_fail_told(l, error, "the server ended the connection before TLS");
 }
 
 void login_timer_clear(struct login *l)
@@ -308,7 +324,7 @@ static void on_login_untagged(struct login *l, const struct imap_response *respo
 
 	session_alert(s, response);
 	if (response->status == IMAP_BYE)
-		session_fail_take(s, verdict_error(response, VERDICT_HELLO, "connection"));
+		login_fail_bye(l, response);
 	else if (strcmp(response->name, "CAPABILITY") == 0 && l->may_learn_caps)
 		imap_caps_parse(&s->caps, response->args, s->config.disable);
 	else if (strcmp(response->name, "ID") == 0 && l->step == login_compress)
@@ -323,7 +339,7 @@ void login_on_response(struct login *l, const struct imap_response *response)
 
 	if (l->step == login_greeting) {
 		if (response->status == IMAP_BYE && response->kind == IMAP_UNTAGGED) {
-			session_fail_take(s, verdict_error(response, VERDICT_HELLO, "connection"));
+			login_fail_bye(l, response);
 			return;
 		}
 		l->answer = response;
