@@ -709,19 +709,6 @@ def test_mount_helper_has_the_exit_codes_of_mount(mount, server, mailfs_binary, 
     assert done.returncode == 32
 
 
-def test_sec_50_root_and_allow_other(mount, server):
-    if os.getuid() != 0:
-        pytest.skip("needs root")
-    one = mount(server, ["allow_other"], start=False)
-    failure = one.fails()
-    assert failure.code == 64 and "uid=" in failure.stderr
-    one.options.append("uid=0")
-    one.start()
-    done = run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "ls", one.path],
-               check=False)
-    assert done.returncode != 0 and b"Permission denied" in done.stderr
-
-
 def test_no_file_is_left_open_by_the_caller(mount, server):
     one = mount(server, foreground=False)
     names = [os.readlink(path) for path in glob.glob("/proc/%d/fd/*" % one.pid)]

@@ -6,10 +6,10 @@ KC cases: traps between the kernel and a FUSE daemon. F cases: claims that hold 
 
 import collections
 import errno
+import mmap
 import os
 import re
 import sys
-import threading
 import time
 
 import pytest
@@ -109,7 +109,6 @@ def test_ID_1_KC_7_name_of_an_open_file_is_another_file_after_a_change(mount, im
 
 def test_ID_1_KC_7_uidvalidity_changes_under_an_open_and_mapped_file(mount, imap_server):
     """Half of the file was read: the rest is of the same message, or an error."""
-    import mmap
     old, new = mail("old", 2_000_000), mail("new", 2_000_000, tail=b"of another message\r\n")
     server = serve(imap_server, [mail("honest %d" % at) for at in range(33)])
     inbox = server.account["INBOX"]

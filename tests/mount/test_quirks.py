@@ -12,6 +12,7 @@ import time
 import pytest
 
 import mailgen
+import mounting
 from imap_server import FIN, HANG, RST, pause, reply
 from mounting import run
 from tools import (BODY_FETCH, SLOW, TOOLS, body_fetches, cache_files, errno_of, files, files_of,
@@ -202,6 +203,40 @@ def test_SZ_2_message_that_went_meanwhile(mount, imap_server):
     assert errno_of(m.join("INBOX", "1.eml")) in (errno.ENOENT, errno.ESTALE)
     wait_until(lambda: m.list("INBOX") == ["2.eml"], 5, "the entry's end")
     assert m.read("INBOX", "2.eml") == mail("two")
+
+
+MONSTERS = {
+    "4 GiB and 100": b"* 1 FETCH (UID 1 BODY[] {4294967396}\r\n" + b"x" * 5000,
+    "64 bits": b"* 1 FETCH (UID 1 BODY[] {18446744073709551615}\r\n" + b"x" * 5000,
+    "more bits": b"* 1 FETCH (UID 1 BODY[] {18446744073709551716}\r\n" + b"x" * 5000,
+    "2 GiB": b"* 1 FETCH (UID 1 BODY[] {2147483648}\r\n" + b"x" * 5000,
+    "negative": b"* 1 FETCH (UID 1 BODY[] {-1}\r\n" + b"x" * 5000,
+    "exponent": b"* 1 FETCH (UID 1 BODY[] {1e2}\r\n" + b"x" * 5000,
+    "elsewhere": b"* 1 FETCH (UID 1 FLAGS ({4000000000}\r\n" + b"x" * 5000,
+    "nesting": b"* 1 FETCH " + b"(" * 2_000_000,
+    "line": b"* 1 FETCH (FLAGS (" + b"x" * 20_000_000,
+    "tokens": b"* 1 FETCH (FLAGS (" + b"x " * 8_000_000,
+    "literals": b"* 1 FETCH (FLAGS (" + b"{1}\r\nx " * 1_000_000,
+    "lines": b"* 1 FETCH (FLAGS (\\Seen))\r\n" * 300_000,
+    "numbers": b"* SEARCH" + b" 1" * 4_000_000 + b"\r\n",
+}
+
+
+@pytest.mark.parametrize("case", sorted(MONSTERS))
+def test_SEC_21_PX_8_PX_9_PX_10_monsters_cost_no_memory(mount, imap_server, case):
+    server = serve(imap_server, [mail("one", 5000), mail("two")])
+    m = mount(server, ["name=uid", "timeout=10"])
+    assert m.read("INBOX", "2.eml") == mail("two")
+    before = m.memory()
+    on_body(server, reply(MONSTERS[case], "%t OK done", FIN), uid=1)
+    code, got = probe(m.join("INBOX", "1.eml"))
+    assert code != 0 and got == b""
+    if mounting.SLOW == 1:
+        assert m.memory() - before < 48 << 20
+    assert m.read("INBOX", "2.eml") == mail("two")
+    server.off()
+    wait_until(lambda: refresh(m, check=False), 15, "the connection")
+    wait_readable(m.join("INBOX", "1.eml"), mail("one", 5000))
 
 
 @pytest.mark.parametrize("text", ["NIL", '""', "{0}\r\n"])
@@ -631,6 +666,30 @@ def test_AS_2_lines_that_came_with_a_NO_count(mount, imap_server):
 
     code, got = probe(m.join("INBOX", "1.eml"))
     assert (code, got) == (0, mail("one", 500))
+
+
+def test_AS_2_refusal_after_some_of_many_lines(mount, imap_server):
+    """NO [EXPUNGEISSUED] behind three lines of a fetch of many: those count, the rest is asked for."""
+    raws = [mail("number %d" % at, 600) for at in range(40)]
+    server = serve(imap_server, raws)
+    m = mount(server, SHORT)
+    m.list("INBOX")
+    cut = []
+
+    def partly(c, tag, line):
+        answer = c.capture()
+        ends = [found.end() for found in re.finditer(rb"\)\r\n(?=\*|%s )" % tag, answer)]
+        if len(ends) < 4:
+            c.send(answer)
+            return
+        cut.append(line)
+        c.send(answer[: ends[2]] + tag + b" NO [EXPUNGEISSUED] some are gone\r\n")
+
+    on_body(server, partly)
+    for uid, raw in enumerate(raws, 1):
+        assert probe(m.join("INBOX", "%d.eml" % uid)) == (0, raw)
+    assert cut, "no fetch of many was seen"
+    assert len(m.list("INBOX")) == 40
 
 
 @pytest.mark.deadline(90)
@@ -1292,6 +1351,30 @@ def test_CN_4_cached_data_answers_while_the_server_is_silent(mount, imap_server,
     assert took < 5 * SLOW
     for child in (waiting, asking):
         child.communicate(timeout=10)
+
+
+def test_CN_4_server_that_trickles(mount, imap_server):
+    """A byte now and then keeps the connection alive, but not the reader beyond its deadline."""
+    server = serve(imap_server, [mail("one", 5000), mail("two", 500)])
+    m = mount(server, ["name=uid", "timeout=2"])
+    assert m.read("INBOX", "2.eml") == mail("two", 500)
+
+    @server.on("UID FETCH", match=rb"UID FETCH 1 .*BODY")
+    def trickle(c, tag, line):
+        for byte in c.capture():
+            c.send(bytes([byte]))
+            c.sleep(0.1)
+
+    begin = time.monotonic()
+    waiting = popen(["cat", m.join("INBOX", "1.eml")])
+    assert m.read("INBOX", "2.eml") == mail("two", 500)
+    err = waiting.communicate(timeout=20)[1]
+    assert waiting.returncode != 0 and b"timed out" in err, err
+    assert time.monotonic() - begin < 5 * SLOW
+    server.off()
+    server.drop()
+    wait_until(lambda: refresh(m, check=False), 15, "the connection")
+    wait_readable(m.join("INBOX", "1.eml"), mail("one", 5000))
 
 
 def test_CN_4_killed_reader_leaves_the_mount_alive(mount, imap_server):
