@@ -14,6 +14,7 @@
 #define POOL_LOOK_AGAIN_MS 250u                  /* while such jobs wait */
 #define POOL_KICK_US       (15 * G_USEC_PER_SEC) /* work may hasten a retry if the last one is so
 						    long ago */
+#define POOL_LOGIN_FRESH_US (60 * G_USEC_PER_SEC)
 #define POOL_DYING_US      (1 * G_USEC_PER_SEC)  /* after a lost request its session rests */
 
 /* A job that waits so long goes to any session, also to one that is busy elsewhere or full: the
@@ -31,10 +32,17 @@ static bool may_dial(struct pool *pool)
 	unsigned ready = pool_count(pool, SESSION_READY);
 	int64_t now = clock_monotonic_us();
 
-	if (pool_count(pool, SESSION_DIALLING) > 0 || pool->is_stopping)
+	if (pool->is_stopping)
 		return false;
+	/* The first one shows whether the server lets us in at all. */
 	if (ready == 0)
-		return pool->retry_at_us == 0 && pool->state != ENGINE_LOGIN_REFUSED;
+		return pool->retry_at_us == 0 && pool->state != ENGINE_LOGIN_REFUSED &&
+			pool_count(pool, SESSION_DIALLING) == 0;
+	/* One login at a time, until a second one has shown lately that it is let in too: a password
+	 * that was changed meanwhile must not be tried three times at once (SEC-19). */
+	if (pool_count(pool, SESSION_DIALLING) > 0 &&
+		(pool->extra_login_us == 0 || now - pool->extra_login_us > POOL_LOGIN_FRESH_US))
+		return false;
 	if (pool->limit < pool->config.connections && now >= pool->grow_at_us)
 		pool->limit = pool->config.connections;
 	return pool->sessions->len < pool->limit && now >= pool->extra_not_before_us;
@@ -90,10 +98,10 @@ static void start_job(struct pool *pool, struct pool_session *ps, struct pool_jo
 	job->ticket = job->start(job, ps->session);
 }
 
-/* Starts what can be started; true when a job would gain from one more session. */
-static bool place_queue(struct pool *pool, GQueue *queue, int64_t now)
+/* Starts what can be started; how many jobs would gain from one more session. */
+static unsigned place_queue(struct pool *pool, GQueue *queue, int64_t now)
 {
-	bool want_more = false;
+	unsigned want_more = 0;
 	unsigned misfits = 0;
 
 	/* Those behind many that fit nowhere are not looked at: a long queue costs no more. */
@@ -104,23 +112,23 @@ static bool place_queue(struct pool *pool, GQueue *queue, int64_t now)
 		next = at->next;
 		if (!ps) {
 			misfits++;
-			want_more = true;
+			want_more++;
 			continue;
 		}
 		if (ps->weight >= POOL_SPREAD_WEIGHT)
-			want_more = true;
+			want_more++;
 		start_job(pool, ps, job);
 	}
 	return want_more;
 }
 
-static bool place_waiting(struct pool *pool)
+static unsigned place_waiting(struct pool *pool)
 {
 	int64_t now = clock_monotonic_us();
-	bool want_more = false;
+	unsigned want_more = 0;
 
 	for (unsigned p = 0; p < POOL_PRIORITIES; p++)
-		want_more |= place_queue(pool, &pool->waiting[p], now);
+		want_more += place_queue(pool, &pool->waiting[p], now);
 	return want_more;
 }
 
@@ -182,7 +190,7 @@ static gboolean on_look_again(gpointer user)
 static gboolean pool_run(gpointer user)
 {
 	struct pool *pool = user;
-	bool want_more;
+	unsigned want_more;
 
 	pool->run_source = 0;
 	if (pool->is_stopping) {
@@ -191,9 +199,12 @@ static gboolean pool_run(gpointer user)
 	}
 	want_more = place_waiting(pool);
 	if (pool_count(pool, SESSION_READY) == 0)
-		want_more = true;
-	if (want_more && may_dial(pool))
+		want_more = 1;
+	if (pool->is_warming)
+		want_more = pool->config.connections;
+	while (want_more > pool_count(pool, SESSION_DIALLING) && may_dial(pool))
 		pool_dial(pool);
+	pool->is_warming &= pool_count(pool, SESSION_DIALLING) > 0;
 	if (pool->state == ENGINE_OFFLINE || pool->state == ENGINE_LOGIN_REFUSED)
 		fail_offline(pool);
 	if (pool_waiting(pool) > 0 && pool->look_timer == 0)
@@ -241,6 +252,14 @@ bool pool_cancel(struct pool *pool, struct pool_job *job)
 	if (job->session)
 		pool->config.backend->cancel(job->session->session, job->ticket);
 	return false;
+}
+
+void pool_warm(struct pool *pool)
+{
+	if (pool->sessions->len >= pool->limit)
+		return;
+	pool->is_warming = true;
+	pool_schedule(pool);
 }
 
 void pool_hasten(struct pool *pool, struct pool_job *job)

@@ -68,6 +68,8 @@ void pool_done(struct pool *pool, struct pool_job *job, const GError *error);
  * and its done comes. */
 bool pool_cancel(struct pool *pool, struct pool_job *job);
 
+/* Much work is about to come: dial what may be dialled. */
+void pool_warm(struct pool *pool);
 /* A job that waits in the background is wanted now. */
 void pool_hasten(struct pool *pool, struct pool_job *job);
 

@@ -29,6 +29,8 @@ struct pool {
 	GQueue waiting[POOL_PRIORITIES];
 	enum engine_state state;
 	bool is_held;
+	bool is_warming; /* pool_warm() was called; over when nothing more may be dialled */
+	int64_t extra_login_us; /* when a further session logged in; 0 = never, or one was refused */
 
 	unsigned limit; /* connections; shrinks when the server refuses more */
 	int64_t grow_at_us;

@@ -76,6 +76,8 @@ static void on_ready(void *user, const struct mailfs_server_info *info)
 	if (pool->is_stopping)
 		return;
 	backoff_reset(&pool->dials);
+	if (pool_count(pool, SESSION_READY) > 1)
+		pool->extra_login_us = ps->since_us;
 	if (pool->is_held)
 		pool->config.backend->hold(ps->session, true);
 	pool->events.ready(pool->user, info);
@@ -149,6 +151,7 @@ static void note_dial_failed(struct pool *pool, const GError *error)
 	unsigned ready = pool_count(pool, SESSION_READY);
 	int64_t now = clock_monotonic_us();
 
+	pool->extra_login_us = 0;
 	if (ready == 0) {
 		note_offline(pool, &pool->dials, error);
 		return;

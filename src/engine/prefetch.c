@@ -104,6 +104,9 @@ static void follow(struct prefetch *prefetch, struct folder *folder, const struc
 	}
 	send_batch(prefetch, folder, uids);
 	plan->walk->frontier = at;
+	/* There is more than one connection can bring soon. */
+	if (planned >= plan->bytes)
+		pool_warm(prefetch->engine->pool);
 }
 
 void prefetch_note(struct prefetch *prefetch, uint32_t box_id, uint32_t uid)

@@ -3,13 +3,14 @@
 #include "engine/walk.h"
 
 #include <stdlib.h>
+#include <sys/param.h>
 
 #define WALK_REACH        32           /* positions within which a step is a step of this walk */
 #define WALK_ACTIVE       2u           /* steps that make a walk */
 #define WALK_SCORE_MAX    8u           /* so that who turns round is believed soon */
 #define WALK_STRIDE_STEPS 5u           /* equal steps that make a stride */
-#define WALK_WINDOW_FIRST (256u * 1024)
-#define WALK_WINDOW_MAX   (16ull * 1024 * 1024)
+#define WALK_WINDOW_FIRST (1024u * 1024)
+#define WALK_WINDOW_MAX   (32ull * 1024 * 1024)
 
 static bool belongs(const struct walk *walk, int64_t position)
 {
@@ -150,8 +151,8 @@ struct walk_plan walks_note(struct walks *walks, int64_t position, int64_t count
 	}
 	walk->check_at = walk->at;
 	/* Half of what was ahead has been used: the walk deserves more. */
-	if (have > 0 && walk->window < WALK_WINDOW_MAX)
-		walk->window *= 2;
+	if (have > 0)
+		walk->window = MIN(walk->window * 4, WALK_WINDOW_MAX);
 	plan.walk = walk;
 	plan.from = walk->frontier;
 	plan.step = walk->direction * (int64_t)walk->stride;

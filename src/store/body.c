@@ -475,6 +475,8 @@ void bodies_done(struct store *store)
 			body_free(body);
 			continue;
 		}
+		/* Its last reference frees it, also while the store is still ending. */
+		body->is_forgotten = true;
 		extents_clear(body->extents);
 		g_array_set_size(body->pieces, 0);
 		body->is_complete = false;

@@ -174,6 +174,7 @@ void world_launch(struct world *world)
 		.name = world->want_names ? give_name : NULL,
 		.name_user = world,
 		.connections = world->connections,
+		.no_prefetch = !world->want_prefetch,
 		.delay_connect = world->delay_connect,
 	}, &events, world);
 	engine_start(world->engine);

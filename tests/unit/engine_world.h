@@ -15,6 +15,7 @@ struct world {
 	struct engine *engine;
 	unsigned connections;
 	bool want_names, delay_connect;
+	bool want_prefetch; /* off: then the tests count what they asked for */
 
 	/* what the engine told */
 	unsigned started, listings, messages_changed, messages_gone, boxes_gone, bytes_changed;
