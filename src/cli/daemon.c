@@ -19,7 +19,7 @@ static void pass_on(int number)
 	kill(child_pid, number);
 }
 
-static void watch_child(int fd, int crash_code)
+static void watch_child(int fd, int crash_code, const sigset_t *mask)
 {
 	struct sigaction action = { .sa_handler = pass_on, .sa_flags = SA_RESTART };
 	unsigned char code;
@@ -28,6 +28,7 @@ static void watch_child(int fd, int crash_code)
 
 	sigaction(SIGTERM, &action, NULL);
 	sigaction(SIGINT, &action, NULL);
+	sigprocmask(SIG_SETMASK, mask, NULL);
 	do {
 		got = read(fd, &code, 1);
 	} while (got < 0 && errno == EINTR);
@@ -46,19 +47,26 @@ static void watch_child(int fd, int crash_code)
 
 void daemon_start(struct daemon *daemon, bool is_foreground, int crash_code)
 {
+	sigset_t stop, mask;
 	int fds[2];
 
 	daemon->fd = -1;
 	if (is_foreground)
 		return;
+	/* Until the parent can pass them on: else it would die of one, and the mount come up alone. */
+	sigemptyset(&stop);
+	sigaddset(&stop, SIGTERM);
+	sigaddset(&stop, SIGINT);
+	sigprocmask(SIG_BLOCK, &stop, &mask);
 	if (pipe2(fds, O_CLOEXEC) < 0 || (child_pid = fork()) < 0) {
 		fprintf(stderr, "mailfs: cannot go to the background: %s\n", strerror(errno));
 		exit(crash_code);
 	}
 	if (child_pid > 0) {
 		close(fds[1]);
-		watch_child(fds[0], crash_code);
+		watch_child(fds[0], crash_code, &mask);
 	}
+	sigprocmask(SIG_SETMASK, &mask, NULL);
 	close(fds[0]);
 	daemon->fd = fds[1];
 }

@@ -260,15 +260,6 @@ static void answer_all(struct secret *secret, const char *text, const GError *er
 	}
 }
 
-static gboolean on_answer(gpointer user)
-{
-	struct secret *secret = user;
-
-	secret->answer_source = 0;
-	answer_all(secret, secret->kept ? secret->kept : "", NULL);
-	return G_SOURCE_REMOVE;
-}
-
 static void on_command(void *user, const char *line, const GError *error)
 {
 	struct secret *secret = user;
@@ -277,15 +268,34 @@ static void on_command(void *user, const char *line, const GError *error)
 	answer_all(secret, line, error);
 }
 
-static gboolean on_run(gpointer user)
+static void ask_command(struct secret *secret)
+{
+	g_autoptr(GError) error = NULL;
+
+	secret->command = command_run(secret->command_text, COMMAND_TIMEOUT_MS, on_command, secret, &error);
+	if (!secret->command)
+		answer_all(secret, NULL, error);
+}
+
+/* Where the answer comes from is decided here: a reload may have come in between. */
+static gboolean on_due(gpointer user)
 {
 	struct secret *secret = user;
 	g_autoptr(GError) error = NULL;
 
 	secret->answer_source = 0;
-	secret->command = command_run(secret->command_text, COMMAND_TIMEOUT_MS, on_command, secret, &error);
-	if (!secret->command)
+	if (secret->kept) {
+		answer_all(secret, secret->kept, NULL);
+	} else if (secret->command_text) {
+		ask_command(secret);
+	} else if (!secret->is_needed) {
+		answer_all(secret, "", NULL);
+	} else {
+		/* The file has none any more. An empty one would be a failed login. */
+		g_set_error(&error, MAILFS_ERROR, MAILFS_ERROR_LOGIN, "%s: no password is configured",
+			secret->where);
 		answer_all(secret, NULL, error);
+	}
 	return G_SOURCE_REMOVE;
 }
 
@@ -293,14 +303,11 @@ static void secret_get(void *source_user, mailfs_secret_fn done, void *user)
 {
 	struct secret *secret = source_user;
 	struct question *question = g_new(struct question, 1);
-	bool is_command = secret->command_text && !secret->kept;
 
 	*question = (struct question){ .done = done, .user = user };
 	g_ptr_array_add(secret->questions, question);
-	if (secret->command || secret->answer_source != 0)
-		return;
-	secret->answer_source = g_idle_add_full(G_PRIORITY_DEFAULT, is_command ? on_run : on_answer, secret,
-		NULL);
+	if (!secret->command && secret->answer_source == 0)
+		secret->answer_source = g_idle_add_full(G_PRIORITY_DEFAULT, on_due, secret, NULL);
 }
 
 struct mailfs_secret_source secret_source(struct secret *secret)

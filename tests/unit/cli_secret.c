@@ -354,6 +354,51 @@ static void the_password_of_the_file_comes_after_the_command(void)
 	secret_free(secret);
 }
 
+/* Asked, then reloaded before the answer could come. */
+static struct answer ask_around_reload(struct secret *secret, const struct secret_config *config)
+{
+	struct answer answer = { .loop = g_main_loop_new(NULL, FALSE), .wanted = 1 };
+	struct mailfs_secret_source source = secret_source(secret);
+
+	source.get(source.source_user, on_secret, &answer);
+	secret_reload(secret, config);
+	g_main_loop_run(answer.loop);
+	g_main_loop_unref(answer.loop);
+	return answer;
+}
+
+static void a_reload_before_the_answer_decides_where_it_comes_from(void)
+{
+	struct secret_config config = config_of(NULL);
+	struct secret *secret;
+	struct answer answer;
+
+	config.password = "of the file";
+	secret = secret_new(&config);
+	g_assert_true(secret_prepare(secret, NULL));
+	config.command = "echo of the command";
+	answer = ask_around_reload(secret, &config);
+	g_assert_cmpstr(answer.text, ==, "of the command");
+	answer_done(&answer);
+
+	config.command = NULL;
+	answer = ask_around_reload(secret, &config);
+	g_assert_cmpstr(answer.text, ==, "of the file");
+	answer_done(&answer);
+	secret_free(secret);
+}
+
+static void an_empty_password_is_never_made_up(void)
+{
+	struct secret_config config = config_of(NULL);
+	struct secret *secret = secret_of("echo of the command");
+	struct answer answer = ask_around_reload(secret, &config);
+
+	g_assert_error(answer.error, MAILFS_ERROR, MAILFS_ERROR_LOGIN);
+	answer_done(&answer);
+	secret_free(secret);
+}
+
 static void no_source_at_all_is_a_configuration_error(void)
 {
 	struct secret_config config = config_of(NULL);
@@ -414,6 +459,9 @@ int main(int argc, char **argv)
 	g_test_add_func("/cli/secret/file", the_password_of_the_file_comes_after_the_command);
 	g_test_add_func("/cli/secret/none", no_source_at_all_is_a_configuration_error);
 	g_test_add_func("/cli/secret/external", external_needs_none);
+	g_test_add_func("/cli/secret/reload in between",
+		a_reload_before_the_answer_decides_where_it_comes_from);
+	g_test_add_func("/cli/secret/SEC-19 none left", an_empty_password_is_never_made_up);
 	g_test_add_func("/cli/secret/SEC-52 masked", a_secret_is_masked_in_the_log);
 	return g_test_run();
 }
