@@ -23,13 +23,25 @@ struct batch {
 	size_t next;        /* where the last callback was: they come in order, mostly */
 };
 
-/* The index is being asked about one body. Lives until it has answered. */
-struct ask {
-	struct batch *batch;
-};
+static void batch_release(struct batch *batch)
+{
+	g_ptr_array_unref(batch->fetches);
+	g_array_unref(batch->uids);
+	g_free(batch->folder);
+	g_free(batch);
+}
+
+/* The fetcher ends, and its fetches with it. */
+void batch_abandon(struct batch *batch)
+{
+	for (guint i = 0; i < batch->fetches->len; i++)
+		body_forget_waiter(((struct fetch *)g_ptr_array_index(batch->fetches, i))->body, batch);
+	batch_release(batch);
+}
 
 static void batch_free(struct batch *batch)
 {
+	g_hash_table_remove(batch->fetcher->batches, batch);
 	for (guint i = 0; i < batch->fetches->len; i++) {
 		struct fetch *fetch = g_ptr_array_index(batch->fetches, i);
 
@@ -44,10 +56,7 @@ static void batch_free(struct batch *batch)
 		fetch_advance(fetch);
 		fetch_release(fetch);
 	}
-	g_ptr_array_unref(batch->fetches);
-	g_array_unref(batch->uids);
-	g_free(batch->folder);
-	g_free(batch);
+	batch_release(batch);
 }
 
 static struct fetch *batch_find(struct batch *batch, uint32_t uid)
@@ -181,10 +190,8 @@ static void batch_send(struct batch *batch)
 
 static void on_body_ready(void *user)
 {
-	struct ask *ask = user;
-	struct batch *batch = ask->batch;
+	struct batch *batch = user;
 
-	g_free(ask);
 	if (--batch->unready == 0)
 		batch_send(batch);
 }
@@ -203,16 +210,14 @@ void fetcher_fetch_ahead(struct fetcher *fetcher, struct folder *folder, const u
 	batch->fetches = g_ptr_array_new();
 	batch->uids = g_array_new(FALSE, FALSE, sizeof(uint32_t));
 	batch->unready = 1;
+	g_hash_table_add(fetcher->batches, batch);
 	for (size_t i = 0; i < count; i++) {
 		struct fetch *fetch = fetch_get(fetcher, folder->box->id, uids[i]);
-		struct ask *ask;
 
 		fetch->held++;
 		g_ptr_array_add(batch->fetches, fetch);
-		ask = g_new(struct ask, 1);
-		ask->batch = batch;
 		batch->unready++;
-		body_when_ready(fetch->body, on_body_ready, ask);
+		body_when_ready(fetch->body, on_body_ready, batch);
 	}
 	if (--batch->unready == 0)
 		batch_send(batch);

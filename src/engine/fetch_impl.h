@@ -80,6 +80,7 @@ struct fetcher {
 	GHashTable *fetches; /* key → struct fetch */
 	GHashTable *reads;   /* struct disk_read, under way */
 	GQueue idle;         /* without waiter and request, oldest first */
+	GHashTable *batches; /* struct batch, on their way */
 	GHashTable *ahead;   /* keys of messages that were fetched ahead and not read yet */
 	int64_t calm_until_us; /* the server has had enough: nothing is fetched ahead before that */
 };
@@ -134,3 +135,5 @@ void window_take(struct fetch *fetch); /* compares the overlaps, then gives it t
 
 /* Somebody waits for a message of the batch. */
 void batch_hasten(struct batch *batch);
+/* Before the fetcher's fetches are freed. */
+void batch_abandon(struct batch *batch);

@@ -410,6 +410,7 @@ struct fetcher *fetcher_new(struct engine *engine)
 	fetcher->engine = engine;
 	fetcher->fetches = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, fetch_free);
 	fetcher->reads = g_hash_table_new(NULL, NULL);
+	fetcher->batches = g_hash_table_new(NULL, NULL);
 	fetcher->ahead = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
 	g_queue_init(&fetcher->idle);
 	return fetcher;
@@ -418,11 +419,15 @@ struct fetcher *fetcher_new(struct engine *engine)
 void fetcher_free(struct fetcher *fetcher)
 {
 	GHashTableIter iter;
-	gpointer read;
+	gpointer read, batch;
 
 	g_hash_table_iter_init(&iter, fetcher->reads);
 	while (g_hash_table_iter_next(&iter, &read, NULL))
 		((struct disk_read *)read)->fetch = NULL;
+	g_hash_table_iter_init(&iter, fetcher->batches);
+	while (g_hash_table_iter_next(&iter, &batch, NULL))
+		batch_abandon(batch);
+	g_hash_table_unref(fetcher->batches);
 	g_queue_clear(&fetcher->idle);
 	g_hash_table_unref(fetcher->fetches);
 	g_hash_table_unref(fetcher->reads);
