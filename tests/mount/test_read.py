@@ -363,7 +363,7 @@ def test_xattrs_of_a_message(mount, make_dovecot):
     assert get("user.mailfs.size") == str(len(raw))
     assert get("user.mailfs.cached") == "no"
     m.read("INBOX", "1.eml")
-    assert get("user.mailfs.cached") == "yes"
+    wait_until(lambda: get("user.mailfs.cached") == "yes", 3, "the message in the cache")
     assert int(get("user.mailfs.modseq")) > 0
     assert get("user.mailfs.state") == "server"
     assert "user.xdg.tags" not in os.listxattr(m.join("INBOX", "2.eml"))
