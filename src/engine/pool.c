@@ -12,10 +12,10 @@
 #define POOL_SPREAD_WEIGHT 3u                    /* from here on another session is worth it */
 #define POOL_LOOK_MAX      64u                   /* jobs that fit nowhere, looked at in one run */
 #define POOL_LOOK_AGAIN_MS 250u                  /* while such jobs wait */
-#define POOL_KICK_US       (15 * G_USEC_PER_SEC) /* work may hasten a retry if the last one is so
-						    long ago */
+/* Work may hasten a retry if the last one is so long ago. */
+#define POOL_KICK_US        (4 * G_USEC_PER_SEC)
 #define POOL_LOGIN_FRESH_US (60 * G_USEC_PER_SEC)
-#define POOL_DYING_US      (1 * G_USEC_PER_SEC)  /* after a lost request its session rests */
+#define POOL_DYING_US       (1 * G_USEC_PER_SEC)  /* after a lost request its session rests */
 
 /* A job that waits so long goes to any session, also to one that is busy elsewhere or full: the
  * session does first what came first, so nothing waits for ever. */
