@@ -45,10 +45,13 @@ static void batch_free(struct batch *batch)
 	for (guint i = 0; i < batch->fetches->len; i++) {
 		struct fetch *fetch = g_ptr_array_index(batch->fetches, i);
 
-		if (fetch->batch == batch) {
-			fetch->batch = NULL;
-			request_over(fetch);
-		}
+		if (fetch->batch != batch)
+			continue;
+		fetch->batch = NULL;
+		/* Half a body is none. */
+		if (fetch->stored > 0)
+			body_drop(fetch->body);
+		request_over(fetch);
 	}
 	for (guint i = 0; i < batch->fetches->len; i++) {
 		struct fetch *fetch = g_ptr_array_index(batch->fetches, i);

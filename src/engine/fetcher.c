@@ -380,11 +380,10 @@ static void note_use(struct fetcher *fetcher, uint32_t box_id, uint32_t uid)
 engine_ticket fetcher_read(struct fetcher *fetcher, uint32_t box_id, uint32_t uid,
 	struct mailfs_range range, body_read_fn done, void *user)
 {
-	struct fetch *fetch = fetch_get(fetcher, box_id, uid);
-
+	/* First: what is fetched ahead may free fetches that nobody waits for. */
 	if (range.offset == 0)
 		note_use(fetcher, box_id, uid);
-	return waiter_enter(fetch, &(struct fetch_waiter){
+	return waiter_enter(fetch_get(fetcher, box_id, uid), &(struct fetch_waiter){
 		.kind = WAITER_READ,
 		.range = range,
 		.read = done,
