@@ -144,6 +144,11 @@ static void on_message_gone(void *user, const struct folder *folder, uint32_t ui
 	fs_message_gone(((struct mailfs *)user)->fs, folder, uid);
 }
 
+static void on_folder_gone(void *user, const struct folder *folder)
+{
+	fs_folder_gone(((struct mailfs *)user)->fs, folder);
+}
+
 static void on_box_gone(void *user, const struct folder *folder, uint32_t box_id)
 {
 	fs_box_gone(((struct mailfs *)user)->fs, folder, box_id);
@@ -228,6 +233,7 @@ static struct engine *make_engine(struct mailfs *self)
 		.message_changed = on_message_changed,
 		.message_bytes_changed = on_message_bytes_changed,
 		.message_gone = on_message_gone,
+		.folder_gone = on_folder_gone,
 		.box_gone = on_box_gone,
 		.state_changed = on_state_changed,
 	};

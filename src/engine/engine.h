@@ -64,6 +64,9 @@ struct engine_events {
 	void (*message_bytes_changed)(void *user, const struct folder *folder, uint32_t uid);
 	/* The message is no more. The folder's listing_changed comes too, after a batch of these. */
 	void (*message_gone)(void *user, const struct folder *folder, uint32_t uid);
+	/* The folder is about to be forgotten, and what is below it; where it was, `listing_changed`
+	 * comes too. Its parent is NULL if that went first. NULL = nobody wants to know. */
+	void (*folder_gone)(void *user, const struct folder *folder);
 	/* The mailbox `box_id` is no more, with all its messages (UIDVALIDITY changed). */
 	void (*box_gone)(void *user, const struct folder *folder, uint32_t box_id);
 	void (*state_changed)(void *user, enum engine_state state);

@@ -109,7 +109,11 @@ static void add_parents(struct listing *listing, const struct mailfs_folder_info
 
 static void on_drop(void *user, struct folder *folder)
 {
-	syncer_drop(user, folder);
+	struct engine *engine = user;
+
+	if (engine->events.folder_gone)
+		engine->events.folder_gone(engine->user, folder);
+	syncer_drop(engine, folder);
 }
 
 static void take_index(struct engine *engine, const struct store_folder *row)

@@ -56,6 +56,7 @@ void fs_message_changed(struct fs *fs, const struct folder *folder, uint32_t uid
 /* Its bytes are other than those that were read (the server sends others each time). */
 void fs_message_bytes_changed(struct fs *fs, const struct folder *folder, uint32_t uid);
 void fs_message_gone(struct fs *fs, const struct folder *folder, uint32_t uid);
+void fs_folder_gone(struct fs *fs, const struct folder *folder);
 void fs_box_gone(struct fs *fs, const struct folder *folder, uint32_t box_id);
 /* SIGHUP: the kernel forgets its directory caches. */
 void fs_drop_caches(struct fs *fs);

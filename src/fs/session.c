@@ -287,6 +287,20 @@ void fs_message_gone(struct fs *fs, const struct folder *folder, uint32_t uid)
 		take_name_away(fs, folder, folder->box->id, uid);
 }
 
+/* An inode that is open goes on answering; by its name nobody comes here any more, nor to anything
+ * below it. */
+void fs_folder_gone(struct fs *fs, const struct folder *folder)
+{
+	uint64_t ino = ino_make(INO_KIND_FOLDER, folder->dir_id, 0);
+
+	if (!fs->session)
+		return;
+	g_hash_table_remove(fs->listed, &ino);
+	if (folder->parent)
+		notifier_entry(fs->notifier, fs_folder_ino(fs, folder->parent), folder->shown);
+	notifier_everything(fs->notifier, ino);
+}
+
 /* The old UIDs are not known any more: with the directory's own name, the kernel forgets all names
  * in it that nobody holds open. Of the root there is no name; an open of what was there gets ESTALE
  * and looks again. */

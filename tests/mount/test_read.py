@@ -652,3 +652,22 @@ def test_background_mount_reads_and_ends(mount, dovecot):
     m = mount(dovecot, foreground=False)
     assert m.read("INBOX", "1.eml") == dovecot.fetch("INBOX", 1)
     m.stop()
+
+
+def test_folder_that_goes_is_gone_at_once(mount, imap_server):
+    """The kernel may keep names for a day: it is told."""
+    server = imap_server()
+    server.account.add("Old/Sub").add(mail("below"))
+    server.account.add("Kept")
+    m = mount(server, ["name=uid"])
+    assert m.read("Old/Sub", "1.eml") == mail("below")
+    assert os.path.isdir(m.join("Old/Sub")) and os.path.isdir(m.join("Old"))
+    del server.account.folders[b"Old/Sub"]
+    refresh(m)
+    wait_until(lambda: not os.path.exists(m.join("Old")), 3, "the end of the folder")
+    assert not os.path.exists(m.join("Old/Sub"))
+    assert not os.path.exists(m.join("Old/Sub", "1.eml"))
+    assert os.path.isdir(m.join("Kept"))
+    server.account.add("Old/Sub").add(mail("again"))
+    refresh(m)
+    wait_until(lambda: m.list("Old/Sub") == ["1.eml"], 3, "its return")
