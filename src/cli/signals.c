@@ -23,9 +23,14 @@ static void *callback_user;
 static const char *volatile guarded;
 static volatile sig_atomic_t is_ending;
 
+/* A second TERM may bring the end nearer, never put it off. */
 static void arm(void)
 {
-	alarm(is_ending ? HURRY_SECONDS : END_SECONDS);
+	unsigned seconds = is_ending ? HURRY_SECONDS : END_SECONDS;
+	unsigned left = alarm(seconds);
+
+	if (is_ending && left != 0 && left < seconds)
+		alarm(left);
 	is_ending = 1;
 }
 
