@@ -39,8 +39,10 @@ bool fetch_note_size(struct fetch *fetch, uint64_t size, bool is_fresh)
 			trust.is_liar = true;
 			store_put_trust(engine->config.store, trust);
 		}
-		engine->events.message_changed(engine->user, folder, fetch->uid);
 	}
+	/* A message without octets is shown in another way once that is proven. */
+	if (!fits || size == 0)
+		engine->events.message_changed(engine->user, folder, fetch->uid);
 	if (!fits || trust.is_liar)
 		store_message_row(engine, folder, message);
 	return fits;

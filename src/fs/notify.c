@@ -14,10 +14,13 @@
 struct notifier {
 	struct post_thread *thread;
 	struct fuse_session *session;
-	gint is_stopped; /* atomic */
+	/* atomic */
+	gint is_stopped;
+	gint is_over; /* the thread has seen the end of the feed */
+	gint unsaid;  /* notes that were fed and not told yet */
 };
 
-enum note_what { NOTE_ATTRIBUTES, NOTE_EVERYTHING, NOTE_ENTRY, NOTE_CALL };
+enum note_what { NOTE_ATTRIBUTES, NOTE_EVERYTHING, NOTE_ENTRY, NOTE_CALL, NOTE_END };
 
 struct note {
 	struct notifier *notifier;
@@ -43,7 +46,9 @@ static void on_thread(void *data)
 	struct note *note = data;
 	struct notifier *notifier = note->notifier;
 
-	if (note->what == NOTE_CALL)
+	if (note->what == NOTE_END)
+		g_atomic_int_set(&notifier->is_over, 1);
+	else if (note->what == NOTE_CALL)
 		post_to_loop(note->fn, note->data);
 	else if (g_atomic_int_get(&notifier->is_stopped))
 		; /* the mount is ending */
@@ -53,6 +58,7 @@ static void on_thread(void *data)
 	else
 		fuse_lowlevel_notify_inval_inode(notifier->session, note->ino,
 			note->what == NOTE_ATTRIBUTES ? -1 : 0, 0);
+	g_atomic_int_add(&notifier->unsaid, -1);
 	g_free(note->name);
 	g_free(note);
 }
@@ -62,6 +68,7 @@ static void feed(struct notifier *notifier, const struct note *values)
 	struct note *note = g_memdup2(values, sizeof(*values));
 
 	note->notifier = notifier;
+	g_atomic_int_inc(&notifier->unsaid);
 	post_to_thread(notifier->thread, on_thread, note);
 }
 
@@ -88,6 +95,17 @@ void notifier_then(struct notifier *notifier, void (*fn)(void *data), void *data
 void notifier_stop_feed(struct notifier *notifier)
 {
 	g_atomic_int_set(&notifier->is_stopped, 1);
+	feed(notifier, &(struct note){ .what = NOTE_END });
+}
+
+bool notifier_is_over(const struct notifier *notifier)
+{
+	return g_atomic_int_get(&notifier->is_over) != 0;
+}
+
+bool notifier_is_behind(const struct notifier *notifier)
+{
+	return g_atomic_int_get(&notifier->unsaid) > 0;
 }
 
 void notifier_join(struct notifier *notifier)

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct fuse_session;
@@ -23,6 +24,11 @@ void notifier_entry(struct notifier *notifier, uint64_t parent, const char *name
 /* fn runs on the loop after everything that was told before; also after the feed was stopped. */
 void notifier_then(struct notifier *notifier, void (*fn)(void *data), void *data);
 
+/* Some of what was fed is not told yet. */
+bool notifier_is_behind(const struct notifier *notifier);
+
 /* From now on nothing is told any more: the first step of an unmount. */
 void notifier_stop_feed(struct notifier *notifier);
+/* … and the thread tells nothing any more: it is in no call of the session. */
+bool notifier_is_over(const struct notifier *notifier);
 void notifier_join(struct notifier *notifier); /* after the unmount; frees it */

@@ -5,6 +5,7 @@ import base64
 import errno
 import os
 import re
+import signal
 import socket
 import stat
 import time
@@ -105,6 +106,41 @@ def test_SZ_1_first_read_of_all_is_of_a_size_too_small(mount, imap_server, tmp_p
     assert TOOLS[tool](path, tmp_path) == (0, message.raw)
     assert os.stat(path).st_size == 10_000
     assert m.status()["sizes"] == "liar"
+
+
+def test_SZ_1_the_kernel_hears_of_a_size_late(mount, imap_server):
+    """What tells the kernel waits for the lock of a directory; no open may overtake it."""
+    server = serve(imap_server, [mail("lie", 10_000)])
+    server.account["INBOX"].messages[0].size = 9500
+    for name in ("Slow", "Slow/Gone", "Other"):
+        server.account.add(name)
+
+    def examines(name):
+        return [command for command in list(server.commands)
+                if command.name == "EXAMINE" and name in command.line]
+
+    m = mount(server, ["name=uid", "timeout=4", "connections=4"])
+    path = m.join("INBOX", "1.eml")
+    server.on("EXAMINE", lambda c, tag, line: (c.sleep(0.5), c.default()), match=b"Other", times=1)
+    other = popen(["ls", m.join("Other")])
+    assert server.wait_for(lambda: examines(b"Other"))
+    assert os.stat(path).st_size == 9500
+    other.communicate(timeout=10)
+    assert m.status()["connections"] == 2, "the list of folders would wait for what hangs"
+    assert os.path.isdir(m.join("Slow/Gone"))
+    server.on("EXAMINE", reply(HANG), match=b"Slow")
+    holder = popen(["stat", m.join("Slow", "7.eml")])
+    assert server.wait_for(lambda: examines(b"Slow"))
+    del server.account.folders[b"Slow/Gone"]
+    os.kill(m.pid, signal.SIGUSR1)
+    wait_until(lambda: m.status()["folders"] == 3, 2, "the new folder list")
+    first = popen(["cat", path])
+    assert server.wait_for(lambda: body_fetches(server))
+    wait_until(lambda: m.status()["bodies-fetched"] == 1, 3, "the body")
+    assert holder.poll() is None, "the lock is free already: the test tests nothing"
+    assert run(["cat", path], check=False).stdout == mail("lie", 10_000)
+    assert first.communicate(timeout=10)[0] == mail("lie", 10_000)
+    holder.communicate(timeout=10)
 
 
 @pytest.mark.parametrize("how", ["big", "small", "zero", "absent"])

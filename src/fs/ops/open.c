@@ -12,7 +12,6 @@
 struct open_op {
 	struct op op;
 	uint64_t ino;
-	uint64_t shown_size;
 };
 
 static void reply_open(fuse_req_t req, void *data)
@@ -34,30 +33,39 @@ static void on_told(void *user)
 {
 	struct open_op *open = (struct open_op *)op_ref_take(user);
 
-	if (open)
+	if (!open)
+		return;
+	if (fs_message(open->op.fs, open->ino, NULL))
 		op_finish(&open->op, reply_open, &open->ino);
+	else
+		op_finish_errno(&open->op, ESTALE);
+}
+
+/* The kernel goes by the size it has until it was told that this is wrong; the note about it was
+ * fed when the size was found out, by whomever. */
+static void open_when_told(struct open_op *open)
+{
+	struct fs *fs = open->op.fs;
+
+	if (notifier_is_behind(fs->notifier))
+		notifier_then(fs->notifier, on_told, op_ref_new(&open->op));
+	else
+		on_told(op_ref_new(&open->op));
 }
 
 static void on_exact(void *user, const GError *error)
 {
 	struct open_op *open = user;
-	struct fs *fs = open->op.fs;
-	struct message *message = fs_message(fs, open->ino, NULL);
 
 	open->op.ticket = 0;
-	if (error) {
+	if (error)
 		op_finish_error(&open->op, error);
-	} else if (!message) {
-		op_finish_errno(&open->op, ESTALE);
-	} else if (message->size == open->shown_size) {
-		op_finish(&open->op, reply_open, &open->ino);
-	} else {
-		notifier_attributes(fs->notifier, open->ino);
-		notifier_then(fs->notifier, on_told, op_ref_new(&open->op));
-	}
+	else
+		open_when_told(open);
 }
 
-static void open_exact(struct fs *fs, fuse_req_t req, uint64_t ino, const struct message *message)
+/* Also a size that is exact may be news to the kernel. */
+static void open_exact(struct fs *fs, fuse_req_t req, uint64_t ino)
 {
 	struct open_op *open = (struct open_op *)op_new(fs, req, sizeof(*open), NULL);
 	struct ino what = ino_split(ino);
@@ -66,7 +74,6 @@ static void open_exact(struct fs *fs, fuse_req_t req, uint64_t ino, const struct
 	if (!open)
 		return;
 	open->ino = ino;
-	open->shown_size = message->size;
 	ticket = engine_make_exact(fs->engine, what.id, what.uid, on_exact, open);
 	if (ticket != 0)
 		open->op.ticket = ticket;
@@ -87,8 +94,9 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		fuse_reply_err(req, ESTALE);
 	else if ((fi->flags & O_ACCMODE) != O_RDONLY || (fi->flags & O_TRUNC) != 0)
 		fuse_reply_err(req, EROFS);
-	else if ((message->bits & MESSAGE_SIZE_EXACT) == 0 && engine_is_unproven(fs->engine))
-		open_exact(fs, req, ino, message);
+	else if (engine_is_unproven(fs->engine) &&
+		((message->bits & MESSAGE_SIZE_EXACT) == 0 || notifier_is_behind(fs->notifier)))
+		open_exact(fs, req, ino);
 	else
 		reply_open(req, &ino);
 }
