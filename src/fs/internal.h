@@ -29,6 +29,7 @@ struct fs {
 	uint64_t last_op;
 	GHashTable *files;  /* inode → struct open_file, of open messages */
 	GHashTable *handles; /* set of struct handle: those that no release came for */
+	GHashTable *directories; /* set of struct directory, likewise */
 	GHashTable *texts;  /* set of GString: open control files, likewise */
 	GHashTable *listed; /* directory inode → generation that the kernel may have cached */
 	time_t mounted_at;
@@ -108,6 +109,8 @@ void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 	struct fuse_file_info *fi);
 void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+/* At the end of the mount, when nothing waits any more: no release comes. */
+void directory_close_all(struct fs *fs);
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 	struct fuse_file_info *fi);

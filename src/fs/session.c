@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 
 #include <glib-unix.h>
@@ -15,6 +16,7 @@
 #include "view/sanitize.h"
 
 #define REQUESTS_PER_TURN 64
+#define DRAIN_US          G_USEC_PER_SEC
 #define MAX_BACKGROUND    64 /* the default of 12 lets stalled readahead starve the mount */
 
 static void on_init(void *user, struct fuse_conn_info *conn)
@@ -74,9 +76,9 @@ static void note_end(struct fs *fs)
 	fs->events.ended(fs->user);
 }
 
-static gboolean on_readable(gint fd, GIOCondition condition, gpointer user)
+/* False: the kernel has ended the mount. */
+static bool take_requests(struct fs *fs)
 {
-	struct fs *fs = user;
 	struct fuse_buf buf = { 0 };
 	int turns = 0;
 
@@ -87,19 +89,24 @@ static gboolean on_readable(gint fd, GIOCondition condition, gpointer user)
 			continue;
 		if (got <= 0 && got != -EAGAIN) {
 			free(buf.mem);
-			note_end(fs);
-			return G_SOURCE_REMOVE;
+			return false;
 		}
 		if (got == -EAGAIN)
 			break;
 		fuse_session_process_buf(fs->session, &buf);
 	}
 	free(buf.mem);
-	if (fuse_session_exited(fs->session)) {
-		note_end(fs);
-		return G_SOURCE_REMOVE;
-	}
-	return G_SOURCE_CONTINUE;
+	return !fuse_session_exited(fs->session);
+}
+
+static gboolean on_readable(gint fd, GIOCondition condition, gpointer user)
+{
+	struct fs *fs = user;
+
+	if (take_requests(fs))
+		return G_SOURCE_CONTINUE;
+	note_end(fs);
+	return G_SOURCE_REMOVE;
 }
 
 /* ---- life -------------------------------------------------------------------------------------- */
@@ -119,6 +126,7 @@ struct fs *fs_new(const struct fs_config *config, const struct fs_events *events
 	fs->ops = g_hash_table_new(g_int64_hash, g_int64_equal);
 	fs->files = g_hash_table_new(g_int64_hash, g_int64_equal);
 	fs->handles = g_hash_table_new(NULL, NULL);
+	fs->directories = g_hash_table_new(NULL, NULL);
 	fs->texts = g_hash_table_new_full(NULL, NULL, text_free, NULL);
 	fs->listed = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, g_free);
 	return fs;
@@ -189,6 +197,22 @@ bool fs_mount(struct fs *fs, GError **error)
 	return true;
 }
 
+/* The notifier may be waiting for a lock that a request holds. A request that nobody answers any
+ * more would keep it there, out of reach of any signal; and while it is in the session's fd, that
+ * may not be closed. So whatever comes is refused until it is out. */
+static void drain(struct fs *fs)
+{
+	struct pollfd poll_fd = { .fd = fuse_session_fd(fs->session), .events = POLLIN };
+	int64_t until_us = clock_monotonic_us() + DRAIN_US;
+	bool is_alive = true;
+
+	while (!notifier_is_over(fs->notifier) && clock_monotonic_us() < until_us) {
+		poll(&poll_fd, is_alive ? 1 : 0, 1);
+		is_alive = is_alive && take_requests(fs);
+		op_finish_all(fs, ENOTCONN);
+	}
+}
+
 void fs_unmount(struct fs *fs)
 {
 	fs->is_ended = true;
@@ -198,11 +222,13 @@ void fs_unmount(struct fs *fs)
 	op_finish_all(fs, ENOTCONN);
 	g_source_destroy(fs->source);
 	g_source_unref(fs->source);
+	drain(fs);
 	fuse_session_unmount(fs->session);
 	notifier_join(fs->notifier);
 	fuse_session_destroy(fs->session);
 	fs->session = NULL;
 	handle_close_all(fs);
+	directory_close_all(fs);
 }
 
 void fs_free(struct fs *fs)
@@ -212,6 +238,7 @@ void fs_free(struct fs *fs)
 	g_hash_table_unref(fs->listed);
 	g_hash_table_unref(fs->files);
 	g_hash_table_unref(fs->handles);
+	g_hash_table_unref(fs->directories);
 	g_hash_table_unref(fs->texts);
 	g_free(fs);
 }

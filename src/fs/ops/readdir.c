@@ -46,6 +46,8 @@ struct readdir {
 	size_t size;
 	off_t offset;
 	bool is_plus;
+	/* the page that it waits for */
+	uint32_t box_id, page_after;
 };
 
 /* ---- handles ----------------------------------------------------------------------------------- */
@@ -69,12 +71,24 @@ static void directory_unref(struct directory *directory)
 		directory_free(directory);
 }
 
-void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+static void directory_close(struct fs *fs, struct directory *directory)
 {
-	struct directory *directory = directory_of(fi);
-
+	g_hash_table_remove(fs->directories, directory);
 	directory->is_released = true;
 	directory_unref(directory);
+}
+
+void directory_close_all(struct fs *fs)
+{
+	g_autoptr(GList) directories = g_hash_table_get_keys(fs->directories);
+
+	for (GList *at = directories; at; at = at->next)
+		directory_close(fs, at->data);
+}
+
+void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	directory_close(fs_of(req), directory_of(fi));
 	fuse_reply_err(req, 0);
 }
 
@@ -119,9 +133,10 @@ static void reply_directory(struct fs *fs, fuse_req_t req, uint64_t ino, const s
 		fi.keep_cache = may_keep_cache(fs, ino, folder);
 	}
 	fi.fh = (uint64_t)(uintptr_t)directory;
+	g_hash_table_add(fs->directories, directory);
 	/* An interrupted open sends no release. */
 	if (fuse_reply_open(req, &fi) == -ENOENT)
-		directory_free(directory);
+		directory_close(fs, directory);
 }
 
 /* ---- opendir ----------------------------------------------------------------------------------- */
@@ -250,7 +265,7 @@ static const char *page_name(const struct directory *directory, uint32_t uid, gu
 	return NULL;
 }
 
-/* 1: the end or a full buffer; 0: names beyond the page are needed. */
+/* 1: the end or a full buffer; 0: names beyond the page are needed, of UIDs above *offset. */
 static int add_messages(struct listing *listing, const struct directory *directory,
 	const struct folder *folder, off_t *offset)
 {
@@ -268,8 +283,10 @@ static int add_messages(struct listing *listing, const struct directory *directo
 
 		if (view->needs_head && message->name_hash != 0) {
 			if (!directory->has_page || message->uid > directory->page_last ||
-				message->uid <= directory->page_after)
+				message->uid <= directory->page_after) {
+				*offset = OFFSET_UID + message->uid - 1;
 				return 0;
+			}
 			name = page_name(directory, message->uid, &page_at);
 		}
 		/* Without a stored name the UID is one that always resolves. */
@@ -312,6 +329,9 @@ static void on_names(void *user, size_t count, const uint32_t *uids, const char 
 
 	if (!readdir)
 		return;
+	/* The directory may have been asked for another page meanwhile. */
+	readdir->directory->box_id = readdir->box_id;
+	readdir->directory->page_after = readdir->page_after;
 	page_fill(readdir->directory, count, uids, names);
 	readdir_run(readdir->op.fs, readdir->op.req, readdir, readdir->directory, readdir->size,
 		readdir->offset, readdir->is_plus);
@@ -328,11 +348,8 @@ static void readdir_release(struct op *op)
 static void load_page(struct fs *fs, struct readdir *readdir, uint32_t after,
 	const struct folder *folder)
 {
-	struct directory *directory = readdir->directory;
-
-	directory->has_page = false;
-	directory->page_after = after;
-	directory->box_id = folder->box->id;
+	readdir->page_after = after;
+	readdir->box_id = folder->box->id;
 	engine_load_names(fs->engine, folder->box->id, after, NAMES_PAGE, on_names,
 		op_ref_new(&readdir->op));
 }
