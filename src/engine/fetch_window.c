@@ -6,7 +6,10 @@
 #include "engine/fetch_impl.h"
 
 #include <string.h>
+#include <sys/uio.h>
 #include <unistd.h>
+
+#include "base/post.h"
 
 static void window_fits(struct fetch *fetch)
 {
@@ -60,24 +63,10 @@ static void window_differs(struct fetch *fetch)
 	fetch_advance(fetch);
 }
 
-/* What is here of the overlap, at most `len` octets of it; 0: nothing that can be compared. */
-static size_t copy_slice(const struct body_slice *slice, uint8_t *bytes, size_t len)
-{
-	len = MIN(slice->len, len);
-	if (slice->bytes) {
-		memcpy(bytes, (const uint8_t *)g_bytes_get_data(slice->bytes, NULL) + slice->offset, len);
-		return len;
-	}
-	/* Checked a moment ago: the page cache has it. */
-	return pread(slice->fd, bytes, len, (off_t)slice->offset) == (ssize_t)len ? len : 0;
-}
-
-static void compare(struct fetch *fetch, const struct body_slice *slice)
+static void compare(struct fetch *fetch, const uint8_t *old, size_t len)
 {
 	struct overlap *overlap = &fetch->overlaps[fetch->overlaps_left - 1];
 	const uint8_t *fresh = fetch->buffer->data + (overlap->offset - fetch->asked.offset);
-	uint8_t old[FETCH_OVERLAP];
-	size_t len = slice ? copy_slice(slice, old, (size_t)MIN(overlap->len, sizeof(old))) : 0;
 
 	if (len > 0 && memcmp(old, fresh, len) != 0) {
 		window_differs(fetch);
@@ -91,14 +80,82 @@ static void compare(struct fetch *fetch, const struct body_slice *slice)
 	window_take(fetch);
 }
 
-static void on_overlap(void *user, const struct body_slice *slice, const GError *error)
+static void overlap_read_end(struct disk_read *read, const uint8_t *old, size_t len)
 {
-	struct fetch *fetch = disk_read_end(user);
+	struct fetch *fetch = disk_read_end(read);
 
 	if (!fetch)
 		return;
-	compare(fetch, error ? NULL : slice);
+	compare(fetch, old, len);
 	fetch_release(fetch);
+}
+
+/* The neighbour's bytes have left the page cache since they were checked: a worker gets them. */
+struct overlap_job {
+	struct disk_read *read;
+	int fd; /* its own */
+	uint64_t offset;
+	size_t len;
+	ssize_t got;
+	uint8_t bytes[FETCH_OVERLAP];
+};
+
+static void on_overlap_read(void *data)
+{
+	struct overlap_job *job = data;
+
+	overlap_read_end(job->read, job->bytes, job->got > 0 ? (size_t)job->got : 0);
+	close(job->fd);
+	g_free(job);
+}
+
+static void on_worker(void *data)
+{
+	struct overlap_job *job = data;
+
+	job->got = pread(job->fd, job->bytes, job->len, (off_t)job->offset);
+	post_to_loop(on_overlap_read, job);
+}
+
+static void read_on_worker(struct disk_read *read, const struct body_slice *slice, size_t len)
+{
+	struct overlap_job *job;
+	int fd = dup(slice->fd);
+
+	if (fd < 0) {
+		overlap_read_end(read, NULL, 0);
+		return;
+	}
+	job = g_new0(struct overlap_job, 1);
+	job->read = read;
+	job->fd = fd;
+	job->offset = slice->offset;
+	job->len = len;
+	post_to_worker(on_worker, job);
+}
+
+static void on_overlap(void *user, const struct body_slice *slice, const GError *error)
+{
+	struct disk_read *read = user;
+	uint8_t old[FETCH_OVERLAP];
+	struct iovec where = { old, 0 };
+	ssize_t got;
+
+	if (error || !read->fetch) {
+		overlap_read_end(read, NULL, 0);
+		return;
+	}
+	where.iov_len = (size_t)MIN(slice->len, read->fetch->overlaps[read->fetch->overlaps_left - 1].len);
+	if (slice->bytes) {
+		overlap_read_end(read,
+			(const uint8_t *)g_bytes_get_data(slice->bytes, NULL) + slice->offset, where.iov_len);
+		return;
+	}
+	got = preadv2(slice->fd, &where, 1, (off_t)slice->offset, RWF_NOWAIT);
+	if (got > 0)
+		overlap_read_end(read, old, (size_t)got);
+	else
+		read_on_worker(read, slice, where.iov_len);
 }
 
 void window_take(struct fetch *fetch)
