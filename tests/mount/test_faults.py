@@ -287,6 +287,32 @@ def test_SIGTERM_while_a_read_waits(mount, imap_server):
         assert reader.returncode != 0 and out == b""
 
 
+def test_SIGTERM_while_the_kernel_waits_to_be_told(mount, imap_server):
+    """Look-ups hold a directory that a note is about, and more of them come all the time."""
+    server = serve(imap_server, [mail("one")])
+    for name in ("Slow", "Slow/Gone", "Other"):
+        server.account.add(name)
+    m = mount(server, ["name=uid", "connections=4"])
+    server.on("EXAMINE", lambda c, tag, line: (c.sleep(0.5), c.default()), match=b"Other", times=1)
+    other = popen(["ls", m.join("Other")])
+    assert server.wait_for(lambda: server.commands[-1].name == "EXAMINE")
+    assert os.listdir(m.join("INBOX")) and os.path.isdir(m.join("Slow/Gone"))
+    other.communicate(timeout=10)
+    server.on("EXAMINE", reply(HANG), match=b"Slow")
+    seekers = [popen(["sh", "-c", "while test -d $0; do stat $0/Slow/%d.eml; done" % at, m.path])
+               for at in range(1, 5)]
+    assert server.wait_for(lambda: server.commands[-1].name == "EXAMINE")
+    del server.account.folders[b"Slow/Gone"]
+    os.kill(m.pid, signal.SIGUSR1)
+    wait_until(lambda: m.status()["folders"] == 3, 2, "the new folder list")
+    try:
+        assert m.stop() < 5 * SLOW
+    finally:
+        for seeker in seekers:
+            seeker.kill()
+            seeker.communicate(timeout=10)
+
+
 def test_SIGTERM_while_files_are_open(mount, imap_server):
     server = serve(imap_server, [mail("one")])
     m = mount(server, ["name=uid"])
