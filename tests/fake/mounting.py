@@ -193,10 +193,12 @@ class Mount:
         deadline = time.monotonic() + timeout * SLOW
         while time.monotonic() < deadline:
             code = self.process.poll()
+            # The dead mount of a killed run does not count. The new one may have its device number,
+            # so first it must be gone, then something be there: not the other way round.
+            is_dead = was_dead and self._is_dead()
             now = mounts().get(self.path)
-            # The dead mount of a killed run does not count. The new one may have its device number.
             if was_dead:
-                mounted = now is not None and not self._is_dead()
+                mounted = now is not None and not is_dead
             else:
                 mounted = now is not None and (now != before or (code == 0 and not self.foreground))
             if code is not None and (self.foreground or code != 0):
