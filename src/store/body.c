@@ -334,20 +334,15 @@ uint64_t body_pending_bytes(const struct store *store)
 
 /* ---- forgetting ---------------------------------------------------------------------------- */
 
-/* A reader that has the message open reads on, as from a file that was unlinked. Its file is opened
- * while it still has a name; that is rare, so it may be done here. */
-static bool body_keep(struct body *body)
+/* Its file is opened while it still has a name; that is rare, so it may be done here. */
+static bool open_file_of(struct body *body)
 {
 	struct store *store = body_store(body);
 	int fd = -1;
 	int r;
 
-	if (body->refs == 0 || !body->is_complete || body->is_writing || body->pieces->len > 0 ||
-		extents_bytes(body->extents, true) != body->size)
-		return false;
-	if (body->file || body->size == 0)
-		return true;
-	body->file = packs_file(store, body->place.pack);
+	if (!body->file)
+		body->file = packs_file(store, body->place.pack);
 	if (body->file)
 		return true;
 	r = body->place.pack != 0 ? pack_disk_open(store->dir, body->place.pack, &fd) :
@@ -355,6 +350,19 @@ static bool body_keep(struct body *body)
 	if (r == 0)
 		body->file = body_fd_new(fd);
 	return r == 0;
+}
+
+/* A reader that has the message open reads on, as from a file that was unlinked. What is not on
+ * disk yet stays in memory. */
+static bool body_keep(struct body *body)
+{
+	uint64_t on_disk = extents_bytes(body->extents, true);
+
+	if (body->refs == 0 || !body->is_complete || (on_disk > 0 && !open_file_of(body)))
+		return false;
+	body_stop_writing(body);
+	body->is_kept = true;
+	return true;
 }
 
 static void body_forget(struct body *body)

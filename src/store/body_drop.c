@@ -104,20 +104,27 @@ static void leave_place(struct body *body)
 	body_fd_release(g_steal_pointer(&body->file));
 }
 
-void body_clear(struct body *body)
+void body_stop_writing(struct body *body)
 {
 	struct store *store = body_store(body);
 	g_autoptr(GError) error = g_error_new(MAILFS_ERROR, MAILFS_ERROR_CANCELLED,
 		"the cached bytes were dropped");
 
-	body->generation++;
-	store->pending_bytes -= extents_bytes(body->extents, false) - extents_bytes(body->extents, true);
-	extents_clear(body->extents);
+	if (!body->is_kept)
+		store->pending_bytes -=
+			extents_bytes(body->extents, false) - extents_bytes(body->extents, true);
 	g_array_set_size(body->pieces, 0);
+	dones_post(store, body->dones, error);
+}
+
+void body_clear(struct body *body)
+{
+	body->generation++;
+	body_stop_writing(body);
+	extents_clear(body->extents);
 	body->is_complete = false;
 	body->size = 0;
 	leave_place(body);
-	dones_post(store, body->dones, error);
 	body_reads_fail(body, (struct mailfs_range){ 0, UINT64_MAX }, "dropped");
 }
 

@@ -50,7 +50,8 @@ struct body {
 	GList *idle_link; /* in store->idle while refs == 0 */
 
 	bool is_ready, is_complete, is_pinned;
-	bool is_forgotten; /* its message is gone: keeps nothing */
+	bool is_forgotten; /* its message is gone: nothing is added, nothing written */
+	bool is_kept;      /* gone, but whole: who holds it reads on */
 	uint64_t size;     /* of a complete body */
 	GArray *extents;
 	GArray *waiters; /* struct body_waiter */
@@ -112,6 +113,8 @@ void bodies_flush_touches(struct store *store);
 
 /* Everything in memory is forgotten; waiting reads fail. body_drop.c */
 void body_clear(struct body *body);
+/* What waits to be written will not be; it can be read. */
+void body_stop_writing(struct body *body);
 /* Whatever is next: telling index and disk to forget, writing what waits, bringing the row up to
  * date. One thing at a time. */
 void body_write_kick(struct body *body);

@@ -232,7 +232,7 @@ static bool take_lock(struct store_dir *dir, const char *path, GError **error)
 		text[len > 0 ? strspn(text, "0123456789") : 0] = '\0';
 		g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_IN_USE,
 			"the cache %s is used by another mount%s%s: unmount that one first "
-			"(mailfsctl list shows it), or give this one a cache of its own",
+			"(mailfsctl status shows it), or give this one a cache of its own",
 			path, text[0] ? " of process " : "", text);
 		return false;
 	}

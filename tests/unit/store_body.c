@@ -360,6 +360,38 @@ static void a_forgotten_waiter_is_not_run(void)
 	cache_done(&cache);
 }
 
+/* As a file that was unlinked, whether its bytes reached the disk or not. */
+static void what_is_held_can_be_read_after_its_message_went(gconstpointer is_written)
+{
+	static const char text[] = "0123456789";
+	g_autoptr(GBytes) bytes = g_bytes_new_static(text, 10);
+	struct store_batch *batch;
+	struct read_result result = { 0 };
+	struct body *body, *other;
+
+	setup();
+	body = open_body(cache.store, BOX, 1);
+	body_add(body, 0, bytes, NULL, NULL);
+	body_complete(body, 10);
+	if (is_written)
+		settle(cache.store);
+	batch = store_batch_new(cache.store, BOX);
+	store_batch_remove(batch, 1, 1);
+	store_batch_commit(batch, NULL, NULL);
+	g_assert_cmpuint(body_pending_bytes(cache.store), ==, 0);
+	settle(cache.store);
+	body_read(body, (struct mailfs_range){ 2, 100 }, on_read, &result);
+	run_until(&result.is_done);
+	g_assert_cmpmem(result.bytes, result.len, text + 2, 8);
+	g_free(result.bytes);
+	other = open_body(cache.store, BOX, 1);
+	g_assert_true(other != body);
+	body_unref(other);
+	body_unref(body);
+	g_assert_cmpuint(body_pending_bytes(cache.store), ==, 0);
+	cache_done(&cache);
+}
+
 static void a_dropped_body_is_gone_and_can_be_fetched_again(void)
 {
 	g_autofree char *file = NULL;
@@ -554,6 +586,10 @@ int main(int argc, char **argv)
 	ADD("a forgotten waiter is not run", a_forgotten_waiter_is_not_run);
 	ADD("a dropped one is gone, can be fetched again",
 		a_dropped_body_is_gone_and_can_be_fetched_again);
+	g_test_add_data_func("/store/body/a held one in memory outlives its message", NULL,
+		what_is_held_can_be_read_after_its_message_went);
+	g_test_add_data_func("/store/body/a held one on disk outlives its message", "",
+		what_is_held_can_be_read_after_its_message_went);
 	ADD("dropping while writing loses nothing after",
 		dropping_while_writing_loses_nothing_that_comes_after);
 	ADD("a held fd outlives the body", a_held_fd_outlives_the_body);
