@@ -10,6 +10,7 @@
 #define THROTTLE_HINT    "Backoff Time: "
 #define THROTTLE_MAX_MS  300000u
 #define THROTTLE_CALM_US (60 * G_USEC_PER_SEC)
+#define WEIGHT_BYTES     (256u * 1024) /* a request of so many weighs one more */
 
 void fetch_give(struct fetch *fetch, uint64_t offset, const void *bytes, size_t len)
 {
@@ -302,12 +303,21 @@ void request_prepare(struct fetch *fetch, const struct folder *folder)
 		body_drop(fetch->body);
 }
 
+/* What comes behind a large answer waits for all of it: it had better go elsewhere. */
+static unsigned request_weight(const struct fetch *fetch)
+{
+	const struct message *message = fetch_message(fetch, NULL);
+	uint64_t bytes = !fetch->is_whole ? fetch->asked.len : message ? message->size : 0;
+
+	return (unsigned)MIN(1 + bytes / WEIGHT_BYTES, POOL_WEIGHT_MAX);
+}
+
 void request_start(struct fetch *fetch)
 {
 	request_prepare(fetch, NULL);
 	fetch->job = (struct pool_job){
 		.priority = POOL_INTERACTIVE,
-		.weight = 1,
+		.weight = request_weight(fetch),
 		.folder = fetch->folder,
 		.start = job_start,
 		.fail = job_fail,

@@ -8,7 +8,6 @@
 #include "base/clock.h"
 #include "engine/pool_impl.h"
 
-#define POOL_PIPELINE_MAX  10u                   /* weight on one session */
 #define POOL_SPREAD_WEIGHT 3u                    /* from here on another session is worth it */
 #define POOL_LOOK_MAX      64u                   /* jobs that fit nowhere, looked at in one run */
 #define POOL_LOOK_AGAIN_MS 250u                  /* while such jobs wait */
@@ -16,6 +15,7 @@
 #define POOL_KICK_US        (4 * G_USEC_PER_SEC)
 #define POOL_LOGIN_FRESH_US (60 * G_USEC_PER_SEC)
 #define POOL_DYING_US       (1 * G_USEC_PER_SEC)  /* after a lost request its session rests */
+#define POOL_DIAL_US        (3 * G_USEC_PER_SEC)  /* so long a new session is worth waiting for */
 
 /* A job that waits so long goes to any session, also to one that is busy elsewhere or full: the
  * session does first what came first, so nothing waits for ever. */
@@ -52,7 +52,7 @@ static bool fits(const struct pool_session *ps, const struct pool_job *job)
 {
 	if (ps->weight == 0)
 		return true;
-	return ps->weight + job->weight <= POOL_PIPELINE_MAX &&
+	return ps->weight + job->weight <= POOL_WEIGHT_MAX &&
 		(!job->folder || g_strcmp0(ps->folder, job->folder) == 0);
 }
 
@@ -62,10 +62,17 @@ static bool is_usable(const struct pool_session *ps, int64_t now)
 	return ps->state == SESSION_READY && now >= ps->dying_until_us;
 }
 
+static int64_t patience(const struct pool *pool, const struct pool_job *job)
+{
+	int64_t us = patience_us[job->priority];
+
+	return pool_count(pool, SESSION_DIALLING) > 0 ? MAX(us, POOL_DIAL_US) : us;
+}
+
 /* The least busy session that has the folder selected, or is idle, or any if the job waited. */
 static struct pool_session *choose(const struct pool *pool, const struct pool_job *job, int64_t now)
 {
-	bool is_patient = now - job->since_us < patience_us[job->priority];
+	bool is_patient = now - job->since_us < patience(pool, job);
 	struct pool_session *best = NULL;
 	unsigned best_cost = 0;
 
@@ -73,7 +80,7 @@ static struct pool_session *choose(const struct pool *pool, const struct pool_jo
 		struct pool_session *ps = g_ptr_array_index(pool->sessions, i);
 		unsigned cost = ps->weight * 2;
 
-		if (!is_usable(ps, now) || (is_patient ? !fits(ps, job) : ps->weight > POOL_PIPELINE_MAX))
+		if (!is_usable(ps, now) || (is_patient ? !fits(ps, job) : ps->weight > POOL_WEIGHT_MAX))
 			continue;
 		if (job->folder && g_strcmp0(ps->folder, job->folder) != 0)
 			cost += 2 * POOL_SPREAD_WEIGHT - 1; /* a SELECT costs a round trip */

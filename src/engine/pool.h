@@ -19,6 +19,8 @@
 
 enum pool_priority { POOL_INTERACTIVE, POOL_SYNC, POOL_BACKGROUND, POOL_PRIORITIES };
 
+#define POOL_WEIGHT_MAX 10u /* of one job; what a session takes before it is done with some of it */
+
 struct pool;
 struct pool_session;
 

@@ -2,9 +2,11 @@
 """Servers that die, daemons that are killed, readers that give up, mounts that are busy."""
 
 import errno
+import hashlib
 import os
 import random
 import signal
+import threading
 import time
 
 import pytest
@@ -268,6 +270,28 @@ def test_thirty_slow_messages_do_not_block_the_mount(mount, imap_server):
     for uid, reader in enumerate(readers, 1):
         out, err = reader.communicate(timeout=20 * SLOW)
         assert (reader.returncode, out) == (0, mail("number %d" % (uid - 1), 1000)), err
+
+
+def test_small_message_does_not_wait_for_a_large_one(mount, imap_server):
+    server = serve(imap_server, [mail("large", 6_000_000), mail("small", 3000)])
+    m = mount(server, ["name=uid", "timeout=50"])
+    m.list("INBOX")
+    is_read = threading.Event()
+
+    @server.on("UID FETCH", match=rb"(?i)FETCH 1 .*BODY\.PEEK\[\]")
+    def large(c, tag, line):
+        is_read.wait(30)
+        c.default()
+
+    reader = popen(["sha256sum", m.join("INBOX", "1.eml")])
+    server.wait_for(lambda: body_fetches(server))
+    try:
+        assert m.read("INBOX", "2.eml") == mail("small", 3000)
+    finally:
+        is_read.set()
+        out, err = reader.communicate(timeout=20 * SLOW)
+    assert (reader.returncode, out[:64]) == \
+        (0, hashlib.sha256(mail("large", 6_000_000)).hexdigest().encode()), err
 
 
 # The end.
