@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -48,6 +49,7 @@ static void watch_child(int fd, int crash_code, const sigset_t *mask)
 void daemon_start(struct daemon *daemon, bool is_foreground, int crash_code)
 {
 	sigset_t stop, mask;
+	pid_t parent = getpid();
 	int fds[2];
 
 	daemon->fd = -1;
@@ -69,6 +71,10 @@ void daemon_start(struct daemon *daemon, bool is_foreground, int crash_code)
 	sigprocmask(SIG_SETMASK, &mask, NULL);
 	close(fds[0]);
 	daemon->fd = fds[1];
+	/* Nobody shall find a mount of a command that was killed, or whose terminal went away. */
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	if (getppid() != parent)
+		_exit(crash_code);
 }
 
 static void tell(struct daemon *daemon, int code)
@@ -96,6 +102,7 @@ void daemon_ready(struct daemon *daemon)
 {
 	if (daemon->fd < 0)
 		return;
+	prctl(PR_SET_PDEATHSIG, 0);
 	detach();
 	tell(daemon, 0);
 	close(daemon->fd);

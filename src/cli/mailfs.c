@@ -43,18 +43,29 @@ struct mailfs {
 /* ---- telling the user -------------------------------------------------------------------------- */
 
 /* Through the log, which masks secrets: a server may repeat what it was sent. */
+static void tell(const struct mailfs *self, const char *text)
+{
+	g_autofree char *safe = NULL;
+
+	if (self->account) {
+		log_error(self->account->name, "%s", text);
+		return;
+	}
+	safe = log_safe(text, -1);
+	fprintf(stderr, "mailfs: %s\n", safe);
+}
+
 static void report(struct mailfs *self, const GError *error)
 {
-	const char *name = self->account ? self->account->name : "mailfs";
 	const char *advice = exit_code_advice(error);
 	g_autofree char *text = log_safe(error->message, -1);
 
-	log_error(name, "%s", text);
+	tell(self, text);
 	if (advice)
-		log_error(name, "%s", advice);
+		tell(self, advice);
 	if (self->account && error->domain == MAILFS_ERROR &&
 		error->code != MAILFS_ERROR_IN_USE && error->code != MAILFS_ERROR_CANCELLED)
-		log_error(name, "to find out more: mailfsctl check %s", self->account->given);
+		log_error(self->account->name, "to find out more: mailfsctl check %s", self->account->given);
 	self->code = exit_code(error, self->is_helper);
 }
 
