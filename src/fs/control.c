@@ -237,6 +237,15 @@ static void reply_written(fuse_req_t req, void *data)
 	fuse_reply_write(req, *(size_t *)data);
 }
 
+static void on_told(void *user)
+{
+	struct ctl_op *ctl = (struct ctl_op *)op_ref_take(user);
+
+	if (ctl)
+		op_finish(&ctl->op, reply_written, &ctl->size);
+}
+
+/* Whoever asked looks next, and should not see what the kernel is about to forget. */
 static void on_refreshed(void *user, const GError *error)
 {
 	struct ctl_op *ctl = user;
@@ -245,7 +254,7 @@ static void on_refreshed(void *user, const GError *error)
 	if (error)
 		op_finish_error(&ctl->op, error);
 	else
-		op_finish(&ctl->op, reply_written, &ctl->size);
+		notifier_then(ctl->op.fs->notifier, on_told, op_ref_new(&ctl->op));
 }
 
 /* "refresh" or "refresh FOLDER" with the folder's path in the mount. The write ends when the server
