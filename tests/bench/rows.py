@@ -497,9 +497,10 @@ def large(bench):
     size = os.path.getsize(os.path.join(mail.folder, "1.eml"))
     proxy = world.proxy(rtt)
 
-    # An account must have earned its trust: before, open() fetches the whole message.
+    # An account must have earned its trust: before, open() fetches the whole message. Over the same
+    # line, for another port is another account.
     trusted = world.new_home()
-    with world.mount(mail, 0, home=trusted) as mount:
+    with world.mount(mail, rtt, home=trusted) as mount:
         for number in range(2, mail.count + 1):
             work.cat(os.path.join(mount.folder, "%d.eml" % number),
                      os.path.getsize(os.path.join(mail.folder, "%d.eml" % number)), mount.abort)
