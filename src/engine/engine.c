@@ -172,6 +172,16 @@ static void on_reason(void *user, const char *text)
 
 /* ---- life -------------------------------------------------------------------------------------- */
 
+static char *describe_server(const struct engine_config *config)
+{
+	const struct mailfs_backend_config *server = &config->server;
+	g_autofree char *user = g_uri_escape_string(server->user ? server->user : "", NULL, TRUE);
+
+	return g_strdup_printf("%s%s://%s@%s:%u", config->backend->name,
+		server->tls == MAILFS_TLS_IMPLICIT ? "s" : "", user, server->host ? server->host : "",
+		server->port);
+}
+
 struct engine *engine_new(const struct engine_config *config, const struct engine_events *events,
 	void *user)
 {
@@ -180,6 +190,7 @@ struct engine *engine_new(const struct engine_config *config, const struct engin
 	engine->config = *config;
 	engine->events = *events;
 	engine->user = user;
+	engine->server = describe_server(config);
 	engine->waiters = g_hash_table_new(g_int64_hash, g_int64_equal);
 	engine->all_syncs = g_hash_table_new(NULL, NULL);
 	engine->refreshes = g_ptr_array_new_with_free_func(refresh_free);
@@ -263,6 +274,7 @@ void engine_free(struct engine *engine)
 	g_ptr_array_unref(engine->refreshes);
 	g_hash_table_unref(engine->waiters);
 	g_ptr_array_unref(engine->reasons);
+	g_free(engine->server);
 	g_free(engine->server_id);
 	g_free(engine->tls);
 	g_free(engine->auth);

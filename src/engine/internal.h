@@ -53,6 +53,7 @@ struct engine {
 
 	/* for status */
 	GPtrArray *reasons;
+	char *server; /* "imaps://me@host:993" */
 	char *server_id, *tls, *auth;
 	bool can_range;
 	uint64_t ahead_fetched, ahead_used;

@@ -48,7 +48,7 @@ void engine_get_status(struct engine *engine, struct engine_status *ret_status)
 	*ret_status = (struct engine_status){
 		.state = pool_state(engine->pool),
 		.account = engine->config.account,
-		.server = engine->config.identity,
+		.server = engine->server,
 		.tls = engine->tls,
 		.auth = engine->auth,
 		.server_id = engine->server_id,

@@ -160,8 +160,11 @@ void sync_on_messages(void *user, const struct mailfs_message_info *infos, size_
 			take_info(sync, &infos[i]);
 	}
 	/* A new box is nobody's yet; it is settled once, when it is whole. */
-	if (!sync->is_new_box)
-		mailbox_settle(sync->target);
+	if (sync->is_new_box)
+		return;
+	mailbox_settle(sync->target);
+	/* What can be listed now must have its name in the index, or it would be listed by its UID. */
+	sync_commit_rows(sync);
 }
 
 void sync_on_uids(void *user, const uint32_t *uids, size_t count)
