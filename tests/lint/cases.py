@@ -3,7 +3,7 @@
 """Every required case has a test that carries its id: SZ-1 in a test path, SZ_1 in a name.
 
 A case is a way in which servers, kernels or attackers are known to misbehave. The ids are those
-of the catalogue that the tests follow: SZ sizes, ID identity, AS asynchronous data, NM names,
+of tests/CASES.md: SZ sizes, ID identity, AS asynchronous data, NM names,
 FL flags, CN connections, PX parsing, KC kernel, SEC security. Required is what the read path owes.
 
 As a program it prints the table id → tests. With --all also the ids that are not required.
@@ -69,8 +69,23 @@ def table(root):
     return cases
 
 
+def explained(root):
+    """The ids in the first column of tests/CASES.md; "PX-1 … PX-20" stands for all between."""
+    found = set()
+    for line in common.read(os.path.join(root, "tests/CASES.md")).splitlines():
+        column = line.split("|")[1] if line.startswith("|") else ""
+        ids = [(kind, int(number)) for kind, number in CASE.findall(column)]
+        if "…" in column:
+            ids = [(ids[0][0], number) for number in range(ids[0][1], ids[-1][1] + 1)]
+        found |= {"%s-%d" % pair for pair in ids}
+    return found
+
+
 def check(root):
-    return ["%s: no test carries this id" % case for case, tests in table(root).items() if not tests]
+    cases = table(root)
+    known = explained(root)
+    return (["%s: no test carries this id" % case for case, tests in cases.items() if not tests] +
+            ["%s: tests/CASES.md does not tell what it is" % case for case in cases if case not in known])
 
 
 def show(root):
@@ -84,7 +99,8 @@ def examples():
     all_but_kc_1 = " ".join(case for case in required() if case != "KC-1")
     function = "def test_%s(mount):\n    pass\n"
     unit = 'int main(void) { g_test_add_func("/a/b/%s x", x); }\n'
-    return [
+    told = "| %s | x | y |\n"
+    cases = [
         ({"tests/unit/a.c": unit % every}, None),
         ({"tests/mount/test_a.py": function % every.replace("-", "_").replace(" ", "_")}, None),
         ({"tests/fake/test_a.py": function % every.lower().replace("-", "_").replace(" ", "_")}, None),
@@ -96,7 +112,12 @@ def examples():
         ({"tests/unit/a.c": unit % (all_but_kc_1 + " KC-11 XKC-1")}, "KC-1: no test"),
         ({"tests/mount/tools.py": function % "KC_1", "tests/unit/a.c": unit % all_but_kc_1}, "KC-1"),
         ({"tests/mount/test_a.py": "# KC-1\n", "tests/unit/a.c": unit % all_but_kc_1}, "KC-1"),
+        ({"tests/unit/a.c": unit % every, "tests/CASES.md": told % all_but_kc_1}, "KC-1: tests/CASES.md"),
+        ({"tests/unit/a.c": unit % every + unit % "PX-3", "tests/CASES.md": told % every}, "PX-3: tests"),
+        ({"tests/unit/a.c": unit % every + unit % "PX-3",
+          "tests/CASES.md": told % every + told % "PX-2 … PX-4"}, None),
     ]
+    return [({"tests/CASES.md": told % (every + " KC-11"), **files}, says) for files, says in cases]
 
 
 def main():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A mailbox read as a disk, on a real Dovecot: what product.md promises to whoever only looks."""
+"""A mailbox read as a disk, on a real Dovecot: what is promised to whoever only looks."""
 
 import errno
 import json
