@@ -337,7 +337,8 @@ static void a_sync_does_not_wait_behind_readers_for_ever(void)
 			g_main_context_iteration(NULL, TRUE);
 	}
 	world_until(is_set, &is_synced);
-	g_assert_false(all_over(&readings));
+	/* Before the stream of reads ended, or before the last of them was answered. */
+	g_assert_true(uid <= 40 || !all_over(&readings));
 	world_until(all_over, &readings);
 	check_and_free(&readings, WORLD_OK);
 	world_free(world);
