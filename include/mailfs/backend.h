@@ -68,6 +68,7 @@ struct mailfs_backend_config {
 	bool subscribed_only;
 	bool want_compress; /* COMPRESS=DEFLATE where offered */
 	bool want_head;     /* sweeps report MAILFS_INFO_HEAD */
+	bool is_read_only;  /* folders are opened so that nothing can change (EXAMINE) */
 
 	unsigned connect_timeout_ms; /* DNS, TCP, TLS, greeting and login, each */
 	unsigned silence_timeout_ms; /* requests under way and not a byte: the connection is dead */
@@ -122,11 +123,24 @@ struct mailfs_known {
 	uint64_t modseq; /* HIGHESTMODSEQ of the last complete sync; 0 = none */
 };
 
+/* What a login may do in a folder, RFC 4314 §4. Without ACL a server allows all that its READ-ONLY
+ * and PERMANENTFLAGS do not deny. */
+enum mailfs_right {
+	MAILFS_RIGHT_SEEN      = 1u << 0, /* s: set and clear \Seen */
+	MAILFS_RIGHT_FLAGS     = 1u << 1, /* w: other flags and keywords, but \Deleted */
+	MAILFS_RIGHT_INSERT    = 1u << 2, /* i: APPEND, COPY into it */
+	MAILFS_RIGHT_DELETE    = 1u << 3, /* t and e: remove messages */
+	MAILFS_RIGHT_CREATE    = 1u << 4, /* k: folders below it */
+	MAILFS_RIGHT_REMOVE    = 1u << 5, /* x: the folder itself */
+	MAILFS_RIGHTS_ALL      = (1u << 6) - 1,
+};
+
 struct mailfs_sync_state {
 	uint32_t uidvalidity; /* 0 = the server gives none: nothing may be cached past the session */
 	uint32_t uidnext;     /* 0 = not given */
 	uint32_t exists;
 	bool read_only;
+	unsigned rights;              /* enum mailfs_right: what this login may do here */
 	bool keywords_allowed;        /* PERMANENTFLAGS has \* or is absent */
 	unsigned permanent_flags;     /* enum mailfs_flag */
 	const char *const *keywords;  /* of PERMANENTFLAGS; NULL-terminated or NULL */
@@ -188,7 +202,104 @@ struct mailfs_fetch_request {
 	void *user;
 };
 
-/* A protocol. All functions: loop thread. */
+/*
+ * Changes. Flags of messages: all `uids` get `add` and lose `remove` (disjoint). Idempotent: the
+ * engine repeats it after a lost connection. RFC 9051 §6.4.6.
+ */
+struct mailfs_store_request {
+	const char *folder;
+	uint32_t uidvalidity; /* the folder's, else MAILFS_ERROR_STALE */
+	const uint32_t *uids; /* ascending */
+	size_t uid_count;
+	unsigned add, remove; /* enum mailfs_flag */
+	const char *const *add_keywords, *const *remove_keywords; /* atoms; NULL-terminated or NULL */
+	/* What the server says now, read back after the change: once or more for each message that
+	 * still exists, before a `done` without error. The caller compares (FL-1). */
+	void (*flags)(void *user, uint32_t uid, unsigned flags, const char *const *keywords);
+	mailfs_done_fn done;
+	void *user;
+};
+
+/* Valid with and without error. Error and !is_outcome_known: the message may have been stored. */
+struct mailfs_append_result {
+	bool is_outcome_known; /* refused by a tagged answer, or not all of it was sent */
+	uint32_t uidvalidity, uid; /* APPENDUID, plausible; 0 = not told */
+	bool has_replaced; /* replaces_uid is gone in the same stroke */
+};
+
+/*
+ * A new message. Nothing of it is sent before the server asks for it (WR-3), and nothing after a
+ * refusal. It is asked for by `pull`, in order, as the network takes it; each pull is answered by
+ * one give(). RFC 9051 §6.3.12, RFC 4315, RFC 7889.
+ */
+struct mailfs_append_request {
+	const char *folder;
+	uint64_t size;   /* octets, exactly; CRLF line ends, no NUL */
+	unsigned flags;  /* enum mailfs_flag */
+	const char *const *keywords; /* atoms; NULL-terminated or NULL */
+	int64_t date;    /* INTERNALDATE, s since 1970; INT64_MIN = the server's clock */
+	uint32_t replaces_uid; /* 0 = none; else REPLACE (RFC 8508) is used where offered */
+	uint32_t uidvalidity;  /* of `folder`, for replaces_uid */
+	void (*pull)(void *user, uint64_t offset, size_t len);
+	void (*done)(void *user, const struct mailfs_append_result *result, const GError *error);
+	void *user;
+};
+
+/*
+ * Moves messages: UID MOVE, else COPY, verification, STORE \Deleted, UID EXPUNGE (EX-2, WR-7).
+ * `copied` is told before anything is removed from the source where the two are separate steps.
+ * `moved` is told for each message that has left the source for good, verified. On error those
+ * not told of may have moved: outcome unknown unless is_outcome_known.
+ */
+struct mailfs_move_request {
+	const char *folder;
+	uint32_t uidvalidity;
+	const uint32_t *uids; /* ascending */
+	size_t uid_count;
+	const char *target;
+	/* target_uid 0 = not told or not credible (ID-4): look for it. */
+	void (*copied)(void *user, uint32_t uid, uint32_t target_uidvalidity, uint32_t target_uid);
+	void (*moved)(void *user, uint32_t uid, uint32_t target_uidvalidity, uint32_t target_uid);
+	void (*done)(void *user, bool is_outcome_known, const GError *error);
+	void *user;
+};
+
+/*
+ * Removes messages for ever, these and no others: STORE \Deleted, verified, UID EXPUNGE. Without
+ * UIDPLUS: a plain EXPUNGE only if exactly these are marked \Deleted just before, else they are
+ * marked and the request fails with MAILFS_ERROR_NOT_POSSIBLE (EX-1). May be repeated.
+ */
+struct mailfs_remove_request {
+	const char *folder;
+	uint32_t uidvalidity;
+	const uint32_t *uids; /* ascending */
+	size_t uid_count;
+	void (*removed)(void *user, uint32_t uid); /* verified; also when it was gone before */
+	mailfs_done_fn done;
+	void *user;
+};
+
+enum mailfs_folder_verb {
+	MAILFS_FOLDER_CREATE, /* `component` below `parent`, and SUBSCRIBE */
+	MAILFS_FOLDER_DELETE, /* only when it holds no message and no folder now: NOT_EMPTY */
+	MAILFS_FOLDER_RENAME, /* to `component` below `parent`, with what is below it */
+	MAILFS_FOLDER_SUBSCRIBE,
+	MAILFS_FOLDER_UNSUBSCRIBE,
+};
+
+/* A change of the tree. Not idempotent: after a lost connection the caller lists and decides. */
+struct mailfs_folder_request {
+	enum mailfs_folder_verb verb;
+	const char *folder;    /* wire name; NULL for CREATE */
+	const char *parent;    /* wire name of the new parent; NULL = the top (personal prefix) */
+	char delimiter;        /* of `parent`; 0 = not known: the server's own */
+	const char *component; /* UTF-8, one component; INVALID when no server name can hold it */
+	/* `name`: the wire name that now exists (CREATE, RENAME), else NULL. */
+	void (*done)(void *user, const char *name, const GError *error);
+	void *user;
+};
+
+/* A protocol. All functions: loop thread. A slot of a change is NULL where the protocol cannot. */
 struct mailfs_backend {
 	const char *name; /* "imap" */
 
@@ -204,6 +315,15 @@ struct mailfs_backend {
 	mailfs_ticket (*sync)(struct mailfs_session *, const struct mailfs_sync_request *);
 	mailfs_ticket (*uids)(struct mailfs_session *, const struct mailfs_uids_request *);
 	mailfs_ticket (*fetch)(struct mailfs_session *, const struct mailfs_fetch_request *);
+	mailfs_ticket (*store)(struct mailfs_session *, const struct mailfs_store_request *);
+	mailfs_ticket (*append)(struct mailfs_session *, const struct mailfs_append_request *);
+	/* Answers `pull`: exactly the octets asked for; takes `bytes`. NULL: they cannot be read, the
+	 * session dies before the server could take half a message for a whole one. Also from inside
+	 * `pull`. Ignored after the append's done. */
+	void (*give)(struct mailfs_session *, mailfs_ticket append, GBytes *bytes);
+	mailfs_ticket (*move)(struct mailfs_session *, const struct mailfs_move_request *);
+	mailfs_ticket (*remove)(struct mailfs_session *, const struct mailfs_remove_request *);
+	mailfs_ticket (*change_folder)(struct mailfs_session *, const struct mailfs_folder_request *);
 	/* Asks the server for a sign of life in the selected folder; changes come as events. */
 	mailfs_ticket (*poll)(struct mailfs_session *, mailfs_done_fn done, void *user);
 
