@@ -16,6 +16,19 @@ enum mailfs_flag {
 	MAILFS_FLAG_FLAGGED  = 1u << 2,
 	MAILFS_FLAG_DELETED  = 1u << 3,
 	MAILFS_FLAG_DRAFT    = 1u << 4,
+	MAILFS_FLAGS_ALL     = (1u << 5) - 1,
+};
+
+/* What a login may do in a folder, RFC 4314 §4. Without ACL a server allows all that its READ-ONLY
+ * and PERMANENTFLAGS do not deny. */
+enum mailfs_right {
+	MAILFS_RIGHT_SEEN   = 1u << 0, /* s: set and clear \Seen */
+	MAILFS_RIGHT_FLAGS  = 1u << 1, /* w: other flags and keywords, but \Deleted */
+	MAILFS_RIGHT_INSERT = 1u << 2, /* i: APPEND, COPY into it */
+	MAILFS_RIGHT_DELETE = 1u << 3, /* t and e: remove messages */
+	MAILFS_RIGHT_CREATE = 1u << 4, /* k: folders below it */
+	MAILFS_RIGHT_REMOVE = 1u << 5, /* x: the folder itself */
+	MAILFS_RIGHTS_ALL   = (1u << 6) - 1,
 };
 
 /* Bytes [offset, offset + len) of a message. */

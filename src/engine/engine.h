@@ -22,11 +22,15 @@
 #include "store/store.h"
 
 struct engine;
+struct journal;
 
 /* The file name of a message, to be stored for ever: writes it to `name` (256 bytes) and returns
  * its hash, never 0. */
 typedef uint32_t (*engine_name_fn)(void *user, uint32_t uid, int64_t date,
 	const struct mailfs_head *head, char *name);
+
+/* What rm does. */
+enum engine_delete { ENGINE_DELETE_TRASH, ENGINE_DELETE_EXPUNGE, ENGINE_DELETE_NO };
 
 struct engine_config {
 	const struct mailfs_backend *backend;
@@ -40,6 +44,13 @@ struct engine_config {
 	unsigned connections;  /* at most */
 	unsigned poll_seconds; /* look for changes; 0 = only on request */
 	bool no_prefetch;    /* do not fetch ahead of who walks through a folder */
+	/* Changes, see engine/changes.h. */
+	bool is_read_only;       /* as server.is_read_only: nothing is ever changed */
+	struct journal *journal; /* borrowed; NULL with is_read_only: no names, nothing pending */
+	enum engine_delete delete_mode;
+	bool is_flags_sync;      /* a change of flags answers when the server has confirmed it */
+	bool confirms_each;      /* no bursts: every move and removal waits for the server */
+	unsigned upload_delay_ms; /* after the last close of a new file */
 	bool delay_connect;    /* a start from the cache does not wait for the server */
 };
 

@@ -12,6 +12,9 @@ static struct folder *folder_new(void)
 
 	folder->named = g_hash_table_new(g_str_hash, g_str_equal);
 	folder->children = g_ptr_array_new();
+	folder->rights = MAILFS_RIGHTS_ALL;
+	folder->permanent_flags = MAILFS_FLAGS_ALL;
+	folder->keywords_allowed = true;
 	return folder;
 }
 
@@ -24,6 +27,7 @@ static void folder_free(struct folder *folder)
 	g_free(folder->path);
 	g_free(folder->shown);
 	g_free(folder->role);
+	g_strfreev(folder->keywords);
 	g_free(folder);
 }
 

@@ -37,6 +37,12 @@ struct folder {
 	uint32_t generation;       /* rises with every change of the listing in this process */
 	struct mailbox *box;       /* loaded; NULL = not */
 
+	/* What the server allowed when it was last opened there; all, until then. */
+	unsigned rights;          /* enum mailfs_right */
+	unsigned permanent_flags; /* enum mailfs_flag */
+	bool keywords_allowed;    /* any; else those below */
+	char **keywords;          /* of PERMANENTFLAGS; NULL-terminated or NULL */
+
 	void *engine; /* the engine's own */
 	uint32_t told_generation; /* likewise */
 	bool is_listed; /* scratch of tree_update() */
