@@ -34,6 +34,9 @@ struct engine_flag_change {
 engine_ticket engine_change_flags(struct engine *engine, uint32_t box_id, uint32_t uid,
 	const struct engine_flag_change *change, engine_done_fn done, void *user);
 
+/* It was read and `-o seen=read` was given: \Seen, if it is not and may be. Nobody waits. */
+void engine_mark_read(struct engine *engine, uint32_t box_id, uint32_t uid);
+
 /* ---- mover.c: places ----------------------------------------------------------------------- */
 
 /*
@@ -66,7 +69,8 @@ const char *engine_given_name(const struct engine *engine, uint32_t box_id, uint
 uint32_t engine_given_uid(const struct engine *engine, uint32_t box_id, const char *name);
 /* Are there any in the box? */
 bool engine_has_given(const struct engine *engine, uint32_t box_id);
-/* A rename within the folder. Answers when it is journalled. */
+/* A rename within the folder; NULL: as its view has it. Answers when it is journalled. EXISTS: another
+ * message of the folder has it as a given name. */
 engine_ticket engine_give_name(struct engine *engine, uint32_t box_id, uint32_t uid,
 	const char *name, engine_done_fn done, void *user);
 

@@ -2,13 +2,16 @@
 /* What the parts of the engine share. Loop thread. */
 #pragma once
 
-#include "engine/engine.h"
+#include "engine/changes.h"
 #include "engine/pool.h"
 
 struct sync;    /* syncer.c: one per folder, in folder->engine */
 struct prefetch; /* prefetch.c; NULL = off */
 struct fetcher; /* fetcher.c */
 struct listing; /* listing.c */
+struct changer; /* changer.c */
+struct mover;   /* mover.c */
+struct names;   /* names.c */
 
 struct engine_waiter;
 
@@ -36,6 +39,9 @@ struct engine {
 	struct fetcher *fetcher;
 	struct prefetch *prefetch;
 	struct listing *listing;
+	struct changer *changer;
+	struct mover *mover;
+	struct names *names;
 	GHashTable *all_syncs; /* struct sync *, all of them */
 	GPtrArray *refreshes;  /* struct refresh *, under way */
 
@@ -135,3 +141,56 @@ engine_ticket fetcher_make_exact(struct fetcher *fetcher, uint32_t box_id, uint3
  * asked for already, are left out. */
 void fetcher_fetch_ahead(struct fetcher *fetcher, struct folder *folder, const uint32_t *uids,
 	size_t count);
+
+/* ---- changes.c: what all that change have in common ---- */
+
+/* READ_ONLY: the account, or the folder, takes no changes. DENIED: not all of `rights` are there. */
+bool changes_allowed(const struct engine *engine, const struct folder *folder, unsigned rights,
+	GError **error);
+/* Names or messages of the folder are other than before: a new generation, told. */
+void changes_touch_listing(struct engine *engine, struct folder *folder);
+/* Told to them: once, when the journal has been read and the tree is there; when
+ * the account is online; from the state of a sync (folder->box may be gone already); of a message
+ * that is no more; of a mailbox that was read from the index. */
+void changes_start(struct engine *engine);
+void changes_online(struct engine *engine);
+void changes_take_state(struct engine *engine, struct folder *folder,
+	const struct mailfs_sync_state *state);
+void changes_message_gone(struct engine *engine, const struct folder *folder, uint32_t uid);
+void changes_box_loaded(struct engine *engine, struct folder *folder);
+
+/* ---- changer.c: flags ---- */
+
+struct changer *changer_new(struct engine *engine);
+void changer_free(struct changer *changer);
+/* Sends what waits, at once. True: nothing is under way or about to be sent. Ask again. */
+bool changer_flush(struct changer *changer);
+/* For the list of what waits. */
+void changer_each(struct changer *changer, engine_pending_fn fn, void *user);
+/* Gives up the wishes of the message that this id belongs to. */
+bool changer_drop(struct changer *changer, uint64_t id);
+
+/* ---- mover.c: places ---- */
+
+struct mover *mover_new(struct engine *engine);
+void mover_free(struct mover *mover);
+bool mover_flush(struct mover *mover); /* as changer_flush() */
+void mover_each(struct mover *mover, engine_pending_fn fn, void *user);
+bool mover_drop(struct mover *mover, uint64_t id);
+/* Removes the message for ever, whatever `-o delete` says, journalled as a promise: it is carried out
+ * after a restart too. `done` may be NULL; it cannot be cancelled. */
+void mover_remove_now(struct mover *mover, const struct folder *folder, uint32_t uidvalidity,
+	uint32_t uid, engine_done_fn done, void *user);
+
+/* ---- names.c: names that were given ---- */
+
+struct names *names_new(struct engine *engine);
+void names_free(struct names *names);
+/* Journalled; NULL = forgotten. `done` may be NULL. The caller tells of the listing. */
+void names_set(struct names *names, const char *folder, uint32_t uidvalidity, uint32_t uid,
+	const char *name, engine_done_fn done, void *user);
+
+/* ---- outbox.c ---- */
+
+/* A folder was renamed by us, and what is below it: the journal's rows follow already. */
+void outbox_folder_renamed(struct engine *engine, const char *from, const char *to, char delimiter);
