@@ -366,8 +366,11 @@ static int reset_run(struct store_thread *thread, struct store_job *base)
 {
 	struct reset_job *job = (struct reset_job *)base;
 	struct index *index = store_thread_index(thread);
-	int rc = index_forget_box(index, job->box);
+	/* New rows heal a row that is wrong, but not the tree they are to lie in. */
+	int rc = index_check(index);
 
+	if (rc == SQLITE_OK)
+		rc = index_forget_box(index, job->box);
 	return rc == SQLITE_OK ? index_put_box(index, job->box, job->uidvalidity) : rc;
 }
 

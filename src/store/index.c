@@ -6,6 +6,7 @@
 #include "store/index_impl.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "store/schema.h"
@@ -37,7 +38,7 @@ static const char *const sql[SQL_COUNT] = {
 		" keywords=excluded.keywords, sum=excluded.sum,"
 		" modseq=iif(excluded.modseq, excluded.modseq, message.modseq)",
 	[SQL_MESSAGE_LOAD] = "SELECT uid, flags, bits, size, date, ctime_ns, seen_time, name_hash,"
-			     " keywords, sum FROM message WHERE box=? ORDER BY uid",
+			     " keywords, sum, box FROM message WHERE box=? ORDER BY uid",
 	[SQL_MESSAGE_RANGE] = "SELECT sum FROM message WHERE box=? AND uid BETWEEN ? AND ?",
 	[SQL_MESSAGE_REMOVE] = "DELETE FROM message WHERE box=? AND uid BETWEEN ? AND ?",
 	[SQL_NAME_PUT] = "REPLACE INTO name(box, uid, name, sum) VALUES(?, ?, ?, ?)",
@@ -71,7 +72,7 @@ static const char *const sql[SQL_COUNT] = {
 		"SELECT box, uid, bytes, pack FROM body WHERE box=? AND uid BETWEEN ? AND ?",
 	[SQL_BODY_OLDEST] =
 		"SELECT box, uid, bytes, pack FROM body WHERE is_pinned=0 ORDER BY used LIMIT ?",
-	[SQL_BODY_SCAN] = "SELECT bytes, used, pack, pack_offset FROM body",
+	[SQL_BODY_SCAN] = "SELECT bytes, used, pack, pack_offset, box, uid FROM body",
 	[SQL_BODY_UIDS] = "SELECT uid FROM body WHERE box=?",
 	[SQL_BODY_OF_PACK] = "SELECT box, uid, bytes, pack FROM body WHERE pack=? AND pack>0"
 			     " AND (box, uid)>(?, ?) ORDER BY box, uid LIMIT ?",
@@ -153,6 +154,20 @@ static int open_db(struct index *index, const char *path)
 	return sqlite3_exec(index->db, settings, NULL, NULL, NULL);
 }
 
+/* SQLITE_ROW: one row, *ret_text of it; SQLITE_DONE: none. */
+static int query_text(struct index *index, const char *query, char **ret_text)
+{
+	sqlite3_stmt *stmt = NULL;
+	int rc = sqlite3_prepare_v2(index->db, query, -1, &stmt, NULL);
+
+	if (rc == SQLITE_OK)
+		rc = sqlite3_step(stmt);
+	if (rc == SQLITE_ROW)
+		*ret_text = g_strdup(index_text(stmt, 0));
+	sqlite3_finalize(stmt);
+	return rc;
+}
+
 /* What is wrong with it; NULL = nothing. */
 static char *check_schema(struct index *index)
 {
@@ -189,6 +204,30 @@ static char *check_identity(struct index *index, const char *identity)
 	return NULL;
 }
 
+/* A bit that flipped in there may let two tables share their pages, or trade two columns. */
+static char *check_schema_sum(struct index *index)
+{
+	g_autofree char *version = NULL, *text = NULL, *now = NULL, *known = NULL;
+	int rc = query_text(index, "PRAGMA user_version", &version);
+
+	if (rc == SQLITE_ROW)
+		rc = query_text(index,
+			"SELECT group_concat(type || name || tbl_name || rootpage || ifnull(sql, ''))"
+			" FROM sqlite_schema",
+			&text);
+	if (rc != SQLITE_ROW || index_get_meta(index, "schema", &known) != SQLITE_OK)
+		return g_strdup(sqlite3_errmsg(index->db));
+	now = g_strdup_printf("%s %08x", version, sum_text(0, text));
+	if (g_strcmp0(known, now) == 0)
+		return NULL;
+	/* Not known yet, or of before a migration? */
+	if (known && strtoul(known, NULL, 10) == strtoul(version, NULL, 10))
+		return g_strdup("its tables have changed");
+	if (index_put_meta(index, "schema", now) != SQLITE_OK)
+		return g_strdup(sqlite3_errmsg(index->db));
+	return NULL;
+}
+
 int index_open(const char *path, const char *identity, struct index **ret_index, char **ret_why)
 {
 	struct index *index = g_new0(struct index, 1);
@@ -199,10 +238,14 @@ int index_open(const char *path, const char *identity, struct index **ret_index,
 	rc = open_db(index, path);
 	if (rc != SQLITE_OK)
 		why = g_strdup(sqlite3_errmsg(index->db));
+	else if (sqlite3_db_readonly(index->db, "main") == 1)
+		why = g_strdup("it cannot be written"); /* its header says so, too */
 	if (!why)
 		why = check_schema(index);
 	if (!why)
 		why = check_identity(index, identity);
+	if (!why)
+		why = check_schema_sum(index);
 	if (!why) {
 		*ret_index = index;
 		return SQLITE_OK;
@@ -227,7 +270,23 @@ void index_close(struct index *index)
 
 const char *index_error(const struct index *index)
 {
-	return sqlite3_errmsg(index->db);
+	return index->wrong ? index->wrong : sqlite3_errmsg(index->db);
+}
+
+int index_corrupt(struct index *index)
+{
+	index->wrong = "its rows are out of order";
+	return SQLITE_CORRUPT;
+}
+
+int index_check(struct index *index)
+{
+	g_autofree char *found = NULL;
+	int rc = query_text(index, "PRAGMA integrity_check(1)", &found);
+
+	if (rc != SQLITE_ROW)
+		return rc;
+	return g_strcmp0(found, "ok") == 0 ? SQLITE_OK : index_corrupt(index);
 }
 
 /* ---- transactions -------------------------------------------------------------------------- */

@@ -25,6 +25,9 @@ int index_open(const char *path, const char *identity, struct index **ret_index,
 void index_close(struct index *index);
 const char *index_error(const struct index *index);
 
+/* Reads all of it. SQLITE_CORRUPT: rows lie where they cannot be found, or belong to two tables. */
+int index_check(struct index *index);
+
 int index_begin(struct index *index);
 int index_commit(struct index *index);
 void index_rollback(struct index *index);
@@ -98,7 +101,7 @@ int index_list_bodies(struct index *index, uint32_t box, uint32_t first, uint32_
 int index_oldest_bodies(struct index *index, uint64_t bytes, size_t limit, GArray *bodies);
 /* Appends the UIDs of a box that have a row, as uint32_t. */
 int index_list_body_uids(struct index *index, uint32_t box, GArray *uids);
-/* All rows, in no order: of each `bytes`, `used`, `pack`, `pack_offset`. */
+/* All rows: of each `bytes`, `used`, `pack`, `pack_offset`. SQLITE_CORRUPT: the tree is wrong. */
 typedef void (*index_body_fn)(void *user, const struct index_body *body);
 int index_scan_bodies(struct index *index, index_body_fn fn, void *user);
 /* Rows of a pack behind (box, uid), in that order; of each box, uid, bytes, pack. At most

@@ -149,10 +149,13 @@ int index_list_body_uids(struct index *index, uint32_t box, GArray *uids)
 int index_scan_bodies(struct index *index, index_body_fn fn, void *user)
 {
 	sqlite3_stmt *stmt = index_stmt(index, SQL_BODY_SCAN);
+	uint64_t before = 0;
 	int rc;
 
 	while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
 		sqlite3_int64 bytes = sqlite3_column_int64(stmt, 0);
+		uint64_t key = (uint64_t)sqlite3_column_int64(stmt, 4) << 32 |
+			(uint32_t)sqlite3_column_int64(stmt, 5);
 		struct index_body body = {
 			.bytes = bytes > 0 ? (uint64_t)bytes : 0,
 			.used = (uint64_t)sqlite3_column_int64(stmt, 1),
@@ -160,6 +163,11 @@ int index_scan_bodies(struct index *index, index_body_fn fn, void *user)
 			.pack_offset = (uint64_t)sqlite3_column_int64(stmt, 3),
 		};
 
+		if (key <= before) {
+			rc = index_corrupt(index); /* what lies there would not be found */
+			break;
+		}
+		before = key;
 		fn(user, &body);
 	}
 	return index_rows_end(stmt, rc);

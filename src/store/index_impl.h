@@ -45,6 +45,7 @@ enum index_sql {
 struct index {
 	sqlite3 *db;
 	sqlite3_stmt *stmts[SQL_COUNT];
+	const char *wrong; /* that SQLite has not noticed; NULL = nothing */
 	GHashTable *boxes; /* box -> struct index_box: what the table has, and changes not in it yet */
 };
 
@@ -64,6 +65,8 @@ int index_write_boxes(struct index *index);
 
 /* Reset and with its bindings gone. */
 sqlite3_stmt *index_stmt(struct index *index, enum index_sql which);
+/* SQLITE_CORRUPT, found by us. */
+int index_corrupt(struct index *index);
 /* For statements without rows; resets. */
 int index_run(sqlite3_stmt *stmt);
 /* After a loop over rows: SQLITE_DONE becomes SQLITE_OK; resets. */

@@ -366,8 +366,10 @@ static bool read_message(sqlite3_stmt *stmt, struct mailbox *box, uint32_t *xor)
 	};
 	uint32_t sum = sum_message(box->id, &message, keywords);
 
-	/* The array must ascend whatever the file says. */
-	if (sum != sqlite3_column_int64(stmt, 9) || message.uid <= mailbox_uid_max(box))
+	/* The array must ascend whatever the file says; and what lies between rows of a box may be of
+	 * another, if the tree is wrong. */
+	if (sum != sqlite3_column_int64(stmt, 9) || message.uid <= mailbox_uid_max(box) ||
+		sqlite3_column_int64(stmt, 10) != box->id)
 		return false;
 	*xor ^= sum;
 	if (keywords)
