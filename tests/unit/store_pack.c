@@ -413,6 +413,8 @@ static void packs_deleted_under_the_mount_come_again(void)
 
 static void a_flip_in_the_index_never_shows_other_bytes(void)
 {
+	g_autoptr(GRand) random = g_rand_new_with_seed(1);
+
 	for (int round = 0; round < 60; round++) {
 		g_autofree char *path = NULL;
 		struct stat st;
@@ -424,9 +426,9 @@ static void a_flip_in_the_index_never_shows_other_bytes(void)
 		path = cache_path(&cache, "index.db");
 		fd = open(path, O_RDWR);
 		g_assert_cmpint(fstat(fd, &st), ==, 0);
-		at = g_test_rand_int_range(0, (gint32)st.st_size);
+		at = g_rand_int_range(random, 0, (gint32)st.st_size);
 		g_assert_cmpint(pread(fd, &byte, 1, at), ==, 1);
-		byte ^= (uint8_t)(1u << g_test_rand_int_range(0, 8));
+		byte ^= (uint8_t)(1u << g_rand_int_range(random, 0, 8));
 		g_assert_cmpint(pwrite(fd, &byte, 1, at), ==, 1);
 		close(fd);
 		cache_open(&cache);
@@ -705,14 +707,15 @@ static void eviction_bounds_what_lies_on_the_disk(void)
 static void at_random_nothing_wrong_is_ever_read(void)
 {
 	enum { UIDS = 600 };
+	g_autoptr(GRand) random = g_rand_new_with_seed(1);
 	static const size_t sizes[] = { 100, 5000, 30000, 100000, PACK_BODY_MAX + 10 };
 	unsigned packs, found = 0;
 
 	setup(16 * MIB);
 	for (int turn = 0; turn < 4000; turn++) {
-		uint32_t uid = (uint32_t)g_test_rand_int_range(1, UIDS);
+		uint32_t uid = (uint32_t)g_rand_int_range(random, 1, UIDS);
 		size_t size = sizes[uid % G_N_ELEMENTS(sizes)];
-		int what = g_test_rand_int_range(0, 100);
+		int what = g_rand_int_range(random, 0, 100);
 
 		if (what < 50)
 			add_many(uid, uid, size);
