@@ -231,6 +231,7 @@ void account_backend_config(struct account *account, struct mailfs_backend_confi
 		.subscribed_only = options->subscribed,
 		.want_compress = want_compress(account),
 		.want_head = account->view->needs_head,
+		.is_read_only = true, /* nothing above sends a change yet */
 		.connect_timeout_ms = options->timeout * 1000,
 		.silence_timeout_ms = options->timeout * 1000,
 	};

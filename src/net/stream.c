@@ -36,6 +36,12 @@ static bool stream_report_due(struct stream *stream)
 		stream->is_secured_due = false;
 		stream->events.secured(stream->user);
 	}
+	if (stream->is_filled && stream_unsent(stream) <= STREAM_LOW && !stream->is_freed &&
+		!stream->failure && stream->state == STREAM_UP) {
+		stream->is_filled = false;
+		if (stream->events.sent)
+			stream->events.sent(stream->user);
+	}
 	return !stream->is_freed && !stream->failure;
 }
 
@@ -108,6 +114,8 @@ static bool stream_has_work(struct stream *stream)
 	int64_t deadline_us = stream_next_deadline(stream);
 
 	if (stream->failure || stream->is_open_due || stream->is_secured_due)
+		return true;
+	if (stream->is_filled && stream->state == STREAM_UP && stream_unsent(stream) <= STREAM_LOW)
 		return true;
 	if (stream_can_push(stream) || stream_can_send(stream) || stream_is_at_end(stream))
 		return true;
@@ -276,6 +284,7 @@ void stream_write(struct stream *stream, const void *bytes, size_t len)
 	if (stream->state == STREAM_DEAD || stream->state == STREAM_FINISHING)
 		return;
 	bytebuf_append(&stream->layers.plain, bytes, len);
+	stream->is_filled = stream->is_filled || stream_unsent(stream) > STREAM_LOW;
 }
 
 size_t stream_unsent(const struct stream *stream)

@@ -16,6 +16,8 @@
 #include "mailfs/error.h"
 #include "net/tls.h"
 
+#define STREAM_LOW (512u * 1024) /* bytes in the write queue */
+
 struct stream;
 
 struct stream_events {
@@ -29,6 +31,8 @@ struct stream_events {
 	 * PROTOCOL for compressed data that is damaged or a bomb. What was received before a plain end
 	 * was reported by `input` first. */
 	void (*closed)(void *user, const GError *error);
+	/* The write queue was above STREAM_LOW and is not any more. May be NULL. */
+	void (*sent)(void *user);
 };
 
 struct stream_target {

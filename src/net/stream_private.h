@@ -45,6 +45,7 @@ struct stream {
 	/* what a turn has to do */
 	bool is_open_due;
 	bool is_secured_due;
+	bool is_filled;     /* the write queue went above its mark: `sent` is due once below */
 	bool is_input_due;  /* a hold ended over unconsumed bytes */
 	bool has_backlog;   /* the layers may give more without the socket */
 	bool is_blocked;    /* the socket takes no more for now */

@@ -30,6 +30,7 @@ static const struct {
 	{ "MOVE", CAP(move), true },
 	{ "REPLACE", CAP(replace), false },
 	{ "UNSELECT", CAP(unselect), true },
+	{ "ACL", CAP(acl), false },
 	{ "CONDSTORE", CAP(condstore), false },
 	{ "QRESYNC", CAP(qresync), false },
 	{ "ESEARCH", CAP(esearch), true },

@@ -12,7 +12,7 @@ struct imap_caps {
 	bool imap4rev1, imap4rev2;
 	bool starttls, logindisabled, sasl_ir;
 	bool id, enable, namespace_, idle, notify;
-	bool uidplus, move, replace, unselect;
+	bool uidplus, move, replace, unselect, acl;
 	bool condstore, qresync;
 	bool esearch, list_extended, list_status, special_use, status_size;
 	bool literal_plus, literal_minus, binary;

@@ -11,6 +11,7 @@
 
 #include <glib.h>
 
+#include "mailfs/types.h"
 #include "wire/limits.h"
 
 #define QUOTED_MAX 1024 /* a longer string is a literal: old servers have small line buffers */
@@ -179,6 +180,65 @@ bool imap_cmd_string(struct imap_cmd *cmd, const void *bytes, size_t len, bool m
 bool imap_cmd_mailbox(struct imap_cmd *cmd, const char *wire_name)
 {
 	return imap_cmd_string(cmd, wire_name, strlen(wire_name), true);
+}
+
+void imap_cmd_literal(struct imap_cmd *cmd, uint64_t size)
+{
+	g_autofree char *head = g_strdup_printf("{%" G_GUINT64_FORMAT "}\r\n", size);
+	size_t start;
+
+	append_text(&cmd->text, " ");
+	start = cmd->text.len;
+	append_text(&cmd->text, head);
+	g_array_append_val(cmd->cuts, cmd->text.len);
+	add_piece(cmd, PIECE_STRING, start);
+}
+
+/* ---- flags ------------------------------------------------------------------------------------ */
+
+bool imap_is_keyword(const char *text)
+{
+	size_t len = strnlen(text, WIRE_KEYWORD_SENT_MAX + 1);
+
+	if (len == 0 || len > WIRE_KEYWORD_SENT_MAX)
+		return false;
+	/* RFC 9051 §9, ATOM-CHAR. */
+	for (size_t i = 0; i < len; i++)
+		if (!g_ascii_isgraph(text[i]) || strchr("(){%*\"\\]", text[i]))
+			return false;
+	return true;
+}
+
+static void add_flag(GString *list, const char *name)
+{
+	if (list->len > 1)
+		g_string_append_c(list, ' ');
+	g_string_append(list, name);
+}
+
+bool imap_cmd_flags(struct imap_cmd *cmd, unsigned flags, const char *const *keywords)
+{
+	static const struct {
+		unsigned flag;
+		const char *name;
+	} names[] = {
+		{ MAILFS_FLAG_SEEN, "\\Seen" },       { MAILFS_FLAG_ANSWERED, "\\Answered" },
+		{ MAILFS_FLAG_FLAGGED, "\\Flagged" }, { MAILFS_FLAG_DELETED, "\\Deleted" },
+		{ MAILFS_FLAG_DRAFT, "\\Draft" },
+	};
+	g_autoptr(GString) list = g_string_new("(");
+
+	for (size_t i = 0; i < G_N_ELEMENTS(names); i++)
+		if ((flags & names[i].flag) != 0)
+			add_flag(list, names[i].name);
+	for (size_t i = 0; keywords && keywords[i]; i++) {
+		if (i == WIRE_KEYWORDS_SENT_MAX || !imap_is_keyword(keywords[i]))
+			return false;
+		add_flag(list, keywords[i]);
+	}
+	g_string_append_c(list, ')');
+	imap_cmd_raw(cmd, list->str);
+	return true;
 }
 
 /* ---- out -------------------------------------------------------------------------------------- */

@@ -26,6 +26,13 @@ void imap_cmd_rawf(struct imap_cmd *cmd, const char *format, ...)
 bool imap_cmd_string(struct imap_cmd *cmd, const void *bytes, size_t len, bool may_hold_crlf);
 /* A mailbox by its wire name, always quoted or literal (NM-11). */
 bool imap_cmd_mailbox(struct imap_cmd *cmd, const char *wire_name);
+/* "(\\Seen todo)": enum mailfs_flag and keywords (NULL-terminated or NULL). False (and nothing added)
+ * when a keyword is none or there are too many: they come from users (FL-2, SEC-47). */
+bool imap_cmd_flags(struct imap_cmd *cmd, unsigned flags, const char *const *keywords);
+/* Characters of an atom only, not empty, bounded: what may be sent as a keyword. */
+bool imap_is_keyword(const char *text);
+/* "{SIZE}", last of all: the bytes are the caller's. The last segment is the line end behind them. */
+void imap_cmd_literal(struct imap_cmd *cmd, uint64_t size);
 
 /* The bytes to send: "TAG NAME args CRLF" in `count` segments. Borrowed from the command. */
 struct imap_segment {

@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <glib.h>
+
 #include "base/arena.h"
 #include "mailfs/types.h"
 #include "wire/imap_reader.h"
@@ -82,6 +84,26 @@ bool imap_search_parse(const struct imap_response *response, imap_range_fn fn, v
 /* "* VANISHED (EARLIER) 1:5,7". */
 bool imap_vanished_parse(const struct imap_response *response, bool *ret_is_earlier,
 	imap_range_fn fn, void *user);
+
+/* [APPENDUID 38505 3955], of the tagged OK or an untagged one. False when it is not there, not of
+ * one message, or impossible (a 0). RFC 4315 §3. */
+bool imap_appenduid_parse(const struct imap_response *response, uint32_t *ret_uidvalidity,
+	uint32_t *ret_uid);
+
+/*
+ * [COPYUID 38505 304,319:320 3956:3958]: the n-th message of `source` became the n-th of `target`.
+ * Only what can be paired without doubt counts (ID-4): both sets present, ascending and of equal
+ * count. g_array_unref() both (struct imap_seqset_range of wire/imap_seqset.h). RFC 4315 §3.
+ */
+struct imap_copyuid {
+	uint32_t uidvalidity;
+	GArray *source, *target;
+};
+bool imap_copyuid_parse(const struct imap_response *response, struct imap_copyuid *ret_copyuid);
+
+/* "* MYRIGHTS INBOX rwiptsldaex", and [MYRIGHTS "…"] of an untagged OK: enum mailfs_right. Rights
+ * of RFC 2086 servers are translated. RFC 4314 §3.8. */
+bool imap_myrights_parse(const struct imap_response *response, unsigned *ret_rights);
 
 /* Flags of a list node, as in FETCH, FLAGS and PERMANENTFLAGS. `ret_has_star`: \* is in it. */
 unsigned imap_flags_parse(const struct imap_node *list, struct arena *arena,

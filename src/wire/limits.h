@@ -15,4 +15,6 @@
 #define WIRE_SET_MAX            900                /* a UID set inside a command that we send */
 #define WIRE_KEYWORD_MAX        100                /* length of one keyword */
 #define WIRE_KEYWORDS_MAX       256                /* keywords of one message or mailbox */
+#define WIRE_KEYWORD_SENT_MAX   64                 /* length of a keyword that we send */
+#define WIRE_KEYWORDS_SENT_MAX  100                /* keywords in a command that we send */
 #define WIRE_LEADING_NUL_MAX    1024               /* NULs before a line (seen in the field) */

@@ -11,6 +11,7 @@
 #include "../unit/wire_imap_dump.h"
 #include "wire/imap_caps.h"
 #include "wire/imap_resp.h"
+#include "wire/imap_seqset.h"
 #include "wire/limits.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -52,6 +53,35 @@ static void check_folders(const struct imap_response *response, struct arena *ar
 	imap_id_parse(response, arena);
 }
 
+static uint64_t count_ranges(GArray *ranges)
+{
+	uint64_t count = 0, last = 0;
+
+	for (guint i = 0; i < ranges->len; i++) {
+		struct imap_seqset_range range = g_array_index(ranges, struct imap_seqset_range, i);
+
+		g_assert_cmpuint(range.first, >, last);
+		last = range.last;
+		count += last - range.first + 1;
+	}
+	g_array_unref(ranges);
+	return count;
+}
+
+static void check_changes(const struct imap_response *response)
+{
+	uint32_t uidvalidity = 0, uid = 0;
+	struct imap_copyuid copyuid;
+	unsigned rights;
+
+	if (imap_appenduid_parse(response, &uidvalidity, &uid))
+		g_assert_true(uidvalidity > 0 && uid > 0);
+	if (imap_copyuid_parse(response, &copyuid))
+		g_assert_cmpuint(count_ranges(copyuid.source), ==, count_ranges(copyuid.target));
+	if (imap_myrights_parse(response, &rights))
+		g_assert_cmpuint(rights, <=, MAILFS_RIGHTS_ALL);
+}
+
 static void check_caps(const struct imap_node *nodes)
 {
 	static const char *const disable[] = { "IDLE", "AUTH=PLAIN", NULL };
@@ -71,6 +101,7 @@ static void check_response(const struct imap_response *response)
 	arena_init(&arena);
 	check_fetch(response, &arena);
 	check_folders(response, &arena);
+	check_changes(response);
 	check_caps(response->args);
 	check_caps(response->code_args);
 	imap_search_parse(response, on_range, NULL);

@@ -30,6 +30,7 @@ const struct mailfs_backend imap_backend = {
 	.sync = sync_start,
 	.uids = uids_start,
 	.fetch = fetch_start,
+	.store = store_start,
 	.poll = poll_start,
 	.cancel = cancel,
 	.hold = hold,

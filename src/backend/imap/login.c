@@ -316,6 +316,7 @@ static void on_namespace(struct login *l, const struct imap_response *response)
 		return;
 	g_free(l->s->namespace_prefix);
 	l->s->namespace_prefix = g_strdup(prefix);
+	l->s->namespace_delimiter = delimiter;
 }
 
 static void on_login_untagged(struct login *l, const struct imap_response *response)

@@ -98,6 +98,11 @@ static void detach_waiting(GQueue *commands, const struct request *request)
 	}
 }
 
+static bool has_own_literal(const struct command *command)
+{
+	return command->hooks->literal != NULL;
+}
+
 void queue_detach(struct queue *queue, struct request *request)
 {
 	detach_waiting(&queue->foreground, request);
@@ -108,7 +113,10 @@ void queue_detach(struct queue *queue, struct request *request)
 		if (command->request != request)
 			continue;
 		command->request = NULL;
-		/* An EXAMINE still decides which box is open. */
+		if (queue->unsent == command && has_own_literal(command))
+			session_fail(queue->session, MAILFS_ERROR_CANCELLED,
+				"an upload was given up halfway");
+		/* A SELECT still decides which box is open. */
 		if (!command->is_select)
 			command->hooks = &deaf_hooks;
 		if (queue->streaming == command)
@@ -130,6 +138,13 @@ void queue_add(struct queue *queue, struct command *command)
 	session_kick(queue->session);
 }
 
+void queue_add_first(struct queue *queue, struct command *command)
+{
+	command->serial = ++queue->last_serial;
+	g_queue_push_head(&queue->foreground, command);
+	session_kick(queue->session);
+}
+
 static void log_sent(const struct command *command)
 {
 	g_autofree char *text = NULL;
@@ -146,6 +161,22 @@ static void send_segment(struct queue *queue, struct command *command)
 
 	stream_write(queue->session->stream, segment.bytes, segment.len);
 	queue->unsent = command->sent < command->segments ? command : NULL;
+	if (!queue->unsent && command->hooks->sent)
+		command->hooks->sent(command);
+}
+
+/* The literal that comes next is not in the segments: it is the hook's. */
+static bool is_literal_due(const struct command *command)
+{
+	return has_own_literal(command) && command->sent == command->segments - 1;
+}
+
+void queue_end_literal(struct queue *queue, struct command *command)
+{
+	g_assert(queue->unsent == command && queue->is_in_literal);
+	queue->is_in_literal = false;
+	queue->is_owing = false;
+	send_segment(queue, command);
 }
 
 void queue_send_now(struct queue *queue, struct command *command)
@@ -187,6 +218,8 @@ static bool may_follow(const struct queue *queue, const struct command *head)
 
 	if (!last)
 		return true;
+	if (((const struct command *)last->data)->is_along)
+		return head->is_select && queue->in_flight.length == 1;
 	return head->is_pipelined && ((const struct command *)last->data)->is_pipelined &&
 		queue->in_flight.length < queue->limit;
 }
@@ -241,7 +274,7 @@ void queue_pump(struct queue *queue)
 	while (!queue->unsent && !s->failure && pump_one(queue))
 		;
 	if (!s->failure)
-		stream_expect(s->stream, !queue_is_quiet(queue));
+		stream_expect(s->stream, !queue_is_quiet(queue) && !queue->is_owing);
 }
 
 void queue_fail_box(struct queue *queue, const char *box, const GError *error)
@@ -302,6 +335,25 @@ static void on_stray_tag(struct queue *queue, const struct imap_response *respon
 	session_fail(s, MAILFS_ERROR_PROTOCOL, "an answer came to a command that was not sent");
 }
 
+/* The rest of a refused command is never sent (CN-6); OK without all of it is a lie. */
+static bool answer_early(struct queue *queue, const struct imap_response *response)
+{
+	bool was_in_literal = queue->is_in_literal;
+
+	queue->is_in_literal = queue->is_owing = false;
+	if (response->status == IMAP_OK) {
+		session_fail(queue->session, MAILFS_ERROR_PROTOCOL,
+			"a command was answered before it was sent");
+		return false;
+	}
+	queue->unsent = NULL;
+	/* Who knows whether the server waits for the rest of the literal (WR-3)? */
+	if (was_in_literal)
+		session_fail(queue->session, MAILFS_ERROR_CONNECTION_LOST,
+			"the server refused a message that was half sent");
+	return true;
+}
+
 void queue_on_tagged(struct queue *queue, const struct imap_response *response)
 {
 	struct command *command = find_tag(queue, response->tag);
@@ -316,15 +368,8 @@ void queue_on_tagged(struct queue *queue, const struct imap_response *response)
 		session_fail(queue->session, MAILFS_ERROR_PROTOCOL, "a tagged answer without a status");
 		return;
 	}
-	if (queue->unsent == command) {
-		/* The rest of a refused command is never sent (CN-6); OK without all of it is a lie. */
-		queue->unsent = NULL;
-		if (response->status == IMAP_OK) {
-			session_fail(queue->session, MAILFS_ERROR_PROTOCOL,
-				"a command was answered before it was sent");
-			return;
-		}
-	}
+	if (queue->unsent == command && !answer_early(queue, response))
+		return;
 	if (response->status != IMAP_OK)
 		error = verdict_error(response, (enum verdict_phase)command->phase, command->what);
 	g_queue_remove(&queue->in_flight, command);
@@ -335,8 +380,13 @@ void queue_on_tagged(struct queue *queue, const struct imap_response *response)
 
 void queue_on_continuation(struct queue *queue, const struct imap_response *response)
 {
-	if (queue->unsent)
-		send_segment(queue, queue->unsent);
+	struct command *unsent = queue->unsent;
+
+	if (unsent && is_literal_due(unsent) && !queue->is_in_literal) {
+		queue->is_in_literal = true;
+		unsent->hooks->literal(unsent);
+	} else if (unsent && !is_literal_due(unsent))
+		send_segment(queue, unsent);
 	else
 		session_fail(queue->session, MAILFS_ERROR_PROTOCOL,
 			"the server asks to go on with nothing");

@@ -4,7 +4,7 @@
  *
  * Rules (CN-6): at most `limit` in flight; while something is in flight only pipelined commands
  * (UID FETCH and its like) of the open box follow it. A command that names another box waits until
- * nothing is in flight, then the queue inserts an EXAMINE. Foreground goes before background;
+ * nothing is in flight, then the queue inserts a SELECT. Foreground goes before background;
  * inside a class, first come, first sent: the head is never overtaken, so nothing starves.
  */
 #pragma once
@@ -38,6 +38,11 @@ struct command_hooks {
 	/* A body starts to stream. */
 	bool (*begin)(struct command *command, const struct imap_fetch *fetch);
 	void (*data)(struct command *command, const uint8_t *bytes, size_t len);
+	/* All of it went out: from now on the server may act on it. */
+	void (*sent)(struct command *command);
+	/* The server asks for the literal that imap_cmd_literal() announced: its bytes may be written to
+	 * the stream, and then queue_end_literal() is due. Nothing else is sent until then. */
+	void (*literal)(struct command *command);
 	/* The end, once. `response` is NULL when there was no tagged answer; error NULL = OK. */
 	void (*done)(struct command *command, const struct imap_response *response,
 		const GError *error);
@@ -56,6 +61,7 @@ struct command {
 	bool is_pipelined;
 	bool is_background;
 	bool is_select;          /* opens `box` itself */
+	bool is_along;           /* a select may follow it at once: it does not care which box is open */
 	bool may_skip;           /* a select that only wants the box open, whoever opened it */
 	unsigned bodies;         /* message bodies that the answer holds */
 	int phase;               /* enum verdict_phase: how a refusal is read */
@@ -73,6 +79,8 @@ struct queue {
 	char prefix[9]; /* random per connection (SEC-4) */
 	uint64_t last_tag, last_serial;
 	unsigned limit;
+	bool is_owing;             /* the next bytes are ours: the server may be silent */
+	bool is_in_literal;        /* `unsent` was asked for the literal that its hook sends */
 	struct command *unsent;    /* waits for "+" between two segments: nothing else is sent */
 	struct command *streaming; /* takes the body that streams now; NULL = nobody */
 	bool is_streaming;
@@ -88,12 +96,17 @@ struct command *command_new(struct imap_cmd *cmd, const struct command_hooks *ho
 	struct request *request, const char *what);
 /* Gives the command away; nothing is sent before the next queue_pump(). */
 void queue_add(struct queue *queue, struct command *command);
+/* Before all others: what must not be parted from the answer that just came. */
+void queue_add_first(struct queue *queue, struct command *command);
+/* All of the literal was written: its command is ended. */
+void queue_end_literal(struct queue *queue, struct command *command);
 /* Sends what the rules allow. From the loop only: it may call hooks. */
 void queue_pump(struct queue *queue);
 /* Sends at once, whatever the rules say: LOGOUT and the login steps. Gives the command away. */
 void queue_send_now(struct queue *queue, struct command *command);
 
-/* The request is over: what it has not sent is dropped, what it has sent runs out unheard. */
+/* The request is over: what it has not sent is dropped, what it has sent runs out unheard. A literal
+ * that nobody will end ends the session. */
 void queue_detach(struct queue *queue, struct request *request);
 /* Every waiting command for `box` fails. */
 void queue_fail_box(struct queue *queue, const char *box, const GError *error);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What list, sync, uids, fetch and poll have in common: a ticket, and an end that comes once.
+ * What list, sync, uids, fetch, poll and all changes have in common: a ticket, and an end that comes once.
  * Embedded as first member of each kind. Loop thread; owned by the session.
  */
 #pragma once
@@ -36,4 +36,5 @@ mailfs_ticket folders_list(struct mailfs_session *s, const struct mailfs_list_re
 mailfs_ticket sync_start(struct mailfs_session *s, const struct mailfs_sync_request *args);
 mailfs_ticket uids_start(struct mailfs_session *s, const struct mailfs_uids_request *args);
 mailfs_ticket fetch_start(struct mailfs_session *s, const struct mailfs_fetch_request *args);
+mailfs_ticket store_start(struct mailfs_session *s, const struct mailfs_store_request *args);
 mailfs_ticket poll_start(struct mailfs_session *s, mailfs_done_fn done, void *user);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* EXAMINE and what untagged data says about the open box. Loop thread. */
+/* SELECT and EXAMINE, and what untagged data says about the open box. Loop thread. */
 #include "backend/imap/select.h"
 
 #include <string.h>
 
+#include "backend/imap/request.h"
 #include "backend/imap/session.h"
 #include "backend/imap/verdict.h"
 #include "base/log.h"
@@ -66,6 +67,8 @@ static void on_code(struct mailfs_session *s, const struct imap_response *respon
 		on_permanent_flags(s, arg);
 	else if (strcmp(response->code, "READ-ONLY") == 0)
 		box->is_read_only = true;
+	else if (strcmp(response->code, "MYRIGHTS") == 0)
+		box->has_rights = imap_myrights_parse(response, &box->rights) || box->has_rights;
 	else if (strcmp(response->code, "UIDNOTSTICKY") == 0)
 		box->has_loose_uids = true;
 	else if (strcmp(response->code, "CLOSED") == 0)
@@ -130,7 +133,7 @@ bool box_on_untagged(struct mailfs_session *s, const struct imap_response *respo
 	return true;
 }
 
-/* ---- EXAMINE --------------------------------------------------------------------------------- */
+/* ---- SELECT ---------------------------------------------------------------------------------- */
 
 struct select {
 	struct mailfs_session *session;
@@ -215,7 +218,7 @@ static const struct command_hooks select_hooks = { .done = select_done };
 struct command *select_new(struct mailfs_session *s, const char *name, struct request *request,
 	select_fn then)
 {
-	struct imap_cmd *cmd = imap_cmd_new("EXAMINE");
+	struct imap_cmd *cmd = imap_cmd_new(s->config.is_read_only ? "EXAMINE" : "SELECT");
 	struct command *command;
 	struct select *select;
 
@@ -241,4 +244,42 @@ void select_on_sent(struct mailfs_session *s, const struct command *command)
 	box_reset(&s->box);
 	s->box.state = BOX_OPENING;
 	s->box.name = g_strdup(command->box);
+}
+
+/* ---- MYRIGHTS -------------------------------------------------------------------------------- */
+
+static bool on_rights(struct command *command, const struct imap_response *response)
+{
+	return response->status == IMAP_STATUS_NONE && command->request &&
+		imap_myrights_parse(response, command->user);
+}
+
+/* A refusal leaves the rights unknown: the server has the last word about each change anyway. */
+static void rights_done(struct command *command, const struct imap_response *response,
+	const GError *error)
+{
+	struct request *request = command->request;
+
+	if (request && response && response->status == IMAP_BAD)
+		request->session->no_myrights = true;
+}
+
+struct command *select_rights_new(struct mailfs_session *s, const char *name,
+	struct request *request, unsigned *ret_rights)
+{
+	static const struct command_hooks hooks = { .untagged = on_rights, .done = rights_done };
+	struct imap_cmd *cmd;
+	struct command *command;
+
+	if (!s->caps.acl || s->config.is_read_only || s->no_myrights)
+		return NULL;
+	cmd = imap_cmd_new("MYRIGHTS");
+	if (!imap_cmd_mailbox(cmd, name)) {
+		imap_cmd_free(cmd);
+		return NULL;
+	}
+	command = command_new(cmd, &hooks, request, "asking for rights");
+	command->user = ret_rights;
+	command->is_along = true;
+	return command;
 }

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The open mailbox of a session. Always opened by EXAMINE: reading never changes anything
- * (\Seen, \Recent). Loop thread; owned by the session. RFC 9051 §6.3.3, RFC 7162 §3.1.
+ * The open mailbox of a session. A read-only session opens by EXAMINE and nothing else: nothing can
+ * change then (\Seen, \Recent). All others use SELECT for everything, so that a change needs no
+ * opening of its own; bodies are read by PEEK either way. Loop thread; owned by the session.
+ * RFC 9051 §6.3.2, §6.3.3, RFC 7162 §3.1.
  */
 #pragma once
 
@@ -18,7 +20,7 @@ struct command;
 
 enum box_state {
 	BOX_NONE,
-	BOX_OPENING, /* EXAMINE is in flight: untagged data describes the new one */
+	BOX_OPENING, /* SELECT is in flight: untagged data describes the new one */
 	BOX_OPEN,
 };
 
@@ -37,6 +39,8 @@ struct box {
 	bool has_permanent_flags, has_star;
 	unsigned permanent_flags;
 	char **keywords;     /* NULL-terminated, or NULL */
+	bool has_rights;     /* told by a code, without being asked */
+	unsigned rights;     /* enum mailfs_right */
 	bool is_change_told; /* folder_changed was reported since it was opened */
 };
 
@@ -51,5 +55,9 @@ typedef void (*select_fn)(struct request *request, const GError *error);
  * When it fails, every waiting command for this box fails too. NULL: no server takes the name. */
 struct command *select_new(struct mailfs_session *s, const char *name, struct request *request,
 	select_fn then);
+/* MYRIGHTS, to be queued just before a select that it travels with. `ret_rights` is set when an answer
+ * comes, until `request` ends. NULL where nobody needs to ask: no ACL, read-only, refused before. */
+struct command *select_rights_new(struct mailfs_session *s, const char *name,
+	struct request *request, unsigned *ret_rights);
 /* It goes out: what was known of the box before is void. */
 void select_on_sent(struct mailfs_session *s, const struct command *command);

@@ -48,9 +48,11 @@ struct mailfs_session {
 	char *greeting;        /* printable */
 	char *server_id;       /* printable, or NULL */
 	char *namespace_prefix;
+	char namespace_delimiter; /* 0 = not told, or none */
 
 	/* Rejected once on this connection: not tried again (EX-4). */
-	bool no_list_return, no_condstore_examine, no_esearch, no_search;
+	bool no_list_return, no_condstore_examine, no_esearch, no_search, no_myrights;
+	bool no_move, no_uid_expunge, no_replace, no_unselect;
 	bool is_uid_late; /* FETCH lines name the UID after the body: one message at a time */
 
 	struct queue queue;
@@ -59,6 +61,7 @@ struct mailfs_session {
 	/* Requests from above. */
 	GQueue requests; /* struct request, oldest first */
 	uint64_t last_ticket;
+	struct request *upload; /* the append whose literal is open; NULL = none */
 
 	/* Marks for the kick. */
 	GSource *kick;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Bringing a folder up to date. EXAMINE first; then, from the cheapest:
+ * Bringing a folder up to date. SELECT (or EXAMINE) first; then, from the cheapest:
  *
  *   delta   known, and the server counts changes (CONDSTORE): flags CHANGEDSINCE, with VANISHED
  *           where QRESYNC is on; new mail; where the numbers do not add up, the UID list, whose
@@ -344,6 +344,28 @@ static bool can_delta(const struct sync *sync)
 		s->box.highestmodseq >= sync->args.known.modseq;
 }
 
+/* The server's READ-ONLY counts more than rights, and UIDs that do not last cannot be changed
+ * safely (ID-2, FL-5). */
+static unsigned rights_of(const struct sync *sync)
+{
+	const struct box *box = &sync->request.session->box;
+
+	if (box->is_read_only || sync->request.session->config.is_read_only || box->uidvalidity == 0)
+		return 0;
+	if (sync->rights != RIGHTS_UNKNOWN)
+		return sync->rights;
+	return box->has_rights ? box->rights : MAILFS_RIGHTS_ALL;
+}
+
+/* None told, or none at all where something may be written: unknown, which is not "none" (FL-1). */
+static unsigned flags_of(const struct box *box)
+{
+	bool is_told = box->has_permanent_flags && (box->permanent_flags != 0 || box->has_star ||
+		(box->keywords && box->keywords[0]) || box->is_read_only);
+
+	return is_told ? box->permanent_flags : MAILFS_FLAGS_ALL;
+}
+
 static void report_state(struct sync *sync, bool is_reset)
 {
 	const struct box *box = &sync->request.session->box;
@@ -352,8 +374,9 @@ static void report_state(struct sync *sync, bool is_reset)
 		.uidnext = box->uidnext,
 		.exists = box->exists,
 		.read_only = box->is_read_only,
+		.rights = rights_of(sync),
 		.keywords_allowed = !box->has_permanent_flags || box->has_star,
-		.permanent_flags = box->permanent_flags,
+		.permanent_flags = flags_of(box),
 		.keywords = (const char *const *)box->keywords,
 		.is_delta = sync->is_delta,
 		.is_reset = is_reset,
@@ -398,9 +421,14 @@ static void on_opened(struct request *request, const GError *error)
 static void sync_begin(struct request *request)
 {
 	struct sync *sync = (struct sync *)request;
+	struct command *rights =
+		select_rights_new(request->session, sync->folder, request, &sync->rights);
 	struct command *command =
 		select_new(request->session, sync->folder, request, on_opened);
 
+	sync->rights = RIGHTS_UNKNOWN;
+	if (rights)
+		queue_add(&request->session->queue, rights);
 	if (command)
 		queue_add(&request->session->queue, command);
 	else

@@ -3,10 +3,14 @@
  * thread. */
 #pragma once
 
+#include <limits.h>
+
 #include "backend/imap/queue.h"
 #include "backend/imap/request.h"
 #include "backend/imap/search.h"
 #include "base/arena.h"
+
+#define RIGHTS_UNKNOWN UINT_MAX
 
 struct sync {
 	struct request request;
@@ -16,6 +20,7 @@ struct sync {
 	/* Set when the folder is open. */
 	uint32_t uidvalidity;
 	uint64_t modseq;
+	unsigned rights; /* enum mailfs_right, of MYRIGHTS; or RIGHTS_UNKNOWN */
 	bool is_full;  /* a full listing: `seen` must account for every message */
 	bool is_delta;
 

@@ -9,28 +9,34 @@
 struct code_row {
 	const char *code;
 	enum mailfs_error error;
-	enum mailfs_error login_error; /* in the login and hello phases */
+	enum mailfs_error login_error;  /* in the login and hello phases */
+	enum mailfs_error change_error; /* 0 = as `error` */
 };
 
-/* RFC 5530 and others. OVERQUOTA while reading is bandwidth, never disk space (CN-3). */
+/* RFC 5530 and others. OVERQUOTA while reading is bandwidth, never disk space (CN-3). A LIMIT that
+ * says nothing of a rate is one of sizes or numbers: it will not pass (WR-2). */
 static const struct code_row codes[] = {
-	{ "AUTHENTICATIONFAILED", MAILFS_ERROR_LOGIN, MAILFS_ERROR_LOGIN },
-	{ "AUTHORIZATIONFAILED", MAILFS_ERROR_LOGIN, MAILFS_ERROR_LOGIN },
-	{ "EXPIRED", MAILFS_ERROR_LOGIN, MAILFS_ERROR_LOGIN },
-	{ "PRIVACYREQUIRED", MAILFS_ERROR_TLS, MAILFS_ERROR_TLS },
-	{ "CONTACTADMIN", MAILFS_ERROR_DENIED, MAILFS_ERROR_LOGIN },
-	{ "NOPERM", MAILFS_ERROR_DENIED, MAILFS_ERROR_LOGIN },
-	{ "UNAVAILABLE", MAILFS_ERROR_TRY_LATER, MAILFS_ERROR_TRY_LATER },
-	{ "INUSE", MAILFS_ERROR_IN_USE, MAILFS_ERROR_TRY_LATER },
-	{ "IN-USE", MAILFS_ERROR_IN_USE, MAILFS_ERROR_TRY_LATER },
-	{ "LIMIT", MAILFS_ERROR_TRY_LATER, MAILFS_ERROR_LIMIT },
-	{ "OVERQUOTA", MAILFS_ERROR_TRY_LATER, MAILFS_ERROR_TRY_LATER },
-	{ "SERVERBUG", MAILFS_ERROR_TRY_LATER, MAILFS_ERROR_TRY_LATER },
-	{ "NONEXISTENT", MAILFS_ERROR_GONE, MAILFS_ERROR_LOGIN },
-	{ "TRYCREATE", MAILFS_ERROR_GONE, MAILFS_ERROR_LOGIN },
-	{ "EXPUNGEISSUED", MAILFS_ERROR_GONE, MAILFS_ERROR_PROTOCOL },
-	{ "CANNOT", MAILFS_ERROR_INVALID, MAILFS_ERROR_LOGIN },
-	{ "CORRUPTION", MAILFS_ERROR_PROTOCOL, MAILFS_ERROR_TRY_LATER },
+	{ "AUTHENTICATIONFAILED", MAILFS_ERROR_LOGIN, MAILFS_ERROR_LOGIN, 0 },
+	{ "AUTHORIZATIONFAILED", MAILFS_ERROR_LOGIN, MAILFS_ERROR_LOGIN, 0 },
+	{ "EXPIRED", MAILFS_ERROR_LOGIN, MAILFS_ERROR_LOGIN, 0 },
+	{ "PRIVACYREQUIRED", MAILFS_ERROR_TLS, MAILFS_ERROR_TLS, 0 },
+	{ "CONTACTADMIN", MAILFS_ERROR_DENIED, MAILFS_ERROR_LOGIN, 0 },
+	{ "NOPERM", MAILFS_ERROR_DENIED, MAILFS_ERROR_LOGIN, 0 },
+	{ "UNAVAILABLE", MAILFS_ERROR_TRY_LATER, MAILFS_ERROR_TRY_LATER, 0 },
+	{ "INUSE", MAILFS_ERROR_IN_USE, MAILFS_ERROR_TRY_LATER, 0 },
+	{ "IN-USE", MAILFS_ERROR_IN_USE, MAILFS_ERROR_TRY_LATER, 0 },
+	{ "LIMIT", MAILFS_ERROR_TRY_LATER, MAILFS_ERROR_LIMIT, MAILFS_ERROR_TOO_BIG },
+	{ "OVERQUOTA", MAILFS_ERROR_TRY_LATER, MAILFS_ERROR_TRY_LATER, MAILFS_ERROR_QUOTA },
+	{ "TOOBIG", MAILFS_ERROR_TOO_BIG, MAILFS_ERROR_TRY_LATER, 0 },
+	{ "SERVERBUG", MAILFS_ERROR_TRY_LATER, MAILFS_ERROR_TRY_LATER, 0 },
+	{ "NONEXISTENT", MAILFS_ERROR_GONE, MAILFS_ERROR_LOGIN, 0 },
+	{ "TRYCREATE", MAILFS_ERROR_GONE, MAILFS_ERROR_LOGIN, 0 },
+	{ "EXPUNGEISSUED", MAILFS_ERROR_GONE, MAILFS_ERROR_PROTOCOL, 0 },
+	{ "CANNOT", MAILFS_ERROR_INVALID, MAILFS_ERROR_LOGIN, 0 },
+	{ "ALREADYEXISTS", MAILFS_ERROR_EXISTS, MAILFS_ERROR_LOGIN, 0 },
+	{ "HASCHILDREN", MAILFS_ERROR_NOT_EMPTY, MAILFS_ERROR_LOGIN, 0 },
+	{ "READ-ONLY", MAILFS_ERROR_READ_ONLY, MAILFS_ERROR_LOGIN, 0 },
+	{ "CORRUPTION", MAILFS_ERROR_PROTOCOL, MAILFS_ERROR_TRY_LATER, 0 },
 };
 
 struct text_row {
@@ -54,7 +60,27 @@ static const struct text_row texts[] = {
 	{ "temporarily unavailable", MAILFS_ERROR_TRY_LATER },
 };
 
-/* Only for EXAMINE: servers without response codes. */
+/* Only for changes: servers without response codes (WR-2). */
+static const struct text_row change_texts[] = {
+	{ "already exists", MAILFS_ERROR_EXISTS },
+	{ "has children", MAILFS_ERROR_NOT_EMPTY },
+	{ "has inferior", MAILFS_ERROR_NOT_EMPTY },
+	{ "quota", MAILFS_ERROR_QUOTA },
+	{ "server unavailable. 15", MAILFS_ERROR_QUOTA },
+	{ "too large", MAILFS_ERROR_TOO_BIG },
+	{ "too big", MAILFS_ERROR_TOO_BIG },
+	{ "larger than", MAILFS_ERROR_TOO_BIG },
+	{ "exceeds the maximum", MAILFS_ERROR_TOO_BIG },
+	{ "read-only", MAILFS_ERROR_READ_ONLY },
+	{ "contains nul", MAILFS_ERROR_INVALID },
+	{ "bare newlines", MAILFS_ERROR_INVALID },
+	{ "invalid header", MAILFS_ERROR_INVALID },
+	{ "invalid mailbox name", MAILFS_ERROR_INVALID },
+	{ "name is reserved", MAILFS_ERROR_INVALID },
+	{ "command argument error 11", MAILFS_ERROR_INVALID },
+};
+
+/* For changes and for opening: servers without response codes. */
 static const struct text_row open_texts[] = {
 	{ "doesn't exist", MAILFS_ERROR_GONE },
 	{ "does not exist", MAILFS_ERROR_GONE },
@@ -86,6 +112,8 @@ static bool find_code(const char *code, enum verdict_phase phase, enum mailfs_er
 	for (size_t i = 0; code && i < G_N_ELEMENTS(codes); i++) {
 		if (g_ascii_strcasecmp(code, codes[i].code) == 0) {
 			*ret_error = is_login ? codes[i].login_error : codes[i].error;
+			if (phase == VERDICT_CHANGE && codes[i].change_error != 0)
+				*ret_error = codes[i].change_error;
 			return true;
 		}
 	}
@@ -102,7 +130,10 @@ static enum mailfs_error verdict_code(const struct imap_response *response,
 		return error;
 	if (find_code(response->code, phase, &error))
 		return error;
-	if (phase == VERDICT_OPEN &&
+	if (phase == VERDICT_CHANGE &&
+		find_text(change_texts, G_N_ELEMENTS(change_texts), response->text, &error))
+		return error;
+	if ((phase == VERDICT_OPEN || phase == VERDICT_CHANGE) &&
 		find_text(open_texts, G_N_ELEMENTS(open_texts), response->text, &error))
 		return error;
 	if (phase == VERDICT_LOGIN && response->status == IMAP_NO)

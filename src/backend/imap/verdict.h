@@ -9,7 +9,8 @@
 
 enum verdict_phase {
 	VERDICT_READ,  /* commands in an open box, LIST, NOOP */
-	VERDICT_OPEN,  /* EXAMINE */
+	VERDICT_OPEN,  /* SELECT, EXAMINE */
+	VERDICT_CHANGE, /* commands that change messages or folders */
 	VERDICT_LOGIN, /* credentials were seen */
 	VERDICT_HELLO, /* greeting, BYE */
 };
