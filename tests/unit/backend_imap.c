@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The IMAP backend: what it reads, how it logs in, how it lives and dies. */
 #include "backend_play.h"
+#include "base/clock.h"
 
 /* ---- login ----------------------------------------------------------------------------------- */
 
@@ -528,9 +529,36 @@ static void big_folders_are_swept_in_chunks(void)
 {
 	check(SCRIPT(LOGIN(""), OPEN("10001"), "C: FETCH 5000,10000 (UID)",
 		      "S: * 10000 FETCH (UID 20000)", "S: * 5000 FETCH (UID 10000)", "S: %t OK",
-		      "C: UID FETCH 1:10000 (*", "C: UID FETCH 10001:20000 (*", "S: %u OK",
+		      "C: UID FETCH 1:10000 (*", "C: UID FETCH 10001:20000 (*",
 		      "C: UID FETCH 20001:* (*", "S: %u OK", "S: %t NO [UNAVAILABLE] busy"),
 		do_sync, "ready|state v=9 n=10001|sync TRY_LATER|");
+}
+
+static void chunks_of_dense_uids_need_no_question(void)
+{
+	check(SCRIPT(LOGIN(""), "C: EXAMINE \"INBOX\"", "S: * 24000 EXISTS",
+		      "S: * OK [UIDVALIDITY 9] v", "S: * OK [UIDNEXT 48001] n", "S: %t OK",
+		      "C: UID FETCH 1:10000 (*", "C: UID FETCH 10001:20000 (*",
+		      "C: UID FETCH 20001:30000 (*", "C: UID FETCH 30001:40000 (*",
+		      "C: UID FETCH 40001:* (*", "S: %t NO [UNAVAILABLE] busy"),
+		do_sync, "ready|state v=9 n=24000|sync TRY_LATER|");
+}
+
+#define OPEN_DENSE                                                                                 \
+	"C: EXAMINE \"INBOX\"", "S: * 60000 EXISTS", "S: * OK [UIDVALIDITY 9] v",                    \
+		"S: * OK [UIDNEXT 60001] n", "S: %t OK [READ-ONLY] open", "C: UID FETCH 1:5000 (*",        \
+		"C: UID FETCH 5001:*", "C: UID FETCH 10001:*", "C: UID FETCH 15001:*",                     \
+		"C: UID FETCH 20001:*", "C: UID FETCH 25001:*", "C: UID FETCH 30001:*",                    \
+		"C: UID FETCH 35001:40000 (*"
+
+/* No time passes: each answer is followed by the next question. */
+static void a_sweep_asks_far_ahead(void)
+{
+	clock_fake(1000000);
+	check(SCRIPT(LOGIN(""), OPEN_DENSE, "S: %w OK", "C: UID FETCH 40001:45000 (*", "S: %w OK",
+		      "C: UID FETCH 45001:50000 (*", "S: %t NO [UNAVAILABLE] busy"),
+		do_sync, "ready|state v=9 n=60000|sync TRY_LATER|");
+	clock_fake(0);
 }
 
 static void what_the_server_cannot_say_hides_no_message(void)
@@ -578,8 +606,8 @@ static void a_fetch_gets_between_the_chunks_of_a_sweep(void)
 	check(SCRIPT(LOGIN(""), OPEN("10001"), "C: FETCH 5000,10000 (UID)", "S: * 5000 FETCH (UID 10000)",
 		      "S: * 10000 FETCH (UID 20000)", "S: %t OK", "C: UID FETCH 7 (UID BODY*",
 		      "C: UID FETCH 1:10000 (*", "C: UID FETCH 10001:20000 (*",
-		      "S: * 7 FETCH (UID 7 BODY[] \"a\")", "S: %v OK", "S: %u OK",
-		      "C: UID FETCH 20001:* (*", "S: %u NO [UNAVAILABLE] busy"),
+		      "C: UID FETCH 20001:* (*", "S: * 7 FETCH (UID 7 BODY[] \"a\")", "S: %w OK",
+		      "S: %v OK", "S: %u NO [UNAVAILABLE] busy"),
 		do_sync_and_fetch,
 		"ready|state v=9 n=10001|begin 7 1|a|end 7|fetch OK|sync TRY_LATER|");
 }
@@ -1245,6 +1273,9 @@ int main(int argc, char **argv)
 			a_message_in_two_lines_keeps_both },
 		{ "/backend/imap/sync/AS-1 flags changed by others during a sweep are news",
 			flags_changed_by_others_during_a_sweep_are_news },
+		{ "/backend/imap/sync/chunks of dense UIDs need no question",
+			chunks_of_dense_uids_need_no_question },
+		{ "/backend/imap/sync/a sweep asks far ahead", a_sweep_asks_far_ahead },
 		{ "/backend/imap/sync/a fetch gets between the chunks of a sweep",
 			a_fetch_gets_between_the_chunks_of_a_sweep },
 		{ "/backend/imap/sync/gmail and objectid name the content",

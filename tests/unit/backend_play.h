@@ -3,7 +3,7 @@
  * Shared by the tests of the IMAP backend: a scripted server on a loopback socket, in the same main loop. A script
  * is an array of lines:
  *   "S: text"   send text and CRLF; %t is the tag of the last command that was expected, %u of
- *               the one before, %v of the one before that
+ *               the one before, %v of the one before that, %w of the one before that
  *   "R: text"   send text as it is
  *   "C: glob"   wait for a command line, without its tag, that matches
  *   "L: glob"   wait for a line that has no tag (a literal, SASL)
@@ -33,7 +33,7 @@ struct play {
 	size_t at;
 	GString *input;
 	GString *extra; /* what the client said that no script line expected */
-	char *tags[3]; /* newest first */
+	char *tags[4]; /* newest first */
 
 	/* the client */
 	struct mailfs_backend_config config;
@@ -102,10 +102,10 @@ static inline void server_bend(struct play *play, GString *line)
 
 static inline void server_send_line(struct play *play, const char *text, bool has_end)
 {
-	static const char *const names[] = { "%t", "%u", "%v" };
+	static const char *const names[] = { "%t", "%u", "%v", "%w" };
 	g_autoptr(GString) line = g_string_new(text);
 
-	for (int i = 0; i < 3; i++)
+	for (size_t i = 0; i < G_N_ELEMENTS(names); i++)
 		g_string_replace(line, names[i], play->tags[i] ? play->tags[i] : "", 0);
 	if (has_end)
 		g_string_append(line, "\r\n");
@@ -147,7 +147,8 @@ static inline void server_expect(struct play *play, const char *glob, bool has_t
 		rest = strchr(line, ' ');
 		if (!rest)
 			g_error("the client said '%s' where '%s' was expected", line, glob);
-		g_free(play->tags[2]);
+		g_free(play->tags[3]);
+		play->tags[3] = play->tags[2];
 		play->tags[2] = play->tags[1];
 		play->tags[1] = play->tags[0];
 		play->tags[0] = g_strndup(line, (gsize)(rest - line));
@@ -551,7 +552,7 @@ static inline void play_done(struct play *play)
 	g_string_free(play->input, TRUE);
 	g_string_free(play->extra, TRUE);
 	g_string_free(play->log, TRUE);
-	for (int i = 0; i < 3; i++)
+	for (size_t i = 0; i < G_N_ELEMENTS(play->tags); i++)
 		g_free(play->tags[i]);
 }
 

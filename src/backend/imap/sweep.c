@@ -1,13 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Everything about every message, in chunks of UIDs. Where the chunks begin and end is asked first,
- * by sequence number; it only cuts the work, so a wrong answer costs nothing. Loop thread.
+ * Everything about every message, in chunks of UIDs. Where the chunks begin and end is reckoned
+ * where the UIDs lie dense, else it is asked first, by sequence number; it only cuts the work, so a
+ * wrong answer costs nothing. Loop thread.
  */
 #include "backend/imap/session.h"
 #include "backend/imap/sync_impl.h"
+#include "base/clock.h"
 
 #define CHUNK       5000 /* messages in one command */
-#define CHUNKS_OPEN 2    /* so that the wire never idles, and others get in between */
+/* So many ahead that neither the server nor the wire ever idles: a window of 4 MiB. Where a chunk
+ * takes its time, few, so that others get in between. */
+#define CHUNKS_FAST 8
+#define CHUNKS_SLOW 2
+#define SLOW_US     (250 * 1000)
+#define SPARSE_MAX  4    /* UIDs per message: then a chunk may hold four times the messages */
 #define BORDERS_MAX 100  /* sequence numbers in one command */
 
 static bool on_swept(struct command *command, const struct imap_fetch *line)
@@ -19,6 +26,14 @@ static bool on_swept(struct command *command, const struct imap_fetch *line)
 
 static void sweep_more(struct sync *sync);
 
+static void note_pace(struct sync *sync)
+{
+	int64_t now = clock_monotonic_us();
+
+	sync->chunks_max = sync->chunk_us < now - SLOW_US ? CHUNKS_SLOW : CHUNKS_FAST;
+	sync->chunk_us = now;
+}
+
 static void on_chunk_done(struct command *command, const struct imap_response *response,
 	const GError *error)
 {
@@ -29,6 +44,7 @@ static void on_chunk_done(struct command *command, const struct imap_response *r
 		return;
 	}
 	sync->open--;
+	note_pace(sync);
 	sweep_more(sync);
 	if (sync->open == 0)
 		sync_check(sync);
@@ -55,7 +71,7 @@ static void sweep_chunk(struct sync *sync)
 
 static void sweep_more(struct sync *sync)
 {
-	while (sync->open < CHUNKS_OPEN && sync->next_chunk <= sync->borders->len)
+	while (sync->open < sync->chunks_max && sync->next_chunk <= sync->borders->len)
 		sweep_chunk(sync);
 }
 
@@ -140,13 +156,32 @@ static bool ask_borders(struct sync *sync)
 	return true;
 }
 
+/* False: there are many holes between the UIDs, or UIDNEXT cannot be true. */
+static bool reckon_borders(struct sync *sync)
+{
+	const struct box *box = &sync->request.session->box;
+	uint64_t exists = box->exists, span = (uint64_t)box->uidnext - 1;
+
+	if (box->uidnext == 0 || span < exists || span > SPARSE_MAX * exists)
+		return false;
+	for (uint64_t seq = CHUNK; seq < exists; seq += CHUNK) {
+		uint32_t border = (uint32_t)(seq * span / exists);
+
+		if (border < sync->sweep_last)
+			g_array_append_val(sync->borders, border);
+	}
+	return true;
+}
+
 void sync_sweep(struct sync *sync, uint32_t last)
 {
 	sync->did_sweep = true;
 	sync->sweep_last = last;
 	sync->border_seq = CHUNK;
 	sync->next_chunk = 0;
+	sync->chunks_max = CHUNKS_FAST;
+	sync->chunk_us = INT64_MAX; /* the first one knows no pace */
 	g_array_set_size(sync->borders, 0);
-	if (!ask_borders(sync))
+	if (reckon_borders(sync) || !ask_borders(sync))
 		sweep_more(sync);
 }

@@ -28,6 +28,8 @@ struct sync {
 	GArray *borders; /* uint32_t: last UIDs of chunks, ascending */
 	uint32_t border_seq; /* next sequence number to ask for */
 	guint borders_before, next_chunk;
+	unsigned chunks_max; /* commands under way at once */
+	int64_t chunk_us;    /* when the last one was answered */
 	uint32_t sweep_last; /* UINT32_MAX: to the end */
 	bool did_sweep;
 
