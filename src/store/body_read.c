@@ -86,11 +86,13 @@ static void check_finish(struct store *store, struct disk_job *base)
 	struct check_job *job = (struct check_job *)base;
 	struct body *body = job->body;
 
-	if (job->generation == body->generation) {
+	if (job->generation == body->generation)
 		check_settle(body, job);
-		if (!store->is_closing)
-			body_reads_retry(body);
-	}
+	/* At close nobody is told, but each of them holds the body. */
+	if (store->is_closing)
+		body_reads_fail(body, (struct mailfs_range){ 0, UINT64_MAX }, "closed");
+	else if (job->generation == body->generation)
+		body_reads_retry(body);
 	body_fd_release(job->file);
 	store_dir_unref(job->dir);
 	body_unref(body);

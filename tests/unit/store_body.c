@@ -523,6 +523,23 @@ static void a_body_that_is_held_over_closing_is_empty(void)
 	cache_done(&cache);
 }
 
+/* What leaks is found by the sanitizer. */
+static void a_read_that_waits_at_close_is_forgotten_with_its_body(void)
+{
+	struct read_result result = { 0 };
+	struct body *body;
+
+	setup();
+	g_assert_cmpint(add_whole(cache.store, BOX, 12, 10), ==, 0);
+	cache_reopen(&cache);
+	body = open_body(cache.store, BOX, 12);
+	body_read(body, (struct mailfs_range){ 0, 1 }, on_read, &result);
+	body_unref(body);
+	cache_close(&cache);
+	g_assert_false(result.is_done);
+	cache_done(&cache);
+}
+
 static void reading_what_is_not_here_says_gone(void)
 {
 	struct read_result result = { 0 };
@@ -596,6 +613,8 @@ int main(int argc, char **argv)
 	ADD("a pin is remembered without bytes", a_pin_is_remembered_without_bytes);
 	ADD("closing writes what was added", closing_writes_what_was_added);
 	ADD("one held over closing is empty", a_body_that_is_held_over_closing_is_empty);
+	ADD("a read that waits at close goes with its body",
+		a_read_that_waits_at_close_is_forgotten_with_its_body);
 	ADD("reading what is not here says gone", reading_what_is_not_here_says_gone);
 	ADD("files and directories are private", files_and_directories_are_private);
 	r = g_test_run();
