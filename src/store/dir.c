@@ -43,21 +43,20 @@ int store_error_code(int r)
 	}
 }
 
-static void set_errno(GError **error, const char *path, int r)
+static void set_errno(GError **error, const char *what, int r)
 {
-	g_set_error(error, MAILFS_ERROR, store_error_code(r), "cache directory %s: %s", path,
-		g_strerror(-r));
+	g_set_error(error, MAILFS_ERROR, store_error_code(r), "%s: %s", what, g_strerror(-r));
 }
 
-static void set_denied(GError **error, const char *path, const char *why)
+static void set_denied(GError **error, const char *what, const char *why)
 {
-	g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_DENIED, "cache directory %s: %s", path, why);
+	g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_DENIED, "%s: %s", what, why);
 }
 
 /* ---- walking ------------------------------------------------------------------------------- */
 
 struct walk {
-	const char *path; /* as given, for messages */
+	const char *what; /* for messages */
 	int fd;           /* where we are */
 	char *rest;       /* what is still to go; begins with a name or is empty */
 	unsigned links;
@@ -85,7 +84,7 @@ static char *walk_next(struct walk *walk)
 static bool walk_set(struct walk *walk, int fd)
 {
 	if (fd < 0) {
-		set_errno(walk->error, walk->path, -errno);
+		set_errno(walk->error, walk->what, -errno);
 		return false;
 	}
 	if (walk->fd >= 0)
@@ -102,12 +101,12 @@ static bool walk_link(struct walk *walk, const char *name, const struct stat *st
 	ssize_t len;
 
 	if (walk->rest[0] == '\0' || (st->st_uid != 0 && st->st_uid != geteuid())) {
-		set_denied(walk->error, walk->path, "a symbolic link is in the way");
+		set_denied(walk->error, walk->what, "a symbolic link is in the way");
 		return false;
 	}
 	len = readlinkat(walk->fd, name, target, sizeof(target) - 1);
 	if (len <= 0 || ++walk->links > SYMLINKS_MAX) {
-		set_errno(walk->error, walk->path, len < 0 ? -errno : -ELOOP);
+		set_errno(walk->error, walk->what, len < 0 ? -errno : -ELOOP);
 		return false;
 	}
 	target[len] = '\0';
@@ -129,12 +128,12 @@ static bool walk_into(struct walk *walk, const char *name)
 	if (!walk_set(walk, openat(walk->fd, name, flags)))
 		return false;
 	if (fstat(walk->fd, &st) < 0) {
-		set_errno(walk->error, walk->path, -errno);
+		set_errno(walk->error, walk->what, -errno);
 		return false;
 	}
 	/* In such a directory anybody may swap what we go into next. */
 	if ((st.st_mode & S_IWOTH) != 0 && (st.st_mode & S_ISVTX) == 0) {
-		set_denied(walk->error, walk->path,
+		set_denied(walk->error, walk->what,
 			is_last ? "writable to others (chmod 700 it, or choose another)"
 				: "a directory above it is writable to everybody");
 		return false;
@@ -149,22 +148,22 @@ static bool walk_step(struct walk *walk)
 	int r = fstatat(walk->fd, name, &st, AT_SYMLINK_NOFOLLOW);
 
 	if (r < 0 && errno == ENOENT && mkdirat(walk->fd, name, 0700) < 0 && errno != EEXIST) {
-		set_errno(walk->error, walk->path, -errno);
+		set_errno(walk->error, walk->what, -errno);
 		return false;
 	}
 	if (r < 0)
 		r = fstatat(walk->fd, name, &st, AT_SYMLINK_NOFOLLOW);
 	if (r < 0) {
-		set_errno(walk->error, walk->path, -errno);
+		set_errno(walk->error, walk->what, -errno);
 		return false;
 	}
 	return S_ISLNK(st.st_mode) ? walk_link(walk, name, &st) : walk_into(walk, name);
 }
 
-static int open_safely(const char *path, GError **error)
+static int open_safely(const char *path, const char *what, GError **error)
 {
 	g_autofree char *cwd = g_get_current_dir();
-	struct walk walk = { .path = path, .fd = -1, .error = error };
+	struct walk walk = { .what = what, .fd = -1, .error = error };
 	bool is_good;
 
 	walk.rest = path[0] == '/' ? g_strdup(path) : g_strconcat(cwd, "/", path, NULL);
@@ -186,24 +185,24 @@ static int open_safely(const char *path, GError **error)
 
 /* ---- the directory ------------------------------------------------------------------------- */
 
-static bool is_private(struct store_dir *dir, const char *path, GError **error)
+static bool is_private(struct store_dir *dir, const char *what, GError **error)
 {
 	struct stat st;
 
 	if (fstat(dir->fd, &st) < 0) {
-		set_errno(error, path, -errno);
+		set_errno(error, what, -errno);
 		return false;
 	}
 	if (st.st_uid != geteuid()) {
-		set_denied(error, path, "belongs to another user");
+		set_denied(error, what, "belongs to another user");
 		return false;
 	}
 	if ((st.st_mode & 022) != 0) {
-		set_denied(error, path, "writable to others (chmod 700 it, or choose another)");
+		set_denied(error, what, "writable to others (chmod 700 it, or choose another)");
 		return false;
 	}
 	if ((st.st_mode & 077) != 0 && fchmod(dir->fd, 0700) < 0) {
-		set_errno(error, path, -errno);
+		set_errno(error, what, -errno);
 		return false;
 	}
 	return true;
@@ -216,7 +215,7 @@ static bool is_locked_by_other(int fd)
 
 /* Both the file and the directory are locked: who deletes `lock` opens no second door. A file
  * system without flock() has to do without. */
-static bool take_lock(struct store_dir *dir, const char *path, GError **error)
+static bool take_lock(struct store_dir *dir, const char *what, GError **error)
 {
 	char text[32] = "";
 	ssize_t len;
@@ -224,16 +223,16 @@ static bool take_lock(struct store_dir *dir, const char *path, GError **error)
 	dir->lock_fd =
 		openat(dir->fd, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
 	if (dir->lock_fd < 0) {
-		set_errno(error, path, -errno);
+		set_errno(error, what, -errno);
 		return false;
 	}
 	if (is_locked_by_other(dir->lock_fd) || is_locked_by_other(dir->fd)) {
 		len = pread(dir->lock_fd, text, sizeof(text) - 1, 0);
 		text[len > 0 ? strspn(text, "0123456789") : 0] = '\0';
 		g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_IN_USE,
-			"the cache %s is used by another mount%s%s: unmount that one first "
-			"(mailfsctl status shows it), or give this one a cache of its own",
-			path, text[0] ? " of process " : "", text);
+			"the %s is used by another mount%s%s: unmount that one first "
+			"(mailfsctl status shows it), or give this one a directory of its own",
+			what, text[0] ? " of process " : "", text);
 		return false;
 	}
 	len = snprintf(text, sizeof(text), "%ld\n", (long)getpid());
@@ -243,7 +242,7 @@ static bool take_lock(struct store_dir *dir, const char *path, GError **error)
 }
 
 /* SQLite resolves paths by itself; give it one without links, of the directory that we hold. */
-static char *resolved_index_path(int fd, const char *path)
+static char *resolved_path(int fd, const char *path, const char *file)
 {
 	char proc[64], real[4096];
 	ssize_t len;
@@ -251,9 +250,9 @@ static char *resolved_index_path(int fd, const char *path)
 	snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd);
 	len = readlink(proc, real, sizeof(real) - 1);
 	if (len <= 0)
-		return g_build_filename(path, INDEX, NULL);
+		return g_build_filename(path, file, NULL);
 	real[len] = '\0';
-	return g_build_filename(real, INDEX, NULL);
+	return g_build_filename(real, file, NULL);
 }
 
 static void dir_clear(gpointer data)
@@ -291,19 +290,34 @@ static void check_bodies(int fd)
 		hide_bodies(fd);
 }
 
-struct store_dir *store_dir_new(const char *path, GError **error)
+static struct store_dir *dir_new(const char *path, const char *what, const char *file,
+	GError **error)
 {
+	g_autofree char *label = g_strconcat(what, " ", path, NULL);
 	struct store_dir *dir = g_atomic_rc_box_new0(struct store_dir);
 
 	dir->lock_fd = -1;
-	dir->fd = open_safely(path, error);
-	if (dir->fd < 0 || !is_private(dir, path, error) || !take_lock(dir, path, error)) {
+	dir->fd = open_safely(path, label, error);
+	if (dir->fd < 0 || !is_private(dir, label, error) || !take_lock(dir, label, error)) {
 		store_dir_unref(dir);
 		return NULL;
 	}
-	check_bodies(dir->fd);
-	dir->index_path = resolved_index_path(dir->fd, path);
+	dir->index_path = resolved_path(dir->fd, path, file);
 	return dir;
+}
+
+struct store_dir *store_dir_new(const char *path, GError **error)
+{
+	struct store_dir *dir = dir_new(path, "cache directory", INDEX, error);
+
+	if (dir)
+		check_bodies(dir->fd);
+	return dir;
+}
+
+struct store_dir *store_dir_new_state(const char *path, const char *file, GError **error)
+{
+	return dir_new(path, "state directory", file, error);
 }
 
 struct store_dir *store_dir_ref(struct store_dir *dir)

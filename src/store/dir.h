@@ -16,6 +16,8 @@ struct store_dir;
  * somebody else; the directory itself must be ours and writable to nobody else. Locked until
  * store_dir_unlock(). NULL + error: IN_USE, DENIED, NO_SPACE, DISK. */
 struct store_dir *store_dir_new(const char *path, GError **error);
+/* The same for a state directory, whose database is `file`. */
+struct store_dir *store_dir_new_state(const char *path, const char *file, GError **error);
 struct store_dir *store_dir_ref(struct store_dir *dir);
 void store_dir_unref(struct store_dir *dir); /* NULL is fine */
 void store_dir_unlock(struct store_dir *dir);

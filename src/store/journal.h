@@ -11,8 +11,11 @@
  *
  * All rows are read at open and kept by whoever works on them; the journal only writes. Loop
  * thread; calls copy what they are given, are carried out in order, many in one transaction, and
- * answer from the loop, exactly once. After a failed write every further one fails too
- * (MAILFS_ERROR_DISK or NO_SPACE): what was answered without error is on the disk.
+ * answer from the loop, exactly once. What was answered without error is on the disk, what was
+ * answered with one is not: a row stays as it was before. On a full disk (NO_SPACE) this holds for
+ * each transaction by itself, later ones work when there is space again; a drop that failed is
+ * done with the next one. After any other failure (DISK) every further write fails too, until the
+ * next open: a second fsync would tell a lie.
  */
 #pragma once
 
@@ -110,6 +113,9 @@ struct journal_draft {
 	uint32_t uid;        /* of STORED */
 	/* The message that it takes the place of, removed after this one is stored. */
 	uint32_t replaces_uidvalidity, replaces_uid; /* 0 = none */
+	/* The draft that has taken its place: this one is not uploaded (again), and what there is of it
+	 * on the server goes when that one is stored. 0 = none. */
+	uint64_t successor;
 };
 
 /* ---- names --------------------------------------------------------------------------------- */
@@ -128,7 +134,9 @@ struct journal_visitor {
 	void (*draft)(void *user, const struct journal_draft *row); /* likewise */
 	void (*name)(void *user, const struct journal_name *row);
 };
-/* From what journal_open() has read; called from inside. */
+/* From what journal_open() has read; called from inside. Rows of a kind can be visited once. A
+ * damaged row is not among them: it was moved to the table `damaged`, and a line in the log says
+ * so; the bytes of a damaged draft stay in the spool. */
 void journal_visit(struct journal *journal, const struct journal_visitor *visitor, void *user);
 
 /* ---- writing ------------------------------------------------------------------------------- */

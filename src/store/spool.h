@@ -22,6 +22,9 @@ struct spool_file *spool_file_open(struct journal *journal, uint64_t id, bool is
 struct spool_file *spool_file_ref(struct spool_file *file);
 void spool_file_unref(struct spool_file *file); /* NULL is fine; closes with the last job */
 
+/* Is there a file of that id, and how long it was when the journal was opened, or since. */
+bool spool_has(const struct journal *journal, uint64_t id, uint64_t *ret_size);
+
 uint64_t spool_file_size(const struct spool_file *file); /* after what was called so far; of one
                                                           * that was left: as the row says */
 void spool_file_set_size(struct spool_file *file, uint64_t size); /* tells it what the row says */
@@ -48,13 +51,20 @@ struct spool_wire {
 };
 typedef void (*spool_wire_fn)(void *user, const struct spool_wire *wire, const GError *error);
 void spool_make_wire(struct spool_file *file, spool_wire_fn done, void *user);
+/* The same, but nothing is kept: what spool_read_wire() gives stays what it was. */
+void spool_scan(struct spool_file *file, spool_wire_fn done, void *user);
+/* What spool_read_wire() gives stays as it is now, whatever is written to the file from here on. */
+void spool_freeze_wire(struct spool_file *file, store_done_fn done, void *user);
 /* Octets of that form, after spool_make_wire() in this process. */
 void spool_read_wire(struct spool_file *file, struct mailfs_range range, spool_read_fn done,
 	void *user);
 
+/* Of the first bytes of a file; pure. */
+bool spool_looks_like_message(const char *bytes, size_t len);
+
 /* Removes spool/ID and spool/ID.wire. Whoever holds the file can still read it. */
 void spool_remove(struct journal *journal, uint64_t id);
-/* Files without a row (ids given, ascending) go; after journal_visit(), before the first draft. */
+/* Files without a row (ids given, ascending) go, but for those of damaged rows; after journal_visit(), before the first draft. */
 void spool_sweep(struct journal *journal, const uint64_t *known_ids, size_t count);
 /* Bytes of all files, for statfs and status. */
 uint64_t spool_bytes(const struct journal *journal);

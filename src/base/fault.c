@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/* Counting fault points; one atomic number, because workers and the journal come by too. */
+#include "base/fault.h"
+
+#ifdef MAILFS_FAULTS
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <glib.h>
+
+#include "base/parse.h"
+
+static gint reached;
+
+/* One line each, so that a test sees how many there are and what the last one was. */
+static void note(const char *path, gint number, const char *name)
+{
+	g_autofree char *line = g_strdup_printf("%d %s\n", number, name);
+	int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		return;
+	if (write(fd, line, strlen(line)) < 0)
+		perror(path);
+	close(fd);
+}
+
+void fault_point(const char *name)
+{
+	const char *what = g_getenv("MAILFS_FAULT");
+	gint number = g_atomic_int_add(&reached, 1) + 1;
+	uint32_t wanted;
+
+	if (!what)
+		return;
+	if (g_str_has_prefix(what, "count:"))
+		note(what + strlen("count:"), number, name);
+	else if (g_str_has_prefix(what, "kill:") &&
+		 parse_u32(what + 5, strlen(what + 5), &wanted) && (uint32_t)number == wanted)
+		raise(SIGKILL);
+}
+
+#endif

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/* The loop's side of a journal, shared by journal.c and the spool. */
+#pragma once
+
+#include "store/dir.h"
+#include "store/journal.h"
+#include "store/journal_thread.h"
+
+struct spool;
+
+struct journal {
+	char *path; /* of the directory, for people */
+	bool is_read_only;
+	struct store_dir *dir; /* NULL: read-only */
+	struct journal_link *link;
+	struct journal_thread *thread; /* NULL: read-only */
+	struct spool *spool;           /* NULL: read-only */
+
+	GPtrArray *rows[JOURNAL_KINDS]; /* NULL once visited */
+	GArray *damaged_drafts;         /* uint64_t: their bytes stay */
+	uint64_t next_id, reserved_id;
+	unsigned pending;
+};
+
+/* ---- spool.c ---- */
+
+/* NULL + error. */
+struct spool *spool_new(struct journal *journal, GError **error);
+void spool_free(struct spool *spool);             /* waits for what was called; no callback comes */
+uint64_t spool_max_id(const struct spool *spool); /* 0 = empty */
