@@ -336,22 +336,23 @@ static void on_stray_tag(struct queue *queue, const struct imap_response *respon
 }
 
 /* The rest of a refused command is never sent (CN-6); OK without all of it is a lie. */
-static bool answer_early(struct queue *queue, const struct imap_response *response)
+static GError *answer_early(struct queue *queue, const struct imap_response *response)
 {
 	bool was_in_literal = queue->is_in_literal;
+	GError *error = NULL;
 
 	queue->is_in_literal = queue->is_owing = false;
-	if (response->status == IMAP_OK) {
-		session_fail(queue->session, MAILFS_ERROR_PROTOCOL,
-			"a command was answered before it was sent");
-		return false;
-	}
 	queue->unsent = NULL;
-	/* Who knows whether the server waits for the rest of the literal (WR-3)? */
-	if (was_in_literal)
+	if (response->status == IMAP_OK) {
+		error = g_error_new(MAILFS_ERROR, MAILFS_ERROR_PROTOCOL,
+			"a command was answered before it was sent");
+		session_fail_take(queue->session, g_error_copy(error));
+	} else if (was_in_literal) {
+		/* Who knows whether the server waits for the rest of the literal (WR-3)? */
 		session_fail(queue->session, MAILFS_ERROR_CONNECTION_LOST,
 			"the server refused a message that was half sent");
-	return true;
+	}
+	return error;
 }
 
 void queue_on_tagged(struct queue *queue, const struct imap_response *response)
@@ -368,8 +369,8 @@ void queue_on_tagged(struct queue *queue, const struct imap_response *response)
 		session_fail(queue->session, MAILFS_ERROR_PROTOCOL, "a tagged answer without a status");
 		return;
 	}
-	if (queue->unsent == command && !answer_early(queue, response))
-		return;
+	if (queue->unsent == command)
+		error = answer_early(queue, response);
 	if (response->status != IMAP_OK)
 		error = verdict_error(response, (enum verdict_phase)command->phase, command->what);
 	g_queue_remove(&queue->in_flight, command);

@@ -37,4 +37,7 @@ mailfs_ticket sync_start(struct mailfs_session *s, const struct mailfs_sync_requ
 mailfs_ticket uids_start(struct mailfs_session *s, const struct mailfs_uids_request *args);
 mailfs_ticket fetch_start(struct mailfs_session *s, const struct mailfs_fetch_request *args);
 mailfs_ticket store_start(struct mailfs_session *s, const struct mailfs_store_request *args);
+mailfs_ticket append_start(struct mailfs_session *s, const struct mailfs_append_request *args);
+void append_give(struct mailfs_session *s, mailfs_ticket append, GBytes *bytes);
+void append_run(struct mailfs_session *s); /* from the kick: asks for bytes, ends the literal */
 mailfs_ticket poll_start(struct mailfs_session *s, mailfs_done_fn done, void *user);

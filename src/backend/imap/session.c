@@ -200,6 +200,7 @@ static gboolean on_kick(gpointer user)
 	finish_cancelled(s);
 	if (s->state == SESSION_READY)
 		start_new(s);
+	append_run(s);
 	queue_pump(&s->queue);
 	return G_SOURCE_REMOVE;
 }
@@ -226,6 +227,11 @@ static void on_secured(void *user)
 static void on_closed(void *user, const GError *error)
 {
 	session_fail_take(user, g_error_copy(error));
+}
+
+static void on_sent(void *user)
+{
+	session_kick(user);
 }
 
 void session_ready(struct mailfs_session *s)
@@ -276,6 +282,7 @@ static void dial(struct mailfs_session *s)
 {
 	static const struct stream_events events = {
 		.open = on_open, .input = session_on_input, .secured = on_secured, .closed = on_closed,
+		.sent = on_sent,
 	};
 	struct stream_target target = {
 		.host = s->config.host,
