@@ -66,7 +66,7 @@ struct mailfs_backend_config {
 	const char *const *include; /* folder globs on the decoded path; NULL = all */
 	const char *const *exclude;
 	bool subscribed_only;
-	bool want_compress; /* COMPRESS=DEFLATE where offered */
+	bool want_compress; /* COMPRESS=DEFLATE where offered, from the login on */
 	bool want_head;     /* sweeps report MAILFS_INFO_HEAD */
 	bool is_read_only;  /* folders are opened so that nothing can change (EXAMINE) */
 
@@ -88,6 +88,13 @@ struct mailfs_server_info {
 	uint64_t append_limit;  /* octets; 0 = unknown */
 	bool can_range;         /* fetches of a range are possible */
 	bool can_delta;         /* sync of a known folder costs no full sweep */
+};
+
+/* Received so far by a session. */
+struct mailfs_traffic {
+	uint64_t wire;  /* bytes as they came */
+	uint64_t plain; /* after decryption and inflation */
+	bool is_compressed;
 };
 
 struct mailfs_session_events {
@@ -319,6 +326,12 @@ struct mailfs_backend {
 	void (*cancel)(struct mailfs_session *, mailfs_ticket ticket);
 	/* Stop (true) or go on (false) reading from the network: back pressure of the disk. */
 	void (*hold)(struct mailfs_session *, bool is_held);
+
+	/* Both may be NULL: a protocol without compression. */
+	void (*traffic)(const struct mailfs_session *, struct mailfs_traffic *ret_traffic);
+	/* Compress from now on, after what is under way; where it is not offered, or refused, nothing
+	 * happens. For ready sessions; there is no way back. */
+	void (*compress)(struct mailfs_session *);
 };
 
 extern const struct mailfs_backend imap_backend;

@@ -197,18 +197,6 @@ bool account_reload(struct account *account, GError **error)
 	return is_good;
 }
 
-static bool want_compress(const struct account *account)
-{
-	switch (account->options.compress) {
-	case COMPRESS_YES:
-		return true;
-	case COMPRESS_AUTO:
-		return !source_is_loopback(&account->source);
-	default:
-		return false;
-	}
-}
-
 void account_backend_config(struct account *account, struct mailfs_backend_config *ret_config)
 {
 	const struct options *options = &account->options;
@@ -229,7 +217,7 @@ void account_backend_config(struct account *account, struct mailfs_backend_confi
 		.include = (const char *const *)options->include,
 		.exclude = (const char *const *)options->exclude,
 		.subscribed_only = options->subscribed,
-		.want_compress = want_compress(account),
+		.want_compress = options->compress == COMPRESS_YES,
 		.want_head = account->view->needs_head,
 		.is_read_only = true, /* nothing above sends a change yet */
 		.connect_timeout_ms = options->timeout * 1000,

@@ -259,6 +259,7 @@ static struct engine *make_engine(struct mailfs *self)
 		.name_user = (void *)account->view,
 		.connections = account->options.connections,
 		.poll_seconds = account->options.poll,
+		.auto_compress = account->options.compress == COMPRESS_AUTO,
 		.no_prefetch = account->options.prefetch == PREFETCH_OFF,
 		.delay_connect = account->options.delay_connect,
 	};

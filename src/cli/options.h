@@ -14,7 +14,7 @@
 #define OPTION_UNSET UINT32_MAX /* of uid, gid, umask, passfd */
 
 enum option_prefetch { PREFETCH_AUTO, PREFETCH_OFF };
-enum option_compress { COMPRESS_NO, COMPRESS_YES, COMPRESS_AUTO };
+enum option_compress { COMPRESS_AUTO, COMPRESS_NO, COMPRESS_YES };
 enum option_ctime { CTIME_CHANGE, CTIME_MTIME };
 enum option_tls { TLS_REQUIRED, TLS_NONE };
 

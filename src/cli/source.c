@@ -254,9 +254,3 @@ char *source_fsname(const struct source *source)
 	}
 	return name;
 }
-
-bool source_is_loopback(const struct source *source)
-{
-	return strcmp(source->host, "localhost") == 0 || strcmp(source->host, "::1") == 0 ||
-		g_str_has_prefix(source->host, "127.");
-}

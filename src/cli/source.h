@@ -32,4 +32,3 @@ char *source_identity(const struct source *source);
 char *source_directory(const struct source *source);
 /* For the mount table: "user@host:", without what fusermount would stumble over. g_free() it. */
 char *source_fsname(const struct source *source);
-bool source_is_loopback(const struct source *source);

@@ -165,12 +165,31 @@ static void on_folder_changed(void *user, const char *name)
 		syncer_sync(engine, folder, NULL, NULL);
 }
 
+static void on_link(void *user)
+{
+	struct engine *engine = user;
+	char text[64];
+
+	link_format(&engine->link, clock_realtime_ns() / 1000000000, text, sizeof(text));
+	store_put_link(engine->config.store, text);
+}
+
 static void on_reason(void *user, const char *text)
 {
 	engine_add_reason(user, "%s", text);
 }
 
 /* ---- life -------------------------------------------------------------------------------------- */
+
+static void start_link(struct engine *engine)
+{
+	bool is_auto = engine->config.auto_compress;
+
+	link_init(&engine->link, engine->config.server.want_compress ? LINK_ALWAYS :
+		is_auto ? LINK_AUTO : LINK_NEVER);
+	link_restore(&engine->link, store_get_link(engine->config.store),
+		clock_realtime_ns() / 1000000000, clock_monotonic_us());
+}
 
 static char *describe_server(const struct engine_config *config)
 {
@@ -191,6 +210,7 @@ struct engine *engine_new(const struct engine_config *config, const struct engin
 	engine->events = *events;
 	engine->user = user;
 	engine->server = describe_server(config);
+	start_link(engine);
 	engine->waiters = g_hash_table_new(g_int64_hash, g_int64_equal);
 	engine->all_syncs = g_hash_table_new(NULL, NULL);
 	engine->refreshes = g_ptr_array_new_with_free_func(refresh_free);
@@ -205,6 +225,7 @@ struct engine *engine_new(const struct engine_config *config, const struct engin
 			.backend = config->backend,
 			.server = &engine->config.server,
 			.connections = MAX(config->connections, 1),
+			.link = &engine->link,
 		},
 		&(struct pool_events){
 			.ready = on_ready,
@@ -212,6 +233,7 @@ struct engine *engine_new(const struct engine_config *config, const struct engin
 			.state = on_state,
 			.folder_changed = on_folder_changed,
 			.reason = on_reason,
+			.link = on_link,
 		},
 		engine);
 	return engine;
@@ -278,6 +300,7 @@ void engine_free(struct engine *engine)
 	g_free(engine->server_id);
 	g_free(engine->tls);
 	g_free(engine->auth);
+	g_free(engine->compression);
 	g_free(engine);
 }
 

@@ -43,6 +43,7 @@ struct engine_config {
 	void *name_user;
 	unsigned connections;  /* at most */
 	unsigned poll_seconds; /* look for changes; 0 = only on request */
+	bool auto_compress;    /* as the measured link wants it; else server.want_compress says */
 	bool no_prefetch;    /* do not fetch ahead of who walks through a folder */
 	/* Changes, see engine/changes.h. */
 	bool is_read_only;       /* as server.is_read_only: nothing is ever changed */
@@ -139,6 +140,7 @@ bool engine_is_unproven(const struct engine *engine);
 struct engine_status {
 	enum engine_state state;
 	const char *account, *server, *tls, *auth, *server_id;
+	const char *compression; /* on or off, and why */
 	unsigned sessions, sessions_max;
 	unsigned waiting;        /* requests not yet given to a session */
 	uint32_t folders;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "engine/changes.h"
+#include "engine/link.h"
 #include "engine/pool.h"
 
 struct sync;    /* syncer.c: one per folder, in folder->engine */
@@ -34,6 +35,7 @@ struct engine {
 	struct engine_events events;
 	void *user;
 
+	struct link link;
 	struct pool *pool;
 	struct tree *tree;
 	struct fetcher *fetcher;
@@ -61,6 +63,7 @@ struct engine {
 	GPtrArray *reasons;
 	char *server; /* "imaps://me@host:993" */
 	char *server_id, *tls, *auth;
+	char *compression; /* of the last status */
 	bool can_range;
 	uint64_t ahead_fetched, ahead_used;
 	uint64_t bodies_fetched, body_bytes_fetched, reads_from_cache, reads_fetched;

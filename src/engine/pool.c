@@ -59,7 +59,7 @@ static bool fits(const struct pool_session *ps, const struct pool_job *job)
 /* A request that ended with the connection comes before the session's `dead`. */
 static bool is_usable(const struct pool_session *ps, int64_t now)
 {
-	return ps->state == SESSION_READY && now >= ps->dying_until_us;
+	return ps->state == SESSION_READY && !ps->is_retiring && now >= ps->dying_until_us;
 }
 
 static int64_t patience(const struct pool *pool, const struct pool_job *job)
@@ -102,6 +102,7 @@ static void start_job(struct pool *pool, struct pool_session *ps, struct pool_jo
 		g_free(ps->folder);
 		ps->folder = g_strdup(job->folder);
 	}
+	pool_meter_begin(pool, job);
 	job->ticket = job->start(job, ps->session);
 }
 
@@ -204,6 +205,7 @@ static gboolean pool_run(gpointer user)
 		fail_stopped(pool);
 		return G_SOURCE_REMOVE;
 	}
+	pool_retire(pool);
 	want_more = place_waiting(pool);
 	if (pool_count(pool, SESSION_READY) == 0)
 		want_more = 1;
@@ -246,6 +248,7 @@ void pool_done(struct pool *pool, struct pool_job *job, const GError *error)
 	job->session = NULL;
 	job->ticket = 0;
 	ps->weight -= job->weight;
+	pool_meter_end(pool, job);
 	pool_schedule(pool);
 }
 
@@ -316,6 +319,7 @@ void pool_hold(struct pool *pool, bool is_held)
 	if (pool->is_held == is_held)
 		return;
 	pool->is_held = is_held;
+	pool->meter.is_void = true;
 	for (guint i = 0; i < pool->sessions->len; i++) {
 		struct pool_session *ps = g_ptr_array_index(pool->sessions, i);
 
@@ -332,6 +336,7 @@ void pool_free(struct pool *pool)
 	g_clear_handle_id(&pool->run_source, g_source_remove);
 	g_clear_handle_id(&pool->corpse_source, g_source_remove);
 	g_clear_handle_id(&pool->look_timer, g_source_remove);
+	g_clear_handle_id(&pool->meter.timer, g_source_remove);
 	g_clear_handle_id(&pool->retry_timer, g_source_remove);
 	g_clear_handle_id(&pool->stop_timer, g_source_remove);
 	g_free(pool);

@@ -15,6 +15,7 @@
 #include <glib.h>
 
 #include "engine/engine.h"
+#include "engine/link.h"
 #include "mailfs/backend.h"
 
 enum pool_priority { POOL_INTERACTIVE, POOL_SYNC, POOL_BACKGROUND, POOL_PRIORITIES };
@@ -47,12 +48,15 @@ struct pool_events {
 	void (*state)(void *user, enum engine_state state);
 	void (*folder_changed)(void *user, const char *folder);
 	void (*reason)(void *user, const char *text);
+	/* `link` is other than it was: to be remembered. */
+	void (*link)(void *user);
 };
 
 struct pool_config {
 	const struct mailfs_backend *backend;
 	const struct mailfs_backend_config *server;
 	unsigned connections;
+	struct link *link; /* borrowed: told what was received, asked whether to compress */
 };
 
 struct pool *pool_new(const struct pool_config *config, const struct pool_events *events, void *user);
@@ -81,6 +85,7 @@ void pool_hold(struct pool *pool, bool is_held);
 enum engine_state pool_state(const struct pool *pool);
 /* Some session has this folder (wire name) selected. */
 bool pool_has_selected(const struct pool *pool, const char *folder);
+bool pool_is_compressed(const struct pool *pool); /* at least one session */
 unsigned pool_sessions(const struct pool *pool);
 unsigned pool_sessions_max(const struct pool *pool);
 unsigned pool_waiting(const struct pool *pool);

@@ -17,6 +17,17 @@ struct pool_session {
 	unsigned weight;
 	int64_t since_us;
 	int64_t dying_until_us; /* a request of it was lost: its `dead` is on the way */
+	struct mailfs_traffic traffic; /* when it was last looked at */
+	bool is_retiring; /* compressed and should not be: takes no more jobs, then it is closed */
+};
+
+/* What the sessions receive together, while bodies are under way. */
+struct pool_meter {
+	guint timer; /* 0: nothing was under way lately */
+	unsigned busy, syncs; /* jobs started; those that are no bodies */
+	bool is_void;         /* reset by each look */
+	int64_t look_us, idle_since_us;
+	int64_t idle_us;      /* since the last look, reset by it */
 };
 
 struct pool {
@@ -35,6 +46,7 @@ struct pool {
 	unsigned limit; /* connections; shrinks when the server refuses more */
 	int64_t grow_at_us;
 	int64_t extra_not_before_us; /* no second, third … session before that */
+	struct pool_meter meter;
 	struct backoff dials;  /* that failed in a row */
 	struct backoff deaths; /* of sessions that hardly lived, in a row */
 	bool is_kickable;      /* the last failure was none that wants to be left alone */
@@ -56,7 +68,21 @@ struct pool {
 void pool_schedule(struct pool *pool);
 void pool_fail_waiting(struct pool *pool, const GError *error);
 
+/* ---- pool_meter.c ---- */
+
+/* A job was started, is over. */
+void pool_meter_begin(struct pool *pool, const struct pool_job *job);
+void pool_meter_end(struct pool *pool, const struct pool_job *job);
+/* Closes sessions that should not be compressed, as they become idle. */
+void pool_retire(struct pool *pool);
+/* The sessions are to be as the link wants them now. */
+void pool_link_apply(struct pool *pool);
+/* A session failed: because of its compression? */
+void pool_link_judge(struct pool *pool, const struct pool_session *ps, const GError *error);
+
 /* ---- pool_session.c ---- */
+
+void pool_session_close(struct pool_session *ps);
 
 void pool_dial(struct pool *pool);
 void pool_session_free(gpointer session);

@@ -80,6 +80,7 @@ static void on_ready(void *user, const struct mailfs_server_info *info)
 		pool->extra_login_us = ps->since_us;
 	if (pool->is_held)
 		pool->config.backend->hold(ps->session, true);
+	pool_link_apply(pool);
 	pool->events.ready(pool->user, info);
 	pool_set_state(pool, ENGINE_ONLINE);
 	pool_schedule(pool);
@@ -195,6 +196,7 @@ static void on_dead(void *user, const GError *error)
 
 	log_info("engine", "connection ended: %s", error->message);
 	pool->events.reason(pool->user, error->message);
+	pool_link_judge(pool, ps, error);
 	pool_session_remove(ps);
 	if (pool->is_stopping)
 		return;
@@ -214,14 +216,16 @@ void pool_dial(struct pool *pool)
 		.dead = on_dead,
 	};
 	struct pool_session *ps = g_new0(struct pool_session, 1);
+	struct mailfs_backend_config server = *pool->config.server;
 
+	server.want_compress = pool->config.link->is_on;
 	pool->last_dial_us = clock_monotonic_us();
 	ps->pool = pool;
 	ps->backend = pool->config.backend;
 	ps->state = SESSION_DIALLING;
 	ps->since_us = pool->last_dial_us;
 	g_ptr_array_add(pool->sessions, ps);
-	ps->session = pool->config.backend->open(pool->config.server, &events, ps);
+	ps->session = pool->config.backend->open(&server, &events, ps);
 }
 
 /* ---- the end ----------------------------------------------------------------------------------- */
@@ -243,8 +247,18 @@ static void on_closed(void *user)
 	struct pool *pool = ps->pool;
 
 	pool_session_remove(ps);
-	if (pool->sessions->len == 0)
+	if (!pool->is_stopping)
+		pool_schedule(pool);
+	else if (pool->sessions->len == 0)
 		stop_finish(pool);
+}
+
+void pool_session_close(struct pool_session *ps)
+{
+	if (ps->state == SESSION_CLOSING)
+		return;
+	ps->state = SESSION_CLOSING;
+	ps->backend->close(ps->session, on_closed, ps);
 }
 
 static gboolean on_stop_timeout(gpointer user)
@@ -266,10 +280,6 @@ void pool_stop(struct pool *pool, void (*stopped)(void *user), void *user)
 	pool_schedule(pool); /* fails what waits */
 	pool_set_state(pool, ENGINE_STOPPED);
 	pool->stop_timer = g_timeout_add(pool->sessions->len == 0 ? 0 : POOL_STOP_MS, on_stop_timeout, pool);
-	for (guint i = 0; i < pool->sessions->len; i++) {
-		struct pool_session *ps = g_ptr_array_index(pool->sessions, i);
-
-		ps->state = SESSION_CLOSING;
-		pool->config.backend->close(ps->session, on_closed, ps);
-	}
+	for (guint i = 0; i < pool->sessions->len; i++)
+		pool_session_close(g_ptr_array_index(pool->sessions, i));
 }

@@ -45,6 +45,8 @@ static void count_loaded(const struct engine *engine, struct engine_status *stat
 
 void engine_get_status(struct engine *engine, struct engine_status *ret_status)
 {
+	g_free(engine->compression);
+	engine->compression = link_describe(&engine->link, pool_is_compressed(engine->pool));
 	*ret_status = (struct engine_status){
 		.state = pool_state(engine->pool),
 		.account = engine->config.account,
@@ -52,6 +54,7 @@ void engine_get_status(struct engine *engine, struct engine_status *ret_status)
 		.tls = engine->tls,
 		.auth = engine->auth,
 		.server_id = engine->server_id,
+		.compression = engine->compression,
 		.sessions = pool_sessions(engine->pool),
 		.sessions_max = pool_sessions_max(engine->pool),
 		.waiting = pool_waiting(engine->pool),

@@ -165,6 +165,7 @@ static void put_status(struct fs *fs, struct status_writer *writer)
 	put_text(writer, "tls", status.tls);
 	put_text(writer, "auth", status.auth);
 	put_text(writer, "server-id", status.server_id);
+	put_text(writer, "compression", status.compression);
 	put_number(writer, "connections", status.sessions);
 	put_number(writer, "connections-max", status.sessions_max);
 	put_number(writer, "waiting", status.waiting);

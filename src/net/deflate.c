@@ -23,6 +23,7 @@ struct deflate {
 	unsigned slot;
 	unsigned slots_full;
 	uint32_t slot_out;
+	uint64_t excused; /* output that does not count */
 };
 
 struct deflate *deflate_new(void)
@@ -77,11 +78,24 @@ void deflate_pack(struct deflate *deflate, const void *bytes, size_t len, struct
 	packer->next_in = NULL;
 }
 
+/* What was excused counts on neither side: text that is dense must not pay for a bomb behind it. */
+static void leave_out_excused(struct deflate *deflate, uint32_t *in, uint32_t *out)
+{
+	uint32_t excused = (uint32_t)MIN(deflate->excused, *out);
+
+	if (excused == 0)
+		return;
+	*in = (uint32_t)((uint64_t)*in * (*out - excused) / *out);
+	*out -= excused;
+	deflate->excused -= excused;
+}
+
 /* Books one step; false when the last 1 MiB cost too little. */
 static bool ratio_is_sane(struct deflate *deflate, uint32_t in, uint32_t out)
 {
 	uint64_t sum = 0;
 
+	leave_out_excused(deflate, &in, &out);
 	deflate->slot_in[deflate->slot] += in;
 	deflate->slot_out += out;
 	if (deflate->slot_out < SLOT_SIZE)
@@ -94,6 +108,11 @@ static bool ratio_is_sane(struct deflate *deflate, uint32_t in, uint32_t out)
 	deflate->slot_in[deflate->slot] = 0;
 	deflate->slot_out = 0;
 	return deflate->slots_full < SLOTS || sum * RATIO_MAX >= SLOTS * SLOT_SIZE;
+}
+
+void deflate_excuse(struct deflate *deflate, uint64_t len)
+{
+	deflate->excused += len;
 }
 
 static enum deflate_result unpack_fail(GError **error, const char *why)

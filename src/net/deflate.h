@@ -6,6 +6,7 @@
 #pragma once
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/bytebuf.h"
 #include "mailfs/error.h"
@@ -25,6 +26,11 @@ enum deflate_result {
 };
 
 /* Consumes `packed`, appends at most `max` bytes to `plain`. Fails on damage, on bytes behind the
- * end of the deflate stream, and on more than 200:1 over 1 MiB of output (EX-6). */
+ * end of the deflate stream, and on more than 200:1 over 1 MiB of output (EX-6), less what was
+ * excused. */
 enum deflate_result deflate_unpack(struct deflate *deflate, struct bytebuf *packed,
 	struct bytebuf *plain, size_t max, GError **error);
+
+/* `len` bytes of the output, that came or will come, were asked for: a message may be as dense as it
+ * likes. To be called as they are used and not on announcement, so that it never runs ahead. */
+void deflate_excuse(struct deflate *deflate, uint64_t len);

@@ -86,6 +86,7 @@ static void stream_work(struct stream *stream, GIOCondition ready)
 		return;
 	before = stream->input.len;
 	stream_receive(stream, ready);
+	stream->bytes_plain += stream->input.len - before;
 	if (!stream_report_input(stream, before))
 		return;
 	stream_send(stream);
@@ -342,6 +343,12 @@ void stream_start_deflate(struct stream *stream)
 	stream->has_backlog = true;
 }
 
+void stream_excuse(struct stream *stream, uint64_t len)
+{
+	if (stream->layers.deflate)
+		deflate_excuse(stream->layers.deflate, len);
+}
+
 void stream_expect(struct stream *stream, bool is_waiting)
 {
 	if (is_waiting && !stream->is_expecting)
@@ -394,4 +401,9 @@ uint64_t stream_bytes_in(const struct stream *stream)
 uint64_t stream_bytes_out(const struct stream *stream)
 {
 	return stream->bytes_out;
+}
+
+uint64_t stream_bytes_plain(const struct stream *stream)
+{
+	return stream->bytes_plain;
 }

@@ -68,6 +68,9 @@ void stream_start_tls(struct stream *stream);
 /* COMPRESS=DEFLATE in both directions, RFC 4978. What is in the input already counts as
  * compressed. Inflation is bounded: more than 200:1 over any 1 MiB of output closes (EX-6). */
 void stream_start_deflate(struct stream *stream);
+/* `len` bytes of the input just used were asked for, by a request that bounds them: they do not
+ * count for that bound. Nothing without DEFLATE. */
+void stream_excuse(struct stream *stream, uint64_t len);
 
 /* An answer is due (true): the silence clock runs. */
 void stream_expect(struct stream *stream, bool is_waiting);
@@ -87,3 +90,4 @@ const char *stream_channel_binding(struct stream *stream, uint8_t *ret_bytes, si
 	size_t *ret_len);
 uint64_t stream_bytes_in(const struct stream *stream);  /* on the wire, this connection */
 uint64_t stream_bytes_out(const struct stream *stream);
+uint64_t stream_bytes_plain(const struct stream *stream); /* that came out into the input */

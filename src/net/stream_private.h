@@ -41,6 +41,7 @@ struct stream {
 	size_t recv_step; /* how much to ask the socket for */
 	uint64_t bytes_in;
 	uint64_t bytes_out;
+	uint64_t bytes_plain; /* decrypted and inflated */
 
 	/* what a turn has to do */
 	bool is_open_due;

@@ -55,6 +55,8 @@ static int load_account(struct store *store, struct index *index)
 	if (rc == SQLITE_OK && trust)
 		parse_trust(store, trust);
 	if (rc == SQLITE_OK)
+		rc = index_get_meta(index, "link", &store->link_text);
+	if (rc == SQLITE_OK)
 		rc = index_load_folders(index, store->folders);
 	if (rc == SQLITE_OK)
 		rc = packs_load(store, index);
@@ -82,6 +84,7 @@ static void forget_loaded(struct store *store)
 {
 	g_ptr_array_set_size(store->folders, 0);
 	store->trust = (struct store_trust){ 0 };
+	g_clear_pointer(&store->link_text, g_free);
 	store->usage.body_bytes = store->usage.bodies = store->use_clock = 0;
 	packs_clear(store);
 }
@@ -130,6 +133,7 @@ static void store_free(struct store *store)
 	cached_done(store);
 	g_free(store->path);
 	g_free(store->identity);
+	g_free(store->link_text);
 	g_free(store);
 }
 
@@ -224,16 +228,27 @@ void store_account_loss(struct store *store, const struct body_loss *loss)
 
 /* ---- trust --------------------------------------------------------------------------------- */
 
-struct trust_job {
+struct meta_job {
 	struct store_job job;
+	const char *key; /* static */
 	char text[64];
 };
 
-static int trust_run(struct store_thread *thread, struct store_job *base)
+static int meta_run(struct store_thread *thread, struct store_job *base)
 {
-	struct trust_job *job = (struct trust_job *)base;
+	struct meta_job *job = (struct meta_job *)base;
 
-	return index_put_meta(store_thread_index(thread), "trust", job->text);
+	return index_put_meta(store_thread_index(thread), job->key, job->text);
+}
+
+static void put_meta(struct store *store, const char *key, const char *text)
+{
+	struct meta_job *job = g_new0(struct meta_job, 1);
+
+	job->job = (struct store_job){ .run = meta_run, .is_write = true, .rows = 1 };
+	job->key = key;
+	g_strlcpy(job->text, text, sizeof(job->text));
+	store_thread_post(store->thread, &job->job);
 }
 
 struct store_trust store_get_trust(struct store *store)
@@ -243,14 +258,24 @@ struct store_trust store_get_trust(struct store *store)
 
 void store_put_trust(struct store *store, struct store_trust trust)
 {
-	struct trust_job *job = g_new0(struct trust_job, 1);
+	char text[64];
 
 	trust.proven = MIN(trust.proven, TRUST_PROVEN_MAX);
 	store->trust = trust;
-	job->job = (struct store_job){ .run = trust_run, .is_write = true, .rows = 1 };
-	snprintf(job->text, sizeof(job->text), "%u %d %d", trust.proven, trust.is_liar,
-		trust.is_range_unstable);
-	store_thread_post(store->thread, &job->job);
+	snprintf(text, sizeof(text), "%u %d %d", trust.proven, trust.is_liar, trust.is_range_unstable);
+	put_meta(store, "trust", text);
+}
+
+const char *store_get_link(const struct store *store)
+{
+	return store->link_text;
+}
+
+void store_put_link(struct store *store, const char *text)
+{
+	g_free(store->link_text);
+	store->link_text = g_strdup(text);
+	put_meta(store, "link", text);
 }
 
 /* ---- a done that needs the loop only ------------------------------------------------------- */

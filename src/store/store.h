@@ -55,6 +55,11 @@ struct store_trust {
 struct store_trust store_get_trust(struct store *store); /* read at open; loop's copy */
 void store_put_trust(struct store *store, struct store_trust trust);
 
+/* What was measured of the link to the server: the engine's own words, one line of less than 64
+ * bytes; NULL = nothing. Valid until the next store_put_link(). */
+const char *store_get_link(const struct store *store);
+void store_put_link(struct store *store, const char *text);
+
 /* ---- folders ------------------------------------------------------------------------------- */
 
 /* A folder as the index knows it. Strings belong to the struct that holds it. */

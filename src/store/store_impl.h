@@ -19,6 +19,7 @@ struct store {
 	/* until closed */
 	bool is_broken, is_closing;
 	struct store_trust trust;
+	char *link_text; /* NULL = none */
 	GPtrArray *folders; /* struct store_folder * */
 	GHashTable *folder_names; /* name -> struct store_folder *, borrowed from `folders` */
 	bool are_folders_behind; /* the index failed to take some: it gets all of them next time */

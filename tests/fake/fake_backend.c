@@ -49,6 +49,8 @@ struct mailfs_session {
 	void (*closed)(void *user);
 	void *closed_user;
 	bool was_refused;
+	bool is_compressed;
+	uint64_t received;
 };
 
 /* ---- the server ------------------------------------------------------------------------------ */
@@ -565,6 +567,7 @@ static void step_fetch(struct mailfs_session *s, struct fake_request *request)
 		if (request->len - request->sent < 2 * chunk && part > 1)
 			part = (part + 1) / 2;
 		the_server->bytes_sent += part;
+		s->received += part;
 		request->fetch.data(request->fetch.user, uid,
 			(const uint8_t *)g_bytes_get_data(request->body, NULL) + request->sent, part);
 		request->sent += part;
@@ -719,6 +722,8 @@ static struct mailfs_session *fake_open(const struct mailfs_backend_config *conf
 	g_queue_init(&s->requests);
 	g_ptr_array_add(the_server->sessions, s);
 	the_server->dials++;
+	s->is_compressed = config->want_compress && !the_server->cannot_compress;
+	the_server->compressed_dials += s->is_compressed;
 	session_kick(s);
 	return s;
 }
@@ -832,6 +837,25 @@ static void fake_hold(struct mailfs_session *s, bool is_held)
 	session_kick(s);
 }
 
+/* Compressed it is half of what it was. */
+static void fake_traffic(const struct mailfs_session *s, struct mailfs_traffic *ret_traffic)
+{
+	*ret_traffic = (struct mailfs_traffic){
+		.wire = s->is_compressed ? s->received / 2 : s->received,
+		.plain = s->received,
+		.is_compressed = s->is_compressed,
+	};
+}
+
+static void fake_compress(struct mailfs_session *s)
+{
+	g_assert(s->state == STATE_READY || s->state == STATE_DYING);
+	if (the_server->cannot_compress || s->is_compressed)
+		return;
+	s->is_compressed = true;
+	the_server->compressions++;
+}
+
 const struct mailfs_backend fake_backend = {
 	.name = "fake",
 	.open = fake_open,
@@ -844,4 +868,6 @@ const struct mailfs_backend fake_backend = {
 	.poll = fake_poll,
 	.cancel = fake_cancel,
 	.hold = fake_hold,
+	.traffic = fake_traffic,
+	.compress = fake_compress,
 };

@@ -74,6 +74,7 @@ struct fake_server {
 	unsigned delay;       /* turns before each request begins */
 	bool sends_descending;
 	size_t chunk; /* body bytes per turn; 0 = 64 KiB */
+	bool cannot_compress;
 	bool is_dead_late;    /* `dead` comes a turn after the last `done` */
 	/* Reports in place of the real thing, between state and done; NULL = none. */
 	void (*sync_hook)(struct fake_server *server, const struct mailfs_sync_request *request);
@@ -81,6 +82,7 @@ struct fake_server {
 	bool sync_is_full;    /* never a delta */
 
 	/* What was asked of it. */
+	unsigned compressed_dials, compressions; /* at the login; later */
 	unsigned dials, lists, syncs, sweeps, uids, fetches, ranges, cancels, holds;
 	unsigned open_max;   /* sessions at one time */
 	uint64_t bytes_sent; /* of bodies */

@@ -56,6 +56,34 @@ def test_compress(mount, make_dovecot, make_proxy, tls):
     check(mount, server, ["INBOX"], ["compress=yes"], tls=tls)
 
 
+def test_EX_6_dense_mail_over_compress(mount, make_dovecot):
+    """Zeros and one line again and again are 1000:1, in large mail and in much small one: no bombs."""
+    dense = [mailgen.Mail(b"Subject: z\r\n\r\n" + b"0" * 4_000_000 + b"\r\n"),
+             mailgen.Mail(b"Subject: l\r\n\r\n" + b"the very same line\r\n" * 200_000)]
+    small = [mailgen.Mail(b"Subject: s\r\n\r\n" + b"x" * 50_000 + b"\r\n") for _at in range(60)]
+    server = make_dovecot({"INBOX": dense + small}, compress=True)
+    m = mount(server, ["compress=yes"])
+    assert sums(tree_by_tar(m.path, None)) == true_sums(server, ["INBOX"])
+    assert m.status()["compression"] == "on (as configured)"
+
+
+def test_compress_when_the_link_is_slow(mount, make_dovecot, make_proxy):
+    """Measured while it is in use, then on all connections, and remembered."""
+    mails = [mailgen.Mail(b"Subject: %d\r\n\r\n" % at + b"again and again and again\r\n" * 20_000)
+             for at in range(60)]
+    server = make_dovecot({"INBOX": mails}, compress=True)
+    proxy = make_proxy(server.imaps_port)
+    proxy.down.rate = 600_000
+    m = mount(server, ["connections=2"], port=proxy.port)
+    assert m.status()["compression"] == "off (not measured yet)"
+    assert sums(tree_by_tar(m.path, None)) == true_sums(server, ["INBOX"])
+    assert m.status()["compression"].startswith("on ("), m.status()["compression"]
+    assert proxy.bytes_down() < 25_000_000
+    m.stop()
+    m.remount()
+    assert m.status()["compression"].startswith("on (")
+
+
 def test_compress_that_is_not_offered(mount, make_dovecot):
     server = make_dovecot(MAILS)
     check(mount, server, list(MAILS), ["compress=yes"])

@@ -989,6 +989,50 @@ static void close_ends_requests_and_says_goodbye(void)
 		"ready|fetch CANCELLED|closed|");
 }
 
+static void do_compress_and_fetch(struct play *play)
+{
+	imap_backend.compress(play->session);
+	imap_backend.compress(play->session);
+	do_fetch(play);
+}
+
+#define COMPRESSING LOGIN(" COMPRESS=DEFLATE"), "C: COMPRESS DEFLATE"
+#define FETCHED     OPEN("3"), "C: UID FETCH 7 (*", "S: * 1 FETCH (UID 7 BODY[] \"a\")", "S: %t OK"
+
+static void nothing_follows_compress_before_its_answer(void)
+{
+	check(SCRIPT(COMPRESSING, "S: * OK wait", "S: %t NO not today", FETCHED), do_compress_and_fetch,
+		"ready|begin 7 1|a|end 7|fetch OK|");
+}
+
+static void compress_that_is_not_offered_is_not_asked_for(void)
+{
+	check(SCRIPT(LOGIN(""), FETCHED), do_compress_and_fetch, "ready|begin 7 1|a|end 7|fetch OK|");
+}
+
+/* LOGOUT could be read as compressed or not. */
+static void do_compress_and_close(struct play *play)
+{
+	imap_backend.compress(play->session);
+	imap_backend.close(play->session, on_closed, play);
+}
+
+static void nothing_is_said_to_a_server_that_may_compress_or_not(void)
+{
+	check(SCRIPT(LOGIN(" COMPRESS=DEFLATE"), "!stall"), do_compress_and_close, "ready|closed|");
+}
+
+static void do_compress(struct play *play)
+{
+	imap_backend.compress(play->session);
+}
+
+static void clear_text_behind_compress_ends_it(void)
+{
+	check(SCRIPT(COMPRESSING, "R: %t OK\r\n* 1 EXISTS\r\n* 2 EXISTS\r\n", "!stall"),
+		do_compress, "ready|dead PROTOCOL|");
+}
+
 static void do_other_box(struct play *play)
 {
 	do_fetch(play);
@@ -1342,6 +1386,10 @@ int main(int argc, char **argv)
 			a_request_cancelled_in_its_own_callback_ends },
 		{ "/backend/imap/session/close ends requests and says goodbye",
 			close_ends_requests_and_says_goodbye },
+		{ "/backend/imap/compress/CN-6 nothing behind it", nothing_follows_compress_before_its_answer },
+		{ "/backend/imap/compress/not offered", compress_that_is_not_offered_is_not_asked_for },
+		{ "/backend/imap/compress/CN-6 close", nothing_is_said_to_a_server_that_may_compress_or_not },
+		{ "/backend/imap/compress/EX-6 clear text", clear_text_behind_compress_ends_it },
 		{ "/backend/imap/session/CN-6 another folder waits",
 			another_folder_waits_until_nothing_is_in_flight },
 		{ "/backend/imap/session/CN-6 fetches of one folder are pipelined",

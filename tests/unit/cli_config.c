@@ -265,24 +265,28 @@ static void contradictions_are_refused(void)
 static void a_token_command_means_oauth(void)
 {
 	g_autofree char *path = write_file("[account a]\nsource = imaps://x@y\ntoken-command = t\n", 0644);
-	struct account *account = account_of("a", path, "compress=auto", NULL);
+	struct account *account = account_of("a", path, "", NULL);
 	struct mailfs_backend_config config;
 
 	account_backend_config(account, &config);
 	g_assert_cmpint(config.auth, ==, MAILFS_AUTH_OAUTH);
-	g_assert_true(config.want_compress);
 	account_free(account);
 	remove_file(path);
 }
 
-static void compression_is_not_for_this_machine(void)
+static void only_yes_compresses_from_the_start(void)
 {
-	struct account *account = account_of("imaps://a@localhost", NULL, "compress=auto", NULL);
-	struct mailfs_backend_config config;
+	static const char *const choices[] = { "compress=yes", "compress=no", "compress=auto", "" };
 
-	account_backend_config(account, &config);
-	g_assert_false(config.want_compress);
-	account_free(account);
+	for (size_t i = 0; i < G_N_ELEMENTS(choices); i++) {
+		struct account *account = account_of("imaps://a@h", NULL, choices[i], NULL);
+		struct mailfs_backend_config config;
+
+		account_backend_config(account, &config);
+		g_assert_cmpint(config.want_compress, ==, i == 0);
+		g_assert_cmpint(account->options.compress == COMPRESS_AUTO, ==, i >= 2);
+		account_free(account);
+	}
 }
 
 int main(int argc, char **argv)
@@ -301,6 +305,6 @@ int main(int argc, char **argv)
 	g_test_add_func("/cli/account/name", a_name_is_an_account_of_the_file);
 	g_test_add_func("/cli/account/contradictions", contradictions_are_refused);
 	g_test_add_func("/cli/account/token", a_token_command_means_oauth);
-	g_test_add_func("/cli/account/compress", compression_is_not_for_this_machine);
+	g_test_add_func("/cli/account/compress", only_yes_compresses_from_the_start);
 	return g_test_run();
 }

@@ -385,6 +385,118 @@ static void a_request_lost_with_its_connection_goes_to_another(void)
 	world_free(world);
 }
 
+/* ---- compression ----------------------------------------------------------------------------- */
+
+/* A start in a process that has found out before that the link is slow. */
+static struct world *opened_on_slow_link(void)
+{
+	struct world *world = world_new();
+	g_autofree char *text = g_strdup_printf("1 3 2000000 0 %" G_GINT64_FORMAT,
+		clock_realtime_ns() / 1000000000);
+
+	fake_messages_add(world->inbox, 1, 41, 300000);
+	world->auto_compress = true;
+	world_open_store(world);
+	store_put_link(world->store, text);
+	g_clear_pointer(&world->store, store_close);
+	world_start(world);
+	g_assert_cmpint(world_open(world, "INBOX"), ==, WORLD_OK);
+	return world;
+}
+
+static struct world *opened_with_compression(void)
+{
+	struct world *world = world_new();
+
+	fake_messages_add(world->inbox, 1, 41, 300000);
+	world->want_compress = true;
+	world_start(world);
+	g_assert_cmpint(world_open(world, "INBOX"), ==, WORLD_OK);
+	return world;
+}
+
+static const char *compression(struct world *world)
+{
+	struct engine_status status;
+
+	engine_get_status(world->engine, &status);
+	return status.compression;
+}
+
+static void nothing_is_compressed_by_itself(void)
+{
+	struct world *world = opened();
+
+	g_assert_cmpuint(world->server->compressed_dials + world->server->compressions, ==, 0);
+	g_assert_cmpstr(compression(world), ==, "off (as configured)");
+	world_free(world);
+	world = world_new();
+	world->auto_compress = true;
+	world_start(world);
+	g_assert_cmpuint(world->server->compressed_dials + world->server->compressions, ==, 0);
+	g_assert_cmpstr(compression(world), ==, "off (not measured yet)");
+	world_free(world);
+}
+
+static void a_link_remembered_as_slow_is_compressed_at_once(void)
+{
+	struct world *world = opened_on_slow_link();
+
+	g_assert_cmpuint(world->server->compressed_dials, ==, 1);
+	g_assert_cmpstr(compression(world), ==, "on (2.0 MB/s without it)");
+	world_free(world);
+}
+
+static void compression_that_is_not_offered_is_not_claimed(void)
+{
+	struct world *world = opened_on_slow_link();
+
+	world->server->cannot_compress = true;
+	world_restart(world);
+	g_assert_cmpint(world_open(world, "INBOX"), ==, WORLD_OK);
+	g_assert_true(g_str_has_prefix(compression(world), "off (wanted"));
+	g_assert_cmpint(world_cat(world, 1), ==, WORLD_OK);
+	world_free(world);
+}
+
+/* What came compressed could not be read: the message comes without compression (EX-6). */
+static void check_fetched_without(struct world *world)
+{
+	g_assert_cmpuint(world->server->compressed_dials, ==, world->server->dials);
+	fake_die(world->server, FAKE_FETCH_MID, MAILFS_ERROR_PROTOCOL);
+	g_assert_cmpint(world_cat(world, 1), ==, WORLD_OK);
+	g_assert_cmpuint(world->server->dials, >, world->server->compressed_dials);
+	g_assert_cmpstr(compression(world), ==, "off (it failed)");
+	world_free(world);
+}
+
+static void what_fails_compressed_is_fetched_without(void)
+{
+	check_fetched_without(opened_on_slow_link());
+	check_fetched_without(opened_with_compression());
+}
+
+static bool none_is_compressed(void *user)
+{
+	return strcmp(compression(user), "off (it failed)") == 0;
+}
+
+static void the_others_are_replaced_when_one_fails_compressed(void)
+{
+	struct world *world = opened_on_slow_link();
+	struct readings readings;
+
+	read_many(world, &readings, 40);
+	world_until(all_over, &readings);
+	check_and_free(&readings, WORLD_OK);
+	g_assert_cmpuint(world->server->compressed_dials, ==, 3);
+	fake_die(world->server, FAKE_FETCH_MID, MAILFS_ERROR_PROTOCOL);
+	g_assert_cmpint(world_read(world, 41, 0, 10, NULL), ==, WORLD_OK);
+	world_until(none_is_compressed, world);
+	g_assert_cmpuint(world->server->compressed_dials, ==, 3);
+	world_free(world);
+}
+
 /* ---- the end --------------------------------------------------------------------------------- */
 
 static void a_stop_before_anything_happened_stops(void)
@@ -454,6 +566,11 @@ int main(int argc, char **argv)
 	T("AS-4 a lost connection", a_lost_connection_is_replaced_at_once);
 	T("AS-4 short lives", connections_that_hardly_live_are_not_replaced_in_a_loop);
 	T("back-off", failed_dials_back_off);
+	T("not compressed by itself", nothing_is_compressed_by_itself);
+	T("compressed at once", a_link_remembered_as_slow_is_compressed_at_once);
+	T("compression not offered", compression_that_is_not_offered_is_not_claimed);
+	T("EX-6 fetched without", what_fails_compressed_is_fetched_without);
+	T("EX-6 others replaced", the_others_are_replaced_when_one_fails_compressed);
 	T("comes back by itself", it_comes_back_by_itself);
 	T("missed changes", changes_that_were_missed_are_seen_after_a_reconnect);
 	T("a sync among readers", a_sync_does_not_wait_behind_readers_for_ever);

@@ -174,6 +174,8 @@ void world_launch(struct world *world)
 		.name = world->want_names ? give_name : NULL,
 		.name_user = world,
 		.connections = world->connections,
+		.server = { .want_compress = world->want_compress },
+		.auto_compress = world->auto_compress,
 		.no_prefetch = !world->want_prefetch,
 		.delay_connect = world->delay_connect,
 	}, &events, world);

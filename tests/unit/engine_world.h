@@ -15,6 +15,7 @@ struct world {
 	struct engine *engine;
 	unsigned connections;
 	bool want_names, delay_connect;
+	bool auto_compress, want_compress;
 	bool want_prefetch; /* off: then the tests count what they asked for */
 
 	/* what the engine told */

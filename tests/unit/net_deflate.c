@@ -159,6 +159,72 @@ static void bomb_behind_honest_text_is_refused(void)
 	bytebuf_done(&plain);
 }
 
+/* Unpacks a step at a time; of what came, so much in a thousand was asked for. */
+static enum deflate_result unpack_excused(struct bytebuf *packed, uint64_t permille, size_t *ret_len)
+{
+	struct deflate *deflate = deflate_new();
+	struct bytebuf plain = { 0 };
+	enum deflate_result r;
+
+	*ret_len = 0;
+	do {
+		r = deflate_unpack(deflate, packed, &plain, 65536, NULL);
+		*ret_len += plain.len;
+		deflate_excuse(deflate, plain.len * permille / 1000);
+		bytebuf_clear(&plain);
+	} while (r == DEFLATE_MORE);
+	bytebuf_done(&plain);
+	deflate_free(deflate);
+	return r;
+}
+
+static void dense_text_that_was_asked_for_passes(void)
+{
+	g_autofree uint8_t *zeros = g_malloc0(16 * MIB);
+	struct bytebuf packed = pack(zeros, 16 * MIB, Z_SYNC_FLUSH);
+	size_t len;
+
+	g_assert_cmpint(unpack_excused(&packed, 1000, &len), ==, DEFLATE_WANT_INPUT);
+	g_assert_cmpuint(len, ==, 16 * MIB);
+	bytebuf_done(&packed);
+}
+
+static void dense_text_of_which_half_was_asked_for_is_refused(void)
+{
+	g_autofree uint8_t *zeros = g_malloc0(16 * MIB);
+	struct bytebuf packed = pack(zeros, 16 * MIB, Z_SYNC_FLUSH);
+	size_t len;
+
+	g_assert_cmpint(unpack_excused(&packed, 500, &len), ==, DEFLATE_FAILED);
+	g_assert_cmpuint(len, <, 2 * MIB + 2 * 65536);
+	bytebuf_done(&packed);
+}
+
+/* What was asked for, and was not dense, leaves nothing over for a bomb behind it. */
+static void bomb_behind_much_that_was_asked_for_is_refused(void)
+{
+	struct deflate *deflate = deflate_new();
+	g_autofree uint8_t *bytes = make_plain(16 * MIB, 1);
+	struct bytebuf packed, plain = { 0 };
+	size_t seen = 0;
+	enum deflate_result r;
+
+	memset(bytes + 8 * MIB, 0, 8 * MIB);
+	packed = pack(bytes, 16 * MIB, Z_SYNC_FLUSH);
+	do {
+		r = deflate_unpack(deflate, &packed, &plain, 65536, NULL);
+		if (seen < 8 * MIB)
+			deflate_excuse(deflate, plain.len);
+		seen += plain.len;
+		bytebuf_clear(&plain);
+	} while (r == DEFLATE_MORE);
+	g_assert_cmpint(r, ==, DEFLATE_FAILED);
+	g_assert_cmpuint(seen, <=, 10 * MIB);
+	bytebuf_done(&packed);
+	bytebuf_done(&plain);
+	deflate_free(deflate);
+}
+
 static void dense_text_under_the_ratio_passes(void)
 {
 	g_autofree uint8_t *bytes = make_plain(8 * MIB, 500);
@@ -259,6 +325,10 @@ int main(int argc, char **argv)
 	g_test_add_func("/net/deflate/EX-6 bomb", bomb_is_refused_after_a_mebibyte);
 	g_test_add_func("/net/deflate/EX-6 late bomb", bomb_behind_honest_text_is_refused);
 	g_test_add_func("/net/deflate/EX-6 dense text passes", dense_text_under_the_ratio_passes);
+	g_test_add_func("/net/deflate/EX-6 asked for", dense_text_that_was_asked_for_passes);
+	g_test_add_func("/net/deflate/EX-6 half asked for",
+		dense_text_of_which_half_was_asked_for_is_refused);
+	g_test_add_func("/net/deflate/EX-6 bomb behind", bomb_behind_much_that_was_asked_for_is_refused);
 	g_test_add_func("/net/deflate/EX-6 small run passes", less_than_a_mebibyte_of_zeros_passes);
 	g_test_add_func("/net/deflate/EX-6 trailing text", text_behind_the_end_is_refused);
 	g_test_add_func("/net/deflate/EX-6 later text", text_that_comes_after_the_end_is_refused);

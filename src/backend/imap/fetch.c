@@ -110,6 +110,8 @@ static void pass_on(struct fetch *fetch, const uint8_t *bytes, size_t len)
 
 	fetch->skip -= skipped;
 	fetch->left -= taken;
+	/* However dense these are: they are no bomb, since they were asked for (EX-6). */
+	stream_excuse(fetch->request.session->stream, taken);
 	if (taken > 0 && !fetch->request.is_cancelled)
 		fetch->args.data(fetch->args.user, fetch->current->uid, bytes + skipped, taken);
 }

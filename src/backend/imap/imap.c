@@ -21,6 +21,15 @@ static void hold(struct mailfs_session *s, bool is_held)
 		stream_hold(s->stream, is_held);
 }
 
+static void traffic(const struct mailfs_session *s, struct mailfs_traffic *ret_traffic)
+{
+	*ret_traffic = (struct mailfs_traffic){ .is_compressed = s->is_compressed };
+	if (!s->stream)
+		return;
+	ret_traffic->wire = stream_bytes_in(s->stream);
+	ret_traffic->plain = stream_bytes_plain(s->stream);
+}
+
 const struct mailfs_backend imap_backend = {
 	.name = "imap",
 	.open = session_open,
@@ -36,4 +45,6 @@ const struct mailfs_backend imap_backend = {
 	.poll = poll_start,
 	.cancel = cancel,
 	.hold = hold,
+	.traffic = traffic,
+	.compress = compress_start,
 };

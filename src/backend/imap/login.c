@@ -227,11 +227,7 @@ static enum step login_compress_reply(struct login *l)
 	l->step = login_ready;
 	if (l->error)
 		return STEP_AGAIN;
-	if (!imap_reader_is_idle(s->reader))
-		return login_fail(l, MAILFS_ERROR_PROTOCOL, "the server talks on before compression");
-	s->is_compressed = true;
-	s->is_switching = true;
-	stream_start_deflate(s->stream);
+	compress_begin(s);
 	return STEP_WAIT;
 }
 

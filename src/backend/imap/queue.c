@@ -10,6 +10,8 @@
 #include "base/log.h"
 #include "base/parse.h"
 
+#define UNHEARD_MAX (256ull << 20) /* on one connection */
+
 /* ---- life ------------------------------------------------------------------------------------ */
 
 static void random_prefix(char prefix[9])
@@ -404,6 +406,21 @@ bool queue_on_untagged(struct queue *queue, const struct imap_response *response
 	return false;
 }
 
+/* A body that somebody asked for and nobody wants any more may be dense too, within a bound. */
+static void excuse_unheard(struct queue *queue, uint64_t len)
+{
+	for (GList *link = queue->in_flight.head; link; link = link->next) {
+		const struct command *command = link->data;
+
+		if (command->hooks != &deaf_hooks || command->bodies == 0)
+			continue;
+		len = MIN(len, UNHEARD_MAX - queue->unheard);
+		queue->unheard += len;
+		stream_excuse(queue->session->stream, len);
+		return;
+	}
+}
+
 bool queue_on_fetch(struct queue *queue, const struct imap_fetch *fetch)
 {
 	struct command *streaming = queue->streaming;
@@ -420,6 +437,8 @@ bool queue_on_fetch(struct queue *queue, const struct imap_fetch *fetch)
 		if (command->hooks->fetch && command->hooks->fetch(command, fetch))
 			return true;
 	}
+	if (fetch->body && fetch->body->type == IMAP_NODE_STRING)
+		excuse_unheard(queue, fetch->body->len);
 	return false;
 }
 
@@ -442,4 +461,6 @@ void queue_on_data(struct queue *queue, const uint8_t *bytes, size_t len)
 {
 	if (queue->streaming)
 		queue->streaming->hooks->data(queue->streaming, bytes, len);
+	else
+		excuse_unheard(queue, len);
 }

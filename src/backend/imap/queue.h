@@ -85,6 +85,7 @@ struct queue {
 	struct command *streaming; /* takes the body that streams now; NULL = nobody */
 	bool is_streaming;
 	unsigned strays; /* answers to tags that were answered before */
+	uint64_t unheard; /* bytes of bodies that were asked for and came after their request ended */
 };
 
 void queue_init(struct queue *queue, struct mailfs_session *session);

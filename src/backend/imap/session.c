@@ -124,7 +124,8 @@ static void send_logout(struct mailfs_session *s)
 
 static bool can_say_goodbye(const struct mailfs_session *s)
 {
-	return s->stream && !s->login && !s->failure && !s->queue.unsent && !s->is_switching;
+	return s->stream && !s->login && !s->failure && !s->queue.unsent && !s->is_switching &&
+		!s->is_compressing;
 }
 
 static void run_close(struct mailfs_session *s)

@@ -43,7 +43,8 @@ struct mailfs_session {
 	struct login *login; /* NULL once ready */
 	struct imap_caps caps;
 	unsigned quirks; /* enum quirk */
-	bool has_enabled_condstore, has_enabled_qresync, is_compressed;
+	bool has_enabled_condstore, has_enabled_qresync;
+	bool is_compressed, is_compressing; /* the latter: COMPRESS waits, or its answer is due */
 	const char *auth_name; /* static: the mechanism that was used */
 	char *greeting;        /* printable */
 	char *server_id;       /* printable, or NULL */
@@ -53,6 +54,7 @@ struct mailfs_session {
 	/* Rejected once on this connection: not tried again (EX-4). */
 	bool no_list_return, no_condstore_examine, no_esearch, no_search, no_myrights;
 	bool no_move, no_uid_expunge, no_replace, no_unselect;
+	bool no_compress;
 	bool is_uid_late; /* FETCH lines name the UID after the body: one message at a time */
 
 	struct queue queue;
@@ -90,6 +92,12 @@ void session_fail_take(struct mailfs_session *s, GError *error);
 
 /* The login is through. */
 void session_ready(struct mailfs_session *s);
+
+/* ---- compress.c ---- */
+
+void compress_start(struct mailfs_session *s);
+/* COMPRESS was accepted: from the next byte on, in both directions. */
+void compress_begin(struct mailfs_session *s);
 
 /* ---- dispatch.c ---- */
 
