@@ -145,6 +145,11 @@ static void on_message_changed(void *user, const struct folder *folder, uint32_t
 	fs_message_changed(((struct mailfs *)user)->fs, folder, uid);
 }
 
+static void on_message_resized(void *user, const struct folder *folder, uint32_t uid)
+{
+	fs_message_resized(((struct mailfs *)user)->fs, folder, uid);
+}
+
 static void on_message_bytes_changed(void *user, const struct folder *folder, uint32_t uid)
 {
 	fs_message_bytes_changed(((struct mailfs *)user)->fs, folder, uid);
@@ -242,6 +247,7 @@ static struct engine *make_engine(struct mailfs *self)
 		.started = on_started,
 		.listing_changed = on_listing_changed,
 		.message_changed = on_message_changed,
+		.message_resized = on_message_resized,
 		.message_bytes_changed = on_message_bytes_changed,
 		.message_gone = on_message_gone,
 		.folder_gone = on_folder_gone,

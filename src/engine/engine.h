@@ -71,6 +71,9 @@ struct engine_events {
 	void (*listing_changed)(void *user, const struct folder *folder);
 	/* Attributes (flags, size) of a message are other than before. */
 	void (*message_changed)(void *user, const struct folder *folder, uint32_t uid);
+	/* The size is another one than was claimed before; message_changed comes next. NULL = nobody
+	 * wants to know. */
+	void (*message_resized)(void *user, const struct folder *folder, uint32_t uid);
 	/* Bytes that were read of it before do not belong to those that come now (the server sends
 	 * another version each time): whoever keeps some forgets them. NULL = nobody does. */
 	void (*message_bytes_changed)(void *user, const struct folder *folder, uint32_t uid);
@@ -79,7 +82,8 @@ struct engine_events {
 	/* The folder is about to be forgotten, and what is below it; where it was, `listing_changed`
 	 * comes too. Its parent is NULL if that went first. NULL = nobody wants to know. */
 	void (*folder_gone)(void *user, const struct folder *folder);
-	/* The mailbox `box_id` is no more, with all its messages (UIDVALIDITY changed). */
+	/* The mailbox `box_id`, still at the folder, is about to be forgotten with all its messages
+	 * (UIDVALIDITY changed). */
 	void (*box_gone)(void *user, const struct folder *folder, uint32_t box_id);
 	void (*state_changed)(void *user, enum engine_state state);
 };

@@ -40,6 +40,8 @@ bool fetch_note_size(struct fetch *fetch, uint64_t size, bool is_fresh)
 			store_put_trust(engine->config.store, trust);
 		}
 	}
+	if (!fits && engine->events.message_resized)
+		engine->events.message_resized(engine->user, folder, fetch->uid);
 	/* A message without octets is shown in another way once that is proven. */
 	if (!fits || size == 0)
 		engine->events.message_changed(engine->user, folder, fetch->uid);

@@ -41,9 +41,9 @@ static void forget_box(struct sync *sync)
 
 	sync->is_known = false;
 	sync->had_box = true;
+	engine->events.box_gone(engine->user, folder, old);
 	tree_set_box(engine->tree, folder, NULL);
 	folder->messages = folder->unseen = 0;
-	engine->events.box_gone(engine->user, folder, old);
 	folder->told_generation = ++folder->generation;
 	engine->events.listing_changed(engine->user, folder);
 }

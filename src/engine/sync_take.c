@@ -79,6 +79,8 @@ static bool update_known(struct sync *sync, struct message *message,
 	if ((info->fields & MAILFS_INFO_SIZE) != 0 && (message->bits & MESSAGE_SIZE_EXACT) == 0 &&
 		message->size != size) {
 		message->size = size;
+		if (sync->engine->events.message_resized)
+			sync->engine->events.message_resized(sync->engine->user, sync->folder, info->uid);
 		changed = true;
 	}
 	if ((info->fields & MAILFS_INFO_FLAGS) != 0 &&

@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * .mailfs at the root: not listed, but it can be entered. `status` and `status.json` are a
- * snapshot made at open (direct I/O, size 0); `ctl` takes one command a line.
+ * .mailfs at the root: not listed, but it can be entered. `ctl` takes one command a line.
+ *
+ * `status` and `status.json` are written anew whenever their name is looked up, and the kernel may
+ * not remember the name. Each text is an inode of its own, as far as the kernel is concerned: it
+ * never changes, has its exact size, and may be kept in the page cache, so that it can be read
+ * without an open. Programs see the same st_ino always. A text lives until the kernel forgets it.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/watchdog.h"
 #include "fs/internal.h"
 
@@ -23,15 +28,36 @@ static const struct {
 	{ CONTROL_CTL, "ctl", S_IFREG | 0200 },
 };
 
-bool control_attr(struct fs *fs, uint32_t file, struct stat *ret_attr)
+struct text {
+	uint64_t ino;
+	int64_t made_ns;
+	GString *bytes;
+};
+
+static void text_free(gpointer data)
 {
+	struct text *text = data;
+
+	g_string_free(text->bytes, TRUE);
+	g_free(text);
+}
+
+void control_init(struct fs *fs)
+{
+	fs->texts = g_hash_table_new_full(g_int64_hash, g_int64_equal, text_free, NULL);
+}
+
+bool control_attr(struct fs *fs, uint64_t ino, struct stat *ret_attr)
+{
+	const struct text *text = g_hash_table_lookup(fs->texts, &ino);
+	uint32_t file = ino_split(ino).uid;
 	mode_t mode = file == CONTROL_DIR ? S_IFDIR | 0700 : 0;
 
 	for (size_t i = 0; i < G_N_ELEMENTS(files); i++) {
 		if (files[i].file == file)
 			mode = files[i].mode;
 	}
-	if (mode == 0)
+	if (mode == 0 || (!text && ino_split(ino).id != 0))
 		return false;
 	memset(ret_attr, 0, sizeof(*ret_attr));
 	ret_attr->st_ino = ino_make(INO_KIND_CONTROL, 0, file);
@@ -40,18 +66,15 @@ bool control_attr(struct fs *fs, uint32_t file, struct stat *ret_attr)
 	ret_attr->st_uid = fs->config.uid;
 	ret_attr->st_gid = fs->config.gid;
 	ret_attr->st_mtim.tv_sec = fs->mounted_at;
+	if (text) {
+		ret_attr->st_size = (off_t)text->bytes->len;
+		ret_attr->st_blocks = (ret_attr->st_size + 511) / 512;
+		ret_attr->st_mtim.tv_sec = text->made_ns / 1000000000;
+		ret_attr->st_mtim.tv_nsec = text->made_ns % 1000000000;
+	}
 	ret_attr->st_atim = ret_attr->st_mtim;
 	ret_attr->st_ctim = ret_attr->st_mtim;
 	return true;
-}
-
-uint32_t control_lookup(const char *name)
-{
-	for (size_t i = 0; i < G_N_ELEMENTS(files); i++) {
-		if (strcmp(files[i].name, name) == 0)
-			return files[i].file;
-	}
-	return 0;
 }
 
 const char *control_name(uint32_t index, uint64_t *ret_ino)
@@ -197,35 +220,78 @@ static void put_status(struct fs *fs, struct status_writer *writer)
 
 /* ---- requests ---------------------------------------------------------------------------------- */
 
-void control_open(struct fs *fs, fuse_req_t req, uint32_t file, struct fuse_file_info *fi)
+static uint64_t text_new(struct fs *fs, uint32_t file)
 {
 	struct status_writer writer = { .is_json = file == CONTROL_STATUS_JSON };
+	struct text *text = g_new0(struct text, 1);
+
+	do
+		text->ino = ino_make(INO_KIND_CONTROL, ++fs->last_text & 0xffffff, file);
+	while (ino_split(text->ino).id == 0 || g_hash_table_contains(fs->texts, &text->ino));
+	text->made_ns = clock_realtime_ns();
+	text->bytes = writer.out = g_string_new(NULL);
+	put_status(fs, &writer);
+	g_hash_table_add(fs->texts, text);
+	return text->ino;
+}
+
+static uint64_t find(struct fs *fs, const char *name)
+{
+	for (size_t i = 0; i < G_N_ELEMENTS(files); i++) {
+		if (strcmp(files[i].name, name) != 0)
+			continue;
+		return files[i].file == CONTROL_CTL ? ino_make(INO_KIND_CONTROL, 0, CONTROL_CTL)
+						    : text_new(fs, files[i].file);
+	}
+	return 0;
+}
+
+void control_lookup(struct fs *fs, fuse_req_t req, const char *name)
+{
+	uint64_t ino = name ? find(fs, name) : ino_make(INO_KIND_CONTROL, 0, CONTROL_DIR);
+	struct fuse_entry_param entry = { .ino = ino, .attr_timeout = FS_LONG_TIMEOUT };
+
+	if (ino == 0) {
+		fuse_reply_err(req, ENOENT);
+		return;
+	}
+	entry.entry_timeout = ino_split(ino).id == 0 ? FS_LONG_TIMEOUT : 0;
+	control_attr(fs, ino, &entry.attr);
+	/* An interrupted lookup is not forgotten. */
+	if (fuse_reply_entry(req, &entry) == -ENOENT)
+		control_forget(fs, ino);
+}
+
+void control_forget(struct fs *fs, uint64_t ino)
+{
+	g_hash_table_remove(fs->texts, &ino);
+}
+
+void control_open(struct fs *fs, fuse_req_t req, uint32_t file, struct fuse_file_info *fi)
+{
 	bool wants_write = (fi->flags & O_ACCMODE) != O_RDONLY;
 
 	if (wants_write != (file == CONTROL_CTL)) {
 		fuse_reply_err(req, EACCES);
 		return;
 	}
-	writer.out = g_string_new(NULL);
-	if (file != CONTROL_CTL)
-		put_status(fs, &writer);
-	fi->direct_io = 1;
+	fi->direct_io = wants_write;
+	fi->keep_cache = 1;
 	fi->noflush = 1;
-	fi->fh = (uint64_t)(uintptr_t)writer.out;
-	g_hash_table_add(fs->texts, writer.out);
-	if (fuse_reply_open(req, fi) == -ENOENT)
-		control_release(fs, fi);
+	fuse_reply_open(req, fi);
 }
 
-void control_read(struct fs *fs, fuse_req_t req, size_t size, off_t offset,
-	struct fuse_file_info *fi)
+void control_read(struct fs *fs, fuse_req_t req, uint64_t ino, size_t size, off_t offset)
 {
-	const GString *text = (const GString *)(uintptr_t)fi->fh;
+	const struct text *text = g_hash_table_lookup(fs->texts, &ino);
 
-	if ((uint64_t)offset >= text->len)
+	if (!text)
+		fuse_reply_err(req, ESTALE);
+	else if ((uint64_t)offset >= text->bytes->len)
 		fuse_reply_buf(req, NULL, 0);
 	else
-		fuse_reply_buf(req, text->str + offset, MIN(size, text->len - (size_t)offset));
+		fuse_reply_buf(req, text->bytes->str + offset,
+			MIN(size, text->bytes->len - (size_t)offset));
 }
 
 struct ctl_op {
@@ -300,9 +366,4 @@ void control_write(struct fs *fs, fuse_req_t req, uint32_t file, const char *byt
 		ctl_refresh(fs, req, line + strlen("refresh "), size);
 	else
 		fuse_reply_err(req, EINVAL);
-}
-
-void control_release(struct fs *fs, struct fuse_file_info *fi)
-{
-	g_hash_table_remove(fs->texts, (GString *)(uintptr_t)fi->fh);
 }

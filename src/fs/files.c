@@ -5,12 +5,10 @@
 static struct open_file *file_open(struct fs *fs, uint64_t ino)
 {
 	struct open_file *file = g_hash_table_lookup(fs->files, &ino);
-	struct ino what = ino_split(ino);
 
 	if (!file) {
 		file = g_new0(struct open_file, 1);
 		file->ino = ino;
-		file->held = engine_hold(fs->engine, what.id, what.uid);
 		g_hash_table_insert(fs->files, &file->ino, file);
 	}
 	file->handles++;
@@ -60,6 +58,15 @@ bool handle_is_mistaken(struct fs *fs, const struct handle *handle)
 	return message && message->size != handle->size;
 }
 
+void file_hold(struct fs *fs, uint64_t ino)
+{
+	struct open_file *file = g_hash_table_lookup(fs->files, &ino);
+	struct ino what = ino_split(ino);
+
+	if (file && !file->held)
+		file->held = engine_hold(fs->engine, what.id, what.uid);
+}
+
 const struct open_file *file_find(struct fs *fs, uint64_t ino)
 {
 	return g_hash_table_lookup(fs->files, &ino);
@@ -67,7 +74,7 @@ const struct open_file *file_find(struct fs *fs, uint64_t ino)
 
 uint64_t file_gone_size(const struct open_file *file)
 {
-	uint64_t size = engine_held_size(file->held);
+	uint64_t size = file->held ? engine_held_size(file->held) : UINT64_MAX;
 
 	return size != UINT64_MAX ? size : (uint64_t)file->attr.st_size;
 }

@@ -53,6 +53,8 @@ void fs_free(struct fs *fs);
 /* Give these to engine_new(): they tell the kernel. */
 void fs_listing_changed(struct fs *fs, const struct folder *folder);
 void fs_message_changed(struct fs *fs, const struct folder *folder, uint32_t uid);
+/* Its size turned out to be another one than was claimed. Before fs_message_changed(). */
+void fs_message_resized(struct fs *fs, const struct folder *folder, uint32_t uid);
 /* Its bytes are other than those that were read (the server sends others each time). */
 void fs_message_bytes_changed(struct fs *fs, const struct folder *folder, uint32_t uid);
 void fs_message_gone(struct fs *fs, const struct folder *folder, uint32_t uid);

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Inode numbers are values: kind:8 | id:24 | uid:32. Nothing is counted and nothing forgotten.
- * The ids are hashes that the index keeps, so that a message has the same inode after a remount
- * and after the cache was lost; another UIDVALIDITY is another id.
+ * Inode numbers are values: round:4 | kind:4 | id:24 | uid:32. Nothing is counted and nothing
+ * forgotten. The ids are hashes that the index keeps, so that a message has the same inode after a
+ * remount and after the cache was lost; another UIDVALIDITY is another id.
+ *
+ * What programs see as st_ino has round 0. What the kernel goes by may have another one: rounds.c.
  */
 #pragma once
 
@@ -14,13 +16,16 @@ enum ino_kind {
 	INO_KIND_ROOT = 0,
 	INO_KIND_FOLDER = 1,  /* id = folder->dir_id */
 	INO_KIND_MESSAGE = 2, /* id = mailbox->id, uid */
-	INO_KIND_CONTROL = 3, /* uid = enum control_file */
+	INO_KIND_CONTROL = 3, /* uid = enum control_file, id = which text of it */
 };
 
 enum control_file { CONTROL_DIR = 1, CONTROL_STATUS, CONTROL_STATUS_JSON, CONTROL_CTL };
 
+#define INO_ROUND_MAX 15u
+
 struct ino {
 	enum ino_kind kind;
+	unsigned round;
 	uint32_t id;
 	uint32_t uid;
 };
@@ -30,10 +35,16 @@ static inline uint64_t ino_make(enum ino_kind kind, uint32_t id, uint32_t uid)
 	return (uint64_t)kind << 56 | (uint64_t)(id & 0xffffff) << 32 | uid;
 }
 
+static inline uint64_t ino_with_round(uint64_t ino, unsigned round)
+{
+	return (ino & ~(15ull << 60)) | (uint64_t)(round & 15) << 60;
+}
+
 static inline struct ino ino_split(uint64_t value)
 {
 	return (struct ino){
-		.kind = (enum ino_kind)(value >> 56),
+		.kind = (enum ino_kind)(value >> 56 & 15),
+		.round = (unsigned)(value >> 60),
 		.id = (uint32_t)(value >> 32) & 0xffffff,
 		.uid = (uint32_t)value,
 	};

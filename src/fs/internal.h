@@ -30,9 +30,17 @@ struct fs {
 	GHashTable *files;  /* inode → struct open_file, of open messages */
 	GHashTable *handles; /* set of struct handle: those that no release came for */
 	GHashTable *directories; /* set of struct directory, likewise */
-	GHashTable *texts;  /* set of GString: open control files, likewise */
+	GHashTable *texts;  /* set of struct text, by inode: .mailfs; until the kernel forgets them */
+	uint32_t last_text;
 	GHashTable *listed; /* directory inode → generation that the kernel may have cached */
 	time_t mounted_at;
+
+	/* rounds.c */
+	bool can_be_openless; /* the kernel understands */
+	bool is_openless;
+	bool is_relooked;      /* once is enough */
+	GHashTable *rounds;    /* set of inodes: each round of a message so far, but the first */
+	struct relook *relook; /* NULL = not under way */
 };
 
 /* ---- what an inode is ---- */
@@ -44,6 +52,8 @@ uint64_t fs_folder_ino(struct fs *fs, const struct folder *folder);
 struct message *fs_message(struct fs *fs, uint64_t ino, struct folder **ret_folder);
 /* The message of that name in the loaded folder; NULL: none. */
 struct message *fs_find_name(struct fs *fs, const struct folder *folder, const char *name);
+/* The kernel shall look up the names of this message again. */
+void fs_forget_name(struct fs *fs, const struct folder *folder, uint32_t box_id, uint32_t uid);
 
 /* ---- reply.c ---- */
 
@@ -53,17 +63,29 @@ void fs_folder_attr(struct fs *fs, const struct folder *folder, struct stat *ret
 /* False: the inode is no more. */
 bool fs_attr(struct fs *fs, uint64_t ino, struct stat *ret_attr);
 void fs_reply_entry(struct fs *fs, fuse_req_t req, const struct stat *attr);
-/* `-o exact-size`: this message's attributes are not known yet. */
+/* Its size must be found out before its attributes are told: `-o exact-size`, or there are no opens
+ * that would do it and the server lies. */
 bool fs_lacks_size(struct fs *fs, const struct message *message);
+
+/* ---- rounds.c: mounts without opens ---- */
+
+/* This open, and all after it, shall be answered ENOSYS. */
+bool fs_wants_no_open(struct fs *fs);
+/* What the kernel goes by, of what programs see as st_ino. */
+uint64_t fs_node(struct fs *fs, uint64_t ino);
+/* False: the kernel had this inode from us with another size. */
+bool fs_is_current(struct fs *fs, uint64_t node);
+void rounds_init(struct fs *fs);
+void rounds_done(struct fs *fs);
 
 /* ---- files.c: open messages ---- */
 
 /* One per open message, shared by its handles. A message that is expunged while it is open keeps
- * its bytes, as far as they are cached, and its attributes. */
+ * its attributes and, once reading has begun, its bytes as far as they are cached. */
 struct open_file {
 	uint64_t ino;
 	unsigned handles;
-	struct body *held;
+	struct body *held; /* since the first read: to look for it costs more than an open; or NULL */
 	struct stat attr; /* as of the last open */
 };
 
@@ -80,6 +102,8 @@ void handle_close(struct fs *fs, struct handle *handle);
 void handle_close_all(struct fs *fs);
 /* The size turned out to be another one after the open: nothing that is read may count as success. */
 bool handle_is_mistaken(struct fs *fs, const struct handle *handle);
+/* Its bytes shall stay, if it is open. */
+void file_hold(struct fs *fs, uint64_t ino);
 /* NULL: it is not open. */
 const struct open_file *file_find(struct fs *fs, uint64_t ino);
 /* How far a message that is gone can be read. */
@@ -87,18 +111,21 @@ uint64_t file_gone_size(const struct open_file *file);
 
 /* ---- control.c: .mailfs ---- */
 
-bool control_attr(struct fs *fs, uint32_t file, struct stat *ret_attr);
-uint32_t control_lookup(const char *name); /* in .mailfs; 0 = no such file */
+bool control_attr(struct fs *fs, uint64_t ino, struct stat *ret_attr);
+/* `name` NULL: .mailfs itself. */
+void control_lookup(struct fs *fs, fuse_req_t req, const char *name);
+void control_forget(struct fs *fs, uint64_t ino);
 void control_open(struct fs *fs, fuse_req_t req, uint32_t file, struct fuse_file_info *fi);
-void control_read(struct fs *fs, fuse_req_t req, size_t size, off_t offset,
-	struct fuse_file_info *fi);
+void control_read(struct fs *fs, fuse_req_t req, uint64_t ino, size_t size, off_t offset);
 void control_write(struct fs *fs, fuse_req_t req, uint32_t file, const char *bytes, size_t size);
-void control_release(struct fs *fs, struct fuse_file_info *fi);
+void control_init(struct fs *fs); /* fs->texts */
 const char *control_name(uint32_t index, uint64_t *ret_ino); /* listing of .mailfs; NULL = end */
 
 /* ---- ops/: one file per operation ---- */
 
 void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name);
+void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t count);
+void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets);
 void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
 	struct fuse_file_info *fi);

@@ -86,7 +86,7 @@ bool fs_attr(struct fs *fs, uint64_t ino, struct stat *ret_attr)
 	struct folder *folder;
 
 	if (what.kind == INO_KIND_CONTROL)
-		return control_attr(fs, what.uid, ret_attr);
+		return control_attr(fs, ino, ret_attr);
 	if (what.kind == INO_KIND_MESSAGE)
 		return fs_any_message_attr(fs, ino, ret_attr);
 	folder = fs_folder(fs, ino);
@@ -97,13 +97,16 @@ bool fs_attr(struct fs *fs, uint64_t ino, struct stat *ret_attr)
 
 bool fs_lacks_size(struct fs *fs, const struct message *message)
 {
-	return fs->config.exact_size && (message->bits & MESSAGE_SIZE_EXACT) == 0;
+	bool wants_exact =
+		fs->config.exact_size || (fs->is_openless && engine_is_unproven(fs->engine));
+
+	return wants_exact && (message->bits & MESSAGE_SIZE_EXACT) == 0;
 }
 
 void fs_reply_entry(struct fs *fs, fuse_req_t req, const struct stat *attr)
 {
 	struct fuse_entry_param entry = {
-		.ino = attr->st_ino,
+		.ino = fs_node(fs, attr->st_ino),
 		.attr = *attr,
 		.attr_timeout = FS_LONG_TIMEOUT,
 		.entry_timeout = FS_LONG_TIMEOUT,
@@ -136,7 +139,7 @@ struct message *fs_message(struct fs *fs, uint64_t ino, struct folder **ret_fold
 	struct ino what = ino_split(ino);
 	struct folder *folder;
 
-	if (what.kind != INO_KIND_MESSAGE)
+	if (what.kind != INO_KIND_MESSAGE || !fs_is_current(fs, ino))
 		return NULL;
 	folder = tree_by_box(engine_tree(fs->engine), what.id);
 	if (!folder)

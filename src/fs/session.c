@@ -21,6 +21,9 @@
 
 static void on_init(void *user, struct fuse_conn_info *conn)
 {
+	struct fs *fs = user;
+
+	fs->can_be_openless = (conn->capable & FUSE_CAP_NO_OPEN_SUPPORT) != 0;
 	conn->max_background = MAX_BACKGROUND;
 	conn->congestion_threshold = MAX_BACKGROUND * 3 / 4;
 	/* A walk asks for everything anyway; "auto" turns to one LOOKUP per file in mid-directory. */
@@ -36,6 +39,8 @@ static void on_init(void *user, struct fuse_conn_info *conn)
 static const struct fuse_lowlevel_ops operations = {
 	.init = on_init,
 	.lookup = op_lookup,
+	.forget = op_forget,
+	.forget_multi = op_forget_multi,
 	.getattr = op_getattr,
 	.setattr = op_setattr,
 	.access = op_access,
@@ -111,11 +116,6 @@ static gboolean on_readable(gint fd, GIOCondition condition, gpointer user)
 
 /* ---- life -------------------------------------------------------------------------------------- */
 
-static void text_free(gpointer text)
-{
-	g_string_free(text, TRUE);
-}
-
 struct fs *fs_new(const struct fs_config *config, const struct fs_events *events, void *user)
 {
 	struct fs *fs = g_new0(struct fs, 1);
@@ -127,8 +127,9 @@ struct fs *fs_new(const struct fs_config *config, const struct fs_events *events
 	fs->files = g_hash_table_new(g_int64_hash, g_int64_equal);
 	fs->handles = g_hash_table_new(NULL, NULL);
 	fs->directories = g_hash_table_new(NULL, NULL);
-	fs->texts = g_hash_table_new_full(NULL, NULL, text_free, NULL);
 	fs->listed = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, g_free);
+	control_init(fs);
+	rounds_init(fs);
 	return fs;
 }
 
@@ -234,6 +235,7 @@ void fs_unmount(struct fs *fs)
 void fs_free(struct fs *fs)
 {
 	fs_unmount(fs);
+	rounds_done(fs);
 	g_hash_table_unref(fs->ops);
 	g_hash_table_unref(fs->listed);
 	g_hash_table_unref(fs->files);
@@ -264,16 +266,21 @@ void fs_drop_caches(struct fs *fs)
 	g_hash_table_remove_all(fs->listed);
 }
 
+static uint64_t message_node(struct fs *fs, const struct folder *folder, uint32_t uid)
+{
+	return fs_node(fs, ino_make(INO_KIND_MESSAGE, folder->box->id, uid));
+}
+
 void fs_message_changed(struct fs *fs, const struct folder *folder, uint32_t uid)
 {
 	if (fs->session && folder->box)
-		notifier_attributes(fs->notifier, ino_make(INO_KIND_MESSAGE, folder->box->id, uid));
+		notifier_attributes(fs->notifier, message_node(fs, folder, uid));
 }
 
 void fs_message_bytes_changed(struct fs *fs, const struct folder *folder, uint32_t uid)
 {
 	if (fs->session && folder->box)
-		notifier_everything(fs->notifier, ino_make(INO_KIND_MESSAGE, folder->box->id, uid));
+		notifier_everything(fs->notifier, message_node(fs, folder, uid));
 }
 
 struct gone_name {
@@ -287,6 +294,7 @@ static void on_gone_name(void *user, size_t count, const uint32_t *uids, const c
 	struct gone_name *gone = user;
 	char alias[MAILFS_NAME_MAX + 1];
 
+	/* Which every message has. */
 	view_name(view_find("uid"), &(struct mailfs_name_input){ .uid = gone->uid }, alias);
 	if (gone->fs->session) {
 		notifier_entry(gone->fs->notifier, gone->parent, alias);
@@ -296,22 +304,30 @@ static void on_gone_name(void *user, size_t count, const uint32_t *uids, const c
 	g_free(gone);
 }
 
-/* An inode that is open goes on answering, so its name has to be taken away. */
-static void take_name_away(struct fs *fs, const struct folder *folder, uint32_t box_id, uint32_t uid)
+void fs_forget_name(struct fs *fs, const struct folder *folder, uint32_t box_id, uint32_t uid)
 {
 	struct gone_name *gone = g_new(struct gone_name, 1);
 
 	*gone = (struct gone_name){ .fs = fs, .parent = fs_folder_ino(fs, folder), .uid = uid };
+	if (!fs->config.view->needs_head) {
+		on_gone_name(gone, 0, NULL, NULL);
+		return;
+	}
 	/* Asked before the row is removed: the index answers in order. */
 	engine_load_names(fs->engine, box_id, uid - 1, 1, on_gone_name, gone);
 }
 
-/* The inode answers ESTALE from now on; the kernel then looks the name up again and gets ENOENT. */
+/* The inode answers ESTALE from now on; the kernel then looks the name up again and gets ENOENT.
+ * Where an inode is open it goes on answering, and where there are no opens nobody asks: there the
+ * name has to be taken away. */
 void fs_message_gone(struct fs *fs, const struct folder *folder, uint32_t uid)
 {
+	uint64_t ino = ino_make(INO_KIND_MESSAGE, folder->box->id, uid);
+
 	fs_message_changed(fs, folder, uid);
-	if (fs->session && file_find(fs, ino_make(INO_KIND_MESSAGE, folder->box->id, uid)))
-		take_name_away(fs, folder, folder->box->id, uid);
+	file_hold(fs, ino);
+	if (fs->session && (fs->is_openless || file_find(fs, ino)))
+		fs_forget_name(fs, folder, folder->box->id, uid);
 }
 
 /* An inode that is open goes on answering; by its name nobody comes here any more, nor to anything
@@ -330,14 +346,17 @@ void fs_folder_gone(struct fs *fs, const struct folder *folder)
 
 /* The old UIDs are not known any more: with the directory's own name, the kernel forgets all names
  * in it that nobody holds open. Of the root there is no name; an open of what was there gets ESTALE
- * and looks again. */
+ * and looks again. Where there are no opens, each name is taken away. */
 void fs_box_gone(struct fs *fs, const struct folder *folder, uint32_t box_id)
 {
+	size_t count = folder->box && fs->is_openless ? mailbox_count(folder->box) : 0;
 	GHashTableIter iter;
 	gpointer ino;
 
 	if (!fs->session)
 		return;
+	for (size_t at = 0; at < count; at++)
+		fs_forget_name(fs, folder, box_id, mailbox_at(folder->box, at)->uid);
 	notifier_everything(fs->notifier, fs_folder_ino(fs, folder));
 	if (folder->parent && folder != fs_folder(fs, INO_ROOT))
 		notifier_entry(fs->notifier, fs_folder_ino(fs, folder->parent), folder->shown);
@@ -346,7 +365,7 @@ void fs_box_gone(struct fs *fs, const struct folder *folder, uint32_t box_id)
 		struct ino what = ino_split(*(uint64_t *)ino);
 
 		if (what.kind == INO_KIND_MESSAGE && what.id == box_id)
-			take_name_away(fs, folder, box_id, what.uid);
+			fs_forget_name(fs, folder, box_id, what.uid);
 	}
 }
 

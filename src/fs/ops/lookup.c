@@ -104,16 +104,6 @@ static void lookup_wait(struct fs *fs, fuse_req_t req, struct folder *folder, ui
 		lookup->op.ticket = ticket;
 }
 
-static void lookup_control(struct fs *fs, fuse_req_t req, uint32_t file)
-{
-	struct stat attr;
-
-	if (file == 0 || !control_attr(fs, file, &attr))
-		fuse_reply_err(req, ENOENT);
-	else
-		fs_reply_entry(fs, req, &attr);
-}
-
 /* Names without a UID, such as ".noindex" or "cur", are no messages: no need to open a folder. */
 static bool may_be_message(const char *name)
 {
@@ -132,11 +122,11 @@ void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	int error;
 
 	if (what.kind == INO_KIND_CONTROL) {
-		lookup_control(fs, req, what.uid == CONTROL_DIR ? control_lookup(name) : 0);
+		control_lookup(fs, req, name);
 		return;
 	}
 	if (parent == INO_ROOT && strcmp(name, ".mailfs") == 0) {
-		lookup_control(fs, req, CONTROL_DIR);
+		control_lookup(fs, req, NULL);
 		return;
 	}
 	if (strlen(name) > 255) {

@@ -15,8 +15,8 @@
 
 struct read_op {
 	struct op op;
-	struct ino what;
-	const struct open_file *file; /* open as long as a read of it waits */
+	uint64_t ino;
+	const struct handle *handle; /* open as long as a read of it waits; NULL: there are no opens */
 	uint64_t offset;
 	size_t want, got;
 	char *buffer; /* `want` bytes */
@@ -113,14 +113,32 @@ static void take_slice(struct read_op *read, const struct body_slice *slice)
 	read_next(read);
 }
 
+/* The size that the reader may have seen is another one than that of the message: nothing that is
+ * read may count as success. */
+static bool is_mistaken(struct fs *fs, uint64_t ino, const struct handle *handle)
+{
+	return handle ? handle_is_mistaken(fs, handle) : !fs_is_current(fs, ino);
+}
+
+/* Less than the exact size is an error, not an end. */
+static bool is_cut_short(const struct read_op *read)
+{
+	const struct message *message = fs_message(read->op.fs, read->ino, NULL);
+
+	return message && (message->bits & MESSAGE_SIZE_EXACT) != 0 &&
+		read->offset + read->got < message->size;
+}
+
 static void answer_slice(struct read_op *read, const struct body_slice *slice, const GError *error)
 {
 	if (error)
 		op_finish_error(&read->op, error);
-	else if (slice->len == 0)
-		op_finish(&read->op, reply_bytes, read); /* the end came before the claimed size */
-	else
+	else if (slice->len > 0)
 		take_slice(read, slice);
+	else if (is_cut_short(read))
+		op_finish_errno(&read->op, EIO);
+	else
+		op_finish(&read->op, reply_bytes, read); /* the end came before the claimed size */
 }
 
 static void on_slice(void *user, const struct body_slice *slice, const GError *error)
@@ -139,30 +157,48 @@ static void on_held_slice(void *user, const struct body_slice *slice, const GErr
 		answer_slice(read, slice, error);
 }
 
+static void read_held(struct read_op *read, struct mailfs_range range)
+{
+	struct body *held = read->handle ? read->handle->file->held : NULL;
+
+	if (held)
+		engine_read_held(read->op.fs->engine, held, range, on_held_slice, op_ref_new(&read->op));
+	else
+		op_finish_errno(&read->op, ESTALE);
+}
+
 static void read_next(struct read_op *read)
 {
+	struct fs *fs = read->op.fs;
+	struct ino what = ino_split(read->ino);
 	struct mailfs_range range = { read->offset + read->got, read->want - read->got };
 	engine_ticket ticket;
 
+	if (is_mistaken(fs, read->ino, read->handle)) {
+		op_finish_errno(&read->op, EIO);
+		return;
+	}
 	if (range.len == 0) {
 		op_finish(&read->op, reply_bytes, read);
 		return;
 	}
-	if (!fs_message(read->op.fs, read->file->ino, NULL)) {
-		engine_read_held(read->op.fs->engine, read->file->held, range, on_held_slice,
-			op_ref_new(&read->op));
+	if (!fs_message(fs, read->ino, NULL)) {
+		read_held(read, range);
 		return;
 	}
-	ticket = engine_read(read->op.fs->engine, read->what.id, read->what.uid, range, on_slice, read);
+	ticket = engine_read(fs->engine, what.id, what.uid, range, on_slice, read);
 	if (ticket != 0)
 		read->op.ticket = ticket;
 }
 
-static uint64_t readable_size(struct fs *fs, uint64_t ino, const struct open_file *file)
+/* 0: nothing is there to be read. */
+static uint64_t readable_size(struct fs *fs, uint64_t ino, const struct handle *handle)
 {
 	struct message *message = fs_message(fs, ino, NULL);
 
-	return message ? MAX(message->size, 1) : file_gone_size(file);
+	if (message)
+		return MAX(message->size, 1);
+	return handle ? file_gone_size(handle->file) : 0;
 }
 
 void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
@@ -173,24 +209,28 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct f
 	uint64_t end;
 
 	if (ino_split(ino).kind == INO_KIND_CONTROL) {
-		control_read(fs, req, size, offset, fi);
+		control_read(fs, req, ino, size, offset);
 		return;
 	}
 	/* The kernel asks again for what readahead could not get: one error would go unseen. */
-	if (handle_is_mistaken(fs, handle)) {
+	if (is_mistaken(fs, ino, handle)) {
 		fuse_reply_err(req, EIO);
 		return;
 	}
-	end = readable_size(fs, ino, handle->file);
+	file_hold(fs, ino);
+	end = readable_size(fs, ino, handle);
 	if ((uint64_t)offset >= end) {
-		fuse_reply_buf(req, NULL, 0);
+		if (handle || fs_message(fs, ino, NULL))
+			fuse_reply_buf(req, NULL, 0);
+		else
+			fuse_reply_err(req, ESTALE);
 		return;
 	}
 	read = (struct read_op *)op_new(fs, req, sizeof(*read), read_release);
 	if (!read)
 		return;
-	read->what = ino_split(ino);
-	read->file = handle->file;
+	read->ino = ino;
+	read->handle = handle;
 	read->offset = (uint64_t)offset;
 	read->want = MIN(size, end - (uint64_t)offset);
 	read->buffer = g_malloc(read->want);

@@ -202,7 +202,7 @@ static bool add_entry(struct listing *listing, const char *name, const struct st
 	char *at = listing->buffer + listing->used;
 	size_t room = listing->size - listing->used;
 	struct fuse_entry_param entry = {
-		.ino = is_known ? attr->st_ino : 0,
+		.ino = is_known ? fs_node(listing->fs, attr->st_ino) : 0,
 		.attr = *attr,
 		.attr_timeout = FS_LONG_TIMEOUT,
 		.entry_timeout = FS_LONG_TIMEOUT,
@@ -379,7 +379,8 @@ static void control_listing(struct listing *listing, off_t offset)
 		struct stat attr;
 
 		fs_attr(listing->fs, ino, &attr);
-		if (!add_entry(listing, name, &attr, 3 + (off_t)at, true))
+		/* What it leads to is decided when it is looked up. */
+		if (!add_entry(listing, name, &attr, 3 + (off_t)at, false))
 			return;
 	}
 }
