@@ -282,6 +282,328 @@ static void many_messages_go_in_short_commands(void)
 	check_change((const char *const *)script->pdata, do_store, "ready|store OK|");
 }
 
+/* ---- removals -------------------------------------------------------------------------------- */
+
+static void on_removed(void *user, uint32_t uid)
+{
+	g_string_append_printf(((struct play *)user)->log, "r%u|", uid);
+}
+
+static void on_remove_done(void *user, const GError *error)
+{
+	finish(user, "remove", error);
+}
+
+static void do_remove(struct play *play)
+{
+	struct mailfs_remove_request request = {
+		.folder = "INBOX", .uidvalidity = 9, .uids = change.uids, .uid_count = change.count,
+		.removed = on_removed, .done = on_remove_done, .user = play,
+	};
+
+	play->open++;
+	play->ticket = imap_backend.remove(play->session, &request);
+}
+
+#define MARK(set)                                                                                  \
+	"C: UID STORE " set " +FLAGS.SILENT (\\Deleted)", "C: UID FETCH " set " (UID FLAGS)", "S: %u OK"
+#define MARKED_7 "S: * 1 FETCH (UID 7 FLAGS (\\Deleted))"
+#define MARKED_8 "S: * 2 FETCH (UID 8 FLAGS (\\Deleted \\Seen))"
+
+static void removal_is_by_uid_and_verified(void)
+{
+	CHECK(SCRIPT(LOGIN(" UIDPLUS"), OPEN_RW("2"), MARK("7:8"), MARKED_7, MARKED_8, "S: %t OK",
+		      "C: UID EXPUNGE 7:8", "S: * 2 EXPUNGE", "S: * 1 EXPUNGE", "S: %t OK",
+		      "C: UID FETCH 7:8 (UID FLAGS)", "S: %t OK"),
+		do_remove, "ready|changed INBOX|r7|r8|remove OK|", UIDS(7, 8));
+}
+
+static void vanished_is_proof_of_a_removal(void)
+{
+	CHECK(SCRIPT(LOGIN(" UIDPLUS"), OPEN_RW("2"), MARK("7:8"), MARKED_7, MARKED_8, "S: %t OK",
+		      "C: UID EXPUNGE 7:8", "S: * VANISHED 1:4294967295", "S: %t OK"),
+		do_remove, "ready|changed INBOX|r7|r8|remove OK|", UIDS(7, 8));
+}
+
+static void what_is_gone_already_is_removed(void)
+{
+	CHECK(SCRIPT(LOGIN(" UIDPLUS"), OPEN_RW("2"), MARK("7:8"), "S: %t OK"), do_remove,
+		"ready|r7|r8|remove OK|", UIDS(7, 8));
+	CHECK(SCRIPT(LOGIN(" UIDPLUS"), OPEN_RW("2"), MARK("7:8"), MARKED_8, "S: %t OK",
+		      "C: UID EXPUNGE 8", "S: * VANISHED 8", "S: %t OK"),
+		do_remove, "ready|r7|changed INBOX|r8|remove OK|", UIDS(7, 8));
+}
+
+static void what_is_not_marked_is_not_expunged(void)
+{
+	CHECK(SCRIPT(LOGIN(" UIDPLUS"), OPEN_RW("2"), MARK("7"), "S: * 1 FETCH (UID 7 FLAGS ())",
+		      "S: %t OK"),
+		do_remove, "ready|remove PROTOCOL|", UIDS(7));
+	CHECK(SCRIPT(LOGIN(" UIDPLUS"), OPEN_RW("2"), "C: UID STORE 7 *", "C: UID FETCH 7 (UID FLAGS)",
+		      "S: %u NO [NOPERM] no", "S: * 1 FETCH (UID 7 FLAGS ())", "S: %t OK"),
+		do_remove, "ready|remove DENIED|", UIDS(7));
+}
+
+static void what_is_still_there_was_not_removed(void)
+{
+	CHECK(SCRIPT(LOGIN(" UIDPLUS"), OPEN_RW("3"), MARK("7:8"), MARKED_7, MARKED_8, "S: %t OK",
+		      "C: UID EXPUNGE 7:8", "S: * 3 EXPUNGE", "S: %t OK", "C: UID FETCH 7:8 (UID FLAGS)",
+		      MARKED_7, "S: %t OK"),
+		do_remove, "ready|changed INBOX|r8|remove PROTOCOL|", UIDS(7, 8));
+	CHECK(SCRIPT(LOGIN(" UIDPLUS"), OPEN_RW("3"), MARK("7"), MARKED_7, "S: %t OK",
+		      "C: UID EXPUNGE 7", "S: %t NO [NOPERM] no", "C: UID FETCH 7 (UID FLAGS)", MARKED_7,
+		      "S: %t OK"),
+		do_remove, "ready|remove DENIED|", UIDS(7));
+}
+
+static void without_uidplus_exactly_ours_are_expunged(void)
+{
+	CHECK(SCRIPT(LOGIN(""), OPEN_RW("2"), MARK("7:8"), MARKED_7, MARKED_8, "S: %t OK",
+		      "C: UID SEARCH DELETED", "S: * SEARCH 8 7", "S: %t OK", "C: EXPUNGE",
+		      "S: * 1 EXPUNGE", "S: * 1 EXPUNGE", "S: %t OK", "C: UID FETCH 7:8 (UID FLAGS)",
+		      "S: %t OK"),
+		do_remove, "ready|changed INBOX|r7|r8|remove OK|", UIDS(7, 8));
+}
+
+static void without_uidplus_nobody_elses_messages_go(void)
+{
+	static const char *const found[] = { "S: * SEARCH 7 8 9", "S: * SEARCH 1 7 8", "S: * SEARCH 7 9" };
+
+	for (size_t i = 0; i < G_N_ELEMENTS(found); i++)
+		CHECK(SCRIPT(LOGIN(""), OPEN_RW("2"), MARK("7:8"), MARKED_7, MARKED_8, "S: %t OK",
+			      "C: UID SEARCH DELETED", found[i], "S: %t OK"),
+			do_remove, "ready|remove NOT_POSSIBLE|", UIDS(7, 8));
+}
+
+static void servers_that_do_not_search_are_asked_otherwise(void)
+{
+	static const char *const answers[] = { "S: %t BAD what", "S: %t NO", "S: %t OK" };
+
+	for (size_t i = 0; i < G_N_ELEMENTS(answers); i++) {
+		CHECK(SCRIPT(LOGIN(""), OPEN_RW("2"), MARK("7"), MARKED_7, "S: %t OK",
+			      "C: UID SEARCH DELETED", answers[i], "C: UID FETCH 1:* (UID FLAGS)", MARKED_7,
+			      "S: * 2 FETCH (UID 8 FLAGS (\\Seen))", "S: %t OK", "C: EXPUNGE", "S: %t OK",
+			      "C: UID FETCH 7 (UID FLAGS)", "S: %t OK"),
+			do_remove, "ready|r7|remove OK|", UIDS(7));
+		CHECK(SCRIPT(LOGIN(""), OPEN_RW("2"), MARK("7"), MARKED_7, "S: %t OK",
+			      "C: UID SEARCH DELETED", answers[i], "C: UID FETCH 1:* (UID FLAGS)", MARKED_7,
+			      MARKED_8, "S: %t OK"),
+			do_remove, "ready|remove NOT_POSSIBLE|", UIDS(7));
+	}
+}
+
+static void uid_expunge_that_is_not_understood_becomes_a_careful_expunge(void)
+{
+	CHECK(SCRIPT(LOGIN(" UIDPLUS"), OPEN_RW("2"), MARK("7"), MARKED_7, "S: %t OK",
+		      "C: UID EXPUNGE 7", "S: %t BAD what", "C: UID SEARCH DELETED", "S: * SEARCH 7 8",
+		      "S: %t OK"),
+		do_remove, "ready|remove NOT_POSSIBLE|", UIDS(7));
+}
+
+static void do_remove_of_no_uidvalidity(struct play *play)
+{
+	struct mailfs_remove_request request = {
+		.folder = "INBOX", .uids = change.uids, .uid_count = change.count,
+		.removed = on_removed, .done = on_remove_done, .user = play,
+	};
+
+	play->open++;
+	imap_backend.remove(play->session, &request);
+}
+
+static void uids_that_do_not_last_remove_nothing(void)
+{
+	CHECK(SCRIPT(LOGIN("")), do_remove_of_no_uidvalidity, "ready|remove READ_ONLY|", UIDS(7));
+}
+
+static void a_read_only_mount_removes_nothing(void)
+{
+	change = (struct change){ UIDS(7) };
+	check(SCRIPT(LOGIN("")), do_remove, "ready|remove READ_ONLY|");
+}
+
+/* ---- moves ----------------------------------------------------------------------------------- */
+
+static void on_copied(void *user, uint32_t uid, uint32_t uidvalidity, uint32_t target)
+{
+	g_string_append_printf(((struct play *)user)->log, "c%u>%u:%u|", uid, uidvalidity, target);
+}
+
+static void on_moved(void *user, uint32_t uid, uint32_t uidvalidity, uint32_t target)
+{
+	g_string_append_printf(((struct play *)user)->log, "m%u>%u:%u|", uid, uidvalidity, target);
+}
+
+static void on_move_done(void *user, bool is_outcome_known, const GError *error)
+{
+	struct play *play = user;
+
+	if (!is_outcome_known)
+		g_string_append(play->log, "unknown ");
+	finish(play, "move", error);
+}
+
+static void do_move(struct play *play)
+{
+	struct mailfs_move_request request = {
+		.folder = "INBOX", .uidvalidity = 9, .uids = change.uids, .uid_count = change.count,
+		.target = change.target ? change.target : "Box", .copied = on_copied, .moved = on_moved,
+		.done = on_move_done, .user = play,
+	};
+
+	play->open++;
+	play->ticket = imap_backend.move(play->session, &request);
+}
+
+#define MOVE_78 "C: UID MOVE 7:8 \"Box\""
+#define LOOK_78 "C: UID FETCH 7:8 (UID FLAGS)"
+
+static void move_tells_where_messages_went(void)
+{
+	/* As many EXPUNGEs as pairs: nothing is left to ask. */
+	CHECK(SCRIPT(LOGIN(" MOVE UIDPLUS"), OPEN_RW("2"), MOVE_78, "S: * OK [COPYUID 5 7:8 20:21] moved",
+		      "S: * 1 EXPUNGE", "S: * 1 EXPUNGE", "S: %t OK done"),
+		do_move, "ready|changed INBOX|m7>5:20|m8>5:21|move OK|", UIDS(7, 8));
+	CHECK(SCRIPT(LOGIN(" MOVE UIDPLUS"), OPEN_RW("2"), MOVE_78, "S: * VANISHED 7:8",
+		      "S: %t OK [COPYUID 5 7:8 20:21] done"),
+		do_move, "ready|changed INBOX|m7>5:20|m8>5:21|move OK|", UIDS(7, 8));
+}
+
+static void a_move_without_proof_is_looked_after(void)
+{
+	static const char *const codes[] = {
+		"S: * OK nothing", "S: * OK [COPYUID 14  ] moved", "S: * OK [COPYUID 5 7:8 20:22] moved",
+		"S: * OK [COPYUID 5 7:8 21:20] moved", "S: * OK [COPYUID 5 7:9 20:22] moved",
+		"S: * OK [COPYUID 5 8,7 20:21] moved",
+	};
+
+	for (size_t i = 0; i < G_N_ELEMENTS(codes); i++)
+		CHECK(SCRIPT(LOGIN(" MOVE"), OPEN_RW("2"), MOVE_78, codes[i], "S: * 1 EXPUNGE",
+			      "S: * 1 EXPUNGE", "S: %t OK", LOOK_78, "S: %t OK"),
+			do_move, "ready|changed INBOX|m7>0:0|m8>0:0|move OK|", UIDS(7, 8));
+}
+
+static void a_move_that_does_not_move_fails(void)
+{
+	CHECK(SCRIPT(LOGIN(" MOVE"), OPEN_RW("2"), MOVE_78, "S: * OK [COPYUID 5 7:8 20:21] moved",
+		      "S: * 2 EXPUNGE", "S: %t OK", LOOK_78, "S: * 1 FETCH (UID 7 FLAGS ())", "S: %t OK"),
+		do_move, "ready|changed INBOX|m8>5:21|move PROTOCOL|", UIDS(7, 8));
+}
+
+static void a_refusal_halfway_tells_what_was_moved(void)
+{
+	CHECK(SCRIPT(LOGIN(" MOVE"), OPEN_RW("2"), MOVE_78, "S: * OK [COPYUID 5 7 20] moved",
+		      "S: * 1 EXPUNGE", "S: %t NO [OVERQUOTA] full", LOOK_78,
+		      "S: * 1 FETCH (UID 8 FLAGS ())", "S: %t OK"),
+		do_move, "ready|changed INBOX|m7>5:20|move QUOTA|", UIDS(7, 8));
+	CHECK(SCRIPT(LOGIN(" MOVE"), OPEN_RW("2"), MOVE_78, "S: %t NO [TRYCREATE] no folder", LOOK_78,
+		      "S: * 1 FETCH (UID 7 FLAGS ())", "S: * 1 FETCH (UID 8 FLAGS ())", "S: %t OK"),
+		do_move, "ready|move GONE|", UIDS(7, 8));
+}
+
+static void many_moves_are_few_commands(void)
+{
+	g_autoptr(GString) want = g_string_new("ready|changed INBOX|");
+	uint32_t uids[1500];
+
+	for (uint32_t i = 0; i < G_N_ELEMENTS(uids); i++) {
+		uids[i] = i + 1;
+		g_string_append_printf(want, "m%u>5:%u|", i + 1, i + 5001);
+	}
+	g_string_append(want, "move OK|");
+	change = (struct change){ .uids = uids, .count = G_N_ELEMENTS(uids) };
+	check_change(SCRIPT(LOGIN(" MOVE"), OPEN_RW("1500"), "C: UID MOVE 1:1000 \"Box\"",
+			     "S: * OK [COPYUID 5 1:1000 5001:6000]", "S: * VANISHED 1:1000", "S: %t OK",
+			     "C: UID MOVE 1001:1500 \"Box\"", "S: * OK [COPYUID 5 1001:1500 6001:6500]",
+			     "S: * VANISHED 1001:1500", "S: %t OK"),
+		do_move, want->str);
+}
+
+#define STATUS_BOX "C: STATUS \"Box\" (MESSAGES UIDNEXT)"
+#define COPY_78 "C: UID COPY 7:8 \"Box\""
+#define SIZES_78                                                                                   \
+	"C: UID FETCH 7:8 (UID RFC822.SIZE)", "S: * 1 FETCH (UID 7 RFC822.SIZE 100)",              \
+		"S: * 2 FETCH (UID 8 RFC822.SIZE 200)", "S: %t OK"
+#define OPEN_TARGET                                                                                \
+	"C: SELECT \"Box\"", "S: * 6 EXISTS", "S: * OK [UIDVALIDITY 5] v", "S: %t OK [READ-WRITE]"
+#define EXPUNGE_78                                                                                 \
+	MARK("7:8"), MARKED_7, MARKED_8, "S: %t OK", "C: UID EXPUNGE 7:8", "S: * VANISHED 7:8", "S: %t OK"
+
+static void without_move_messages_are_copied_and_then_removed(void)
+{
+	CHECK(SCRIPT(LOGIN(" UIDPLUS"), OPEN_RW("2"), STATUS_BOX,
+		      "S: * STATUS Box (MESSAGES 4 UIDNEXT 20)", "S: %t OK", COPY_78,
+		      "S: %t OK [COPYUID 5 7:8 20:21]", EXPUNGE_78),
+		do_move,
+		"ready|c7>5:20|c8>5:21|changed INBOX|m7>5:20|m8>5:21|move OK|", UIDS(7, 8));
+}
+
+static void copies_without_copyuid_are_found_by_their_size(void)
+{
+	CHECK(SCRIPT(LOGIN(" UIDPLUS"), OPEN_RW("2"), STATUS_BOX,
+		      "S: * STATUS Box (MESSAGES 4 UIDNEXT 20)", "S: %t OK", COPY_78,
+		      "S: %t OK [COPYUID 14  ]", SIZES_78, OPEN_TARGET,
+		      "C: UID FETCH 20:* (UID RFC822.SIZE)", "S: * 5 FETCH (UID 20 RFC822.SIZE 200)",
+		      "S: * 6 FETCH (UID 21 RFC822.SIZE 100)", "S: %t OK", OPEN_RW("2"), EXPUNGE_78),
+		do_move, "ready|c7>0:21|c8>0:20|changed INBOX|m7>0:21|m8>0:20|move OK|", UIDS(7, 8));
+	/* Only the number of messages is known. */
+	CHECK(SCRIPT(LOGIN(" UIDPLUS"), OPEN_RW("2"), STATUS_BOX, "S: * STATUS Box (MESSAGES 4)",
+		      "S: %t OK", COPY_78, "S: %t OK", SIZES_78, OPEN_TARGET,
+		      "C: FETCH 5:* (UID RFC822.SIZE)", "S: * 5 FETCH (UID 20 RFC822.SIZE 200)",
+		      "S: * 6 FETCH (UID 21 RFC822.SIZE 100)", "S: %t OK", OPEN_RW("2"), EXPUNGE_78),
+		do_move, "ready|c7>0:21|c8>0:20|changed INBOX|m7>0:21|m8>0:20|move OK|", UIDS(7, 8));
+}
+
+static void copies_that_cannot_be_found_leave_both(void)
+{
+	/* One of the size is from before; one is missing; nothing is told of the target. */
+	CHECK(SCRIPT(LOGIN(" UIDPLUS"), OPEN_RW("2"), STATUS_BOX,
+		      "S: * STATUS Box (MESSAGES 4 UIDNEXT 20)", "S: %t OK", COPY_78, "S: %t OK", SIZES_78,
+		      OPEN_TARGET, "C: UID FETCH 20:* (UID RFC822.SIZE)",
+		      "S: * 4 FETCH (UID 19 RFC822.SIZE 200)", "S: * 6 FETCH (UID 21 RFC822.SIZE 100)",
+		      "S: %t OK"),
+		do_move, "ready|move PROTOCOL|", UIDS(7, 8));
+	CHECK(SCRIPT(LOGIN(" UIDPLUS"), OPEN_RW("2"), STATUS_BOX, "S: * STATUS Box ()", "S: %t OK",
+		      COPY_78, "S: %t OK", SIZES_78),
+		do_move, "ready|move PROTOCOL|", UIDS(7, 8));
+}
+
+static void equal_copies_have_no_name(void)
+{
+	CHECK(SCRIPT(LOGIN(" UIDPLUS"), OPEN_RW("2"), STATUS_BOX,
+		      "S: * STATUS Box (MESSAGES 4 UIDNEXT 20)", "S: %t OK", COPY_78, "S: %t OK",
+		      "C: UID FETCH 7:8 (UID RFC822.SIZE)", "S: * 1 FETCH (UID 7 RFC822.SIZE 100)",
+		      "S: * 2 FETCH (UID 8 RFC822.SIZE 100)", "S: %t OK", OPEN_TARGET,
+		      "C: UID FETCH 20:* (UID RFC822.SIZE)", "S: * 5 FETCH (UID 20 RFC822.SIZE 100)",
+		      "S: * 6 FETCH (UID 21 RFC822.SIZE 100)", "S: %t OK", OPEN_RW("2"), EXPUNGE_78),
+		do_move, "ready|c7>0:0|c8>0:0|changed INBOX|m7>0:0|m8>0:0|move OK|", UIDS(7, 8));
+}
+
+static void a_refused_copy_removes_nothing(void)
+{
+	CHECK(SCRIPT(LOGIN(" UIDPLUS"), OPEN_RW("2"), STATUS_BOX,
+		      "S: * STATUS Box (MESSAGES 4 UIDNEXT 20)", "S: %t OK", COPY_78,
+		      "S: %t NO [OVERQUOTA] full"),
+		do_move, "ready|move QUOTA|", UIDS(7, 8));
+	CHECK(SCRIPT(LOGIN(" UIDPLUS"), OPEN_RW("2"), STATUS_BOX, "S: %t NO [NONEXISTENT] none"),
+		do_move, "ready|move GONE|", UIDS(7, 8));
+}
+
+static void a_move_that_is_not_understood_becomes_a_copy(void)
+{
+	CHECK(SCRIPT(LOGIN(" MOVE UIDPLUS"), OPEN_RW("2"), MOVE_78, "S: %t BAD what", STATUS_BOX,
+		      "S: * STATUS Box (MESSAGES 4 UIDNEXT 20)", "S: %t OK", COPY_78,
+		      "S: %t OK [COPYUID 5 7:8 20:21]", EXPUNGE_78),
+		do_move,
+		"ready|c7>5:20|c8>5:21|changed INBOX|m7>5:20|m8>5:21|move OK|", UIDS(7, 8));
+}
+
+static void a_read_only_mount_moves_nothing(void)
+{
+	change = (struct change){ UIDS(7) };
+	check(SCRIPT(LOGIN("")), do_move, "ready|move READ_ONLY|");
+}
+
 /* ---- the connection is cut ------------------------------------------------------------------- */
 
 /* Runs the script with a connection that ends after every octet, of either side. */
@@ -339,6 +661,59 @@ static void a_store_that_is_cut_anywhere_ends_once(void)
 	cut_everywhere(script, do_store, &sent, &received, judge_store);
 }
 
+static size_t move_step; /* the step of the script that expects it */
+
+static size_t step_of(const char *const *script, const char *step)
+{
+	size_t i = 0;
+
+	while (strcmp(script[i], step) != 0)
+		i++;
+	return i;
+}
+
+/* Unknown is what was sent and not answered; told is only what was proven. */
+static void judge_move(struct play *play)
+{
+	const char *log = play->log->str;
+
+	g_assert_cmpuint(play->open, ==, 0);
+	if (!play->is_ready || strstr(log, "move OK|"))
+		return;
+	g_assert_nonnull(strstr(log, "move LOST|dead LOST|"));
+	/* The server has got the command that moves or copies, and nothing was told about all of it. */
+	if (play->at > move_step && !strstr(log, "m8>"))
+		g_assert_nonnull(strstr(log, "unknown move LOST|"));
+	if (play->at <= move_step - 1)
+		g_assert_null(strstr(log, "unknown"));
+}
+
+static void a_move_that_is_cut_anywhere_ends_once(void)
+{
+	const char *const script[] = { LOGIN(" MOVE"), OPEN_RW("2"), MOVE_78,
+		"S: * OK [COPYUID 5 7:8 20:21] moved", "S: * 1 EXPUNGE", "S: * 1 EXPUNGE", "S: %t OK done",
+		NULL };
+	gsize sent, received;
+
+	change = (struct change){ UIDS(7, 8) };
+	move_step = step_of(script, MOVE_78);
+	measure(script, do_move, "move OK|", &sent, &received);
+	cut_everywhere(script, do_move, &sent, &received, judge_move);
+}
+
+static void a_copy_that_is_cut_anywhere_ends_once(void)
+{
+	const char *const script[] = { LOGIN(" UIDPLUS"), OPEN_RW("2"), STATUS_BOX,
+		"S: * STATUS Box (MESSAGES 4 UIDNEXT 20)", "S: %t OK", COPY_78,
+		"S: %t OK [COPYUID 5 7:8 20:21]", EXPUNGE_78, NULL };
+	gsize sent, received;
+
+	change = (struct change){ UIDS(7, 8) };
+	move_step = step_of(script, COPY_78);
+	measure(script, do_move, "move OK|", &sent, &received);
+	cut_everywhere(script, do_move, &sent, &received, judge_move);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct {
@@ -378,6 +753,56 @@ int main(int argc, char **argv)
 		{ "/backend/change/flags/CN-7 short commands", many_messages_go_in_short_commands },
 		{ "/backend/change/flags/cut anywhere ends once",
 			a_store_that_is_cut_anywhere_ends_once },
+		{ "/backend/change/remove/EX-1 WR-6 by UID and verified",
+			removal_is_by_uid_and_verified },
+		{ "/backend/change/remove/SEC-29 VANISHED is proof",
+			vanished_is_proof_of_a_removal },
+		{ "/backend/change/remove/AS-2 what is gone already is removed",
+			what_is_gone_already_is_removed },
+		{ "/backend/change/remove/WR-6 what is not marked is not expunged",
+			what_is_not_marked_is_not_expunged },
+		{ "/backend/change/remove/WR-6 what is still there was not removed",
+			what_is_still_there_was_not_removed },
+		{ "/backend/change/remove/EX-1 EX-3 exactly ours",
+			without_uidplus_exactly_ours_are_expunged },
+		{ "/backend/change/remove/EX-1 nobody else's messages go",
+			without_uidplus_nobody_elses_messages_go },
+		{ "/backend/change/remove/EX-3 servers that do not search",
+			servers_that_do_not_search_are_asked_otherwise },
+		{ "/backend/change/remove/EX-4 UID EXPUNGE not understood",
+			uid_expunge_that_is_not_understood_becomes_a_careful_expunge },
+		{ "/backend/change/remove/ID-2 UIDs that do not last remove nothing",
+			uids_that_do_not_last_remove_nothing },
+		{ "/backend/change/remove/a read-only mount removes nothing",
+			a_read_only_mount_removes_nothing },
+		{ "/backend/change/move/WR-7 tells where messages went",
+			move_tells_where_messages_went },
+		{ "/backend/change/move/ID-4 without proof is looked after",
+			a_move_without_proof_is_looked_after },
+		{ "/backend/change/move/EX-4 that does not move fails",
+			a_move_that_does_not_move_fails },
+		{ "/backend/change/move/WR-7 a refusal halfway",
+			a_refusal_halfway_tells_what_was_moved },
+		{ "/backend/change/move/many are few commands",
+			many_moves_are_few_commands },
+		{ "/backend/change/move/EX-2 copied and then removed",
+			without_move_messages_are_copied_and_then_removed },
+		{ "/backend/change/move/EX-2 copies found by their size",
+			copies_without_copyuid_are_found_by_their_size },
+		{ "/backend/change/move/EX-2 copies that cannot be found",
+			copies_that_cannot_be_found_leave_both },
+		{ "/backend/change/move/ID-4 equal copies have no name",
+			equal_copies_have_no_name },
+		{ "/backend/change/move/EX-2 a refused copy removes nothing",
+			a_refused_copy_removes_nothing },
+		{ "/backend/change/move/EX-4 not understood becomes a copy",
+			a_move_that_is_not_understood_becomes_a_copy },
+		{ "/backend/change/move/a read-only mount moves nothing",
+			a_read_only_mount_moves_nothing },
+		{ "/backend/change/move/WR-5 cut anywhere ends once",
+			a_move_that_is_cut_anywhere_ends_once },
+		{ "/backend/change/move/WR-5 a copy cut anywhere ends once",
+			a_copy_that_is_cut_anywhere_ends_once },
 	};
 
 	g_test_init(&argc, &argv, NULL);

@@ -30,7 +30,7 @@ void targets_done(struct targets *targets)
 	targets->count = 0;
 }
 
-ssize_t targets_find(const struct targets *targets, uint32_t uid)
+size_t targets_lower(const struct targets *targets, uint32_t uid)
 {
 	size_t low = 0, high = targets->count;
 
@@ -42,7 +42,14 @@ ssize_t targets_find(const struct targets *targets, uint32_t uid)
 		else
 			high = middle;
 	}
-	return low < targets->count && targets->uids[low] == uid ? (ssize_t)low : -1;
+	return low;
+}
+
+ssize_t targets_find(const struct targets *targets, uint32_t uid)
+{
+	size_t i = targets_lower(targets, uid);
+
+	return i < targets->count && targets->uids[i] == uid ? (ssize_t)i : -1;
 }
 
 struct span targets_next(const struct targets *targets, size_t at, size_t max, char **ret_set)
@@ -52,7 +59,7 @@ struct span targets_next(const struct targets *targets, size_t at, size_t max, c
 		WIRE_SET_MAX, set);
 
 	*ret_set = g_string_free(set, FALSE);
-	return (struct span){ .from = at, .to = at + taken };
+	return (struct span){ .from = at, .to = at + taken, .owner = targets->owner };
 }
 
 ssize_t span_find(const struct command *command, const struct targets *targets, uint32_t uid)
@@ -114,5 +121,16 @@ bool change_is_refused(struct request *request)
 	if (!request->session->config.is_read_only)
 		return false;
 	request_fail(request, MAILFS_ERROR_READ_ONLY, "the account is mounted read-only");
+	return true;
+}
+
+bool targets_are_refused(const struct targets *targets)
+{
+	if (change_is_refused(targets->request))
+		return true;
+	if (targets->uidvalidity != 0)
+		return false;
+	request_fail(targets->request, MAILFS_ERROR_READ_ONLY,
+		"the server's UIDs do not last: nothing is removed by them");
 	return true;
 }

@@ -18,6 +18,7 @@ struct request;
 /* Messages of one folder, ascending; lives in its request. */
 struct targets {
 	struct request *request;
+	void *owner; /* whom its commands' hooks find in their span; may be NULL */
 	char *folder;
 	uint32_t uidvalidity;
 	uint32_t *uids;
@@ -29,10 +30,12 @@ void targets_init(struct targets *targets, struct request *request, const char *
 	uint32_t uidvalidity, const uint32_t *uids, size_t count);
 void targets_done(struct targets *targets);
 ssize_t targets_find(const struct targets *targets, uint32_t uid); /* its index, or -1 */
+size_t targets_lower(const struct targets *targets, uint32_t uid); /* of the first not below it */
 
 /* Which of the targets a command is about: `user` of the command. */
 struct span {
 	size_t from, to; /* indices into uids, `to` excluded */
+	void *owner;     /* of the targets */
 };
 
 /* The next set: from index `at` on what fits, `max` messages at most. g_free() *ret_set. */
@@ -56,3 +59,5 @@ struct imap_cmd *change_ask_cmd(const char *set);
 /* True: nothing may change in this session, and the request has ended. Asked first by all changes.
  */
 bool change_is_refused(struct request *request);
+/* The same, also where UIDs do not last: nobody knows what they would remove (ID-2). */
+bool targets_are_refused(const struct targets *targets);
