@@ -150,6 +150,7 @@ static void on_state(void *user, enum engine_state state)
 		/* Events were missed while nobody listened. */
 		if (engine->was_started)
 			refresh_relist(engine);
+		changes_online(engine);
 	} else {
 		engine->online_since = 0;
 	}
@@ -218,6 +219,10 @@ struct engine *engine_new(const struct engine_config *config, const struct engin
 	engine->tree = tree_new();
 	engine->listing = listing_new(engine);
 	engine->fetcher = fetcher_new(engine);
+	engine->changer = changer_new(engine);
+	engine->mover = mover_new(engine);
+	engine->names = names_new(engine);
+	engine->folder_changes = g_ptr_array_new_with_free_func(folder_change_free);
 	if (!config->no_prefetch)
 		engine->prefetch = prefetch_new(engine);
 	engine->pool = pool_new(
@@ -251,6 +256,7 @@ static gboolean on_poll(gpointer user)
 void engine_start(struct engine *engine)
 {
 	listing_from_store(engine->listing);
+	changes_start(engine);
 	listing_refresh(engine->listing, on_first_listing, engine);
 	if (engine->config.poll_seconds > 0)
 		engine->poll_timer = g_timeout_add_seconds(engine->config.poll_seconds, on_poll, engine);
@@ -287,6 +293,10 @@ void engine_free(struct engine *engine)
 	engine_forget_waiters(engine);
 	pool_free(engine->pool);
 	listing_free(engine->listing);
+	mover_free(engine->mover);
+	changer_free(engine->changer);
+	names_free(engine->names);
+	g_ptr_array_unref(engine->folder_changes);
 	syncer_free_all(engine);
 	fetcher_free(engine->fetcher);
 	if (engine->prefetch)

@@ -46,6 +46,7 @@ struct engine {
 	struct names *names;
 	GHashTable *all_syncs; /* struct sync *, all of them */
 	GPtrArray *refreshes;  /* struct refresh *, under way */
+	GPtrArray *folder_changes; /* struct folder_change *, under way */
 
 	GHashTable *waiters; /* ticket → struct engine_waiter * */
 	engine_ticket last_ticket;
@@ -192,6 +193,10 @@ void names_free(struct names *names);
 /* Journalled; NULL = forgotten. `done` may be NULL. The caller tells of the listing. */
 void names_set(struct names *names, const char *folder, uint32_t uidvalidity, uint32_t uid,
 	const char *name, engine_done_fn done, void *user);
+
+/* ---- folder_change.c ---- */
+
+void folder_change_free(gpointer change); /* of engine->folder_changes */
 
 /* ---- outbox.c ---- */
 

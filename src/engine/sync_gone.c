@@ -164,9 +164,12 @@ void sync_forget_gone(struct sync *sync)
 	mailbox_remove_if(sync->target, is_gone, sync->gone);
 	if (sync->is_new_box)
 		return;
-	for (guint i = 0; i < sync->gone->len; i++)
-		sync->engine->events.message_gone(sync->engine->user, sync->folder,
-			g_array_index(sync->gone, uint32_t, i));
+	for (guint i = 0; i < sync->gone->len; i++) {
+		uint32_t uid = g_array_index(sync->gone, uint32_t, i);
+
+		changes_message_gone(sync->engine, sync->folder, uid);
+		sync->engine->events.message_gone(sync->engine->user, sync->folder, uid);
+	}
 }
 
 /* ---- confirming a large loss ------------------------------------------------------------------- */

@@ -57,6 +57,7 @@ static void on_state(void *user, const struct mailfs_sync_state *state)
 		return;
 	if (sync->target)
 		return; /* once */
+	changes_take_state(sync->engine, folder, state);
 	sync->is_delta = state->is_delta;
 	sync->is_new_box = !is_same_box(sync, state->uidvalidity);
 	if (!sync->is_new_box) {

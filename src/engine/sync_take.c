@@ -3,6 +3,7 @@
  * What the server tells of messages: into the mailbox at once, and as rows to the index.
  */
 #include "base/clock.h"
+#include "engine/change_impl.h"
 #include "engine/sync_impl.h"
 
 #define SYNC_BATCH_ROWS 512u
@@ -30,9 +31,17 @@ struct store_batch *sync_batch(struct sync *sync)
 static void put_row(struct sync *sync, const struct message *message,
 	const struct mailfs_message_info *info, const char *name)
 {
+	const char *keywords = mailbox_keywords(sync->target, message->keywords);
+	unsigned flags = message->flags;
+	struct message row = *message;
+
+	/* Without what the user wants and the server has not. */
+	if (changer_base(sync->engine->changer, sync->folder, sync->target, message->uid, &flags,
+		    &keywords))
+		row.flags = (uint8_t)flags;
 	store_batch_put(sync_batch(sync), &(struct store_message){
-		.message = message,
-		.keywords = mailbox_keywords(sync->target, message->keywords),
+		.message = &row,
+		.keywords = keywords,
 		.name = name,
 		.head = (info->fields & MAILFS_INFO_HEAD) != 0 ? &info->head : NULL,
 		.remote_id = (info->fields & MAILFS_INFO_REMOTE_ID) != 0 ? info->remote_id : NULL,
@@ -50,22 +59,30 @@ static bool is_complete_info(const struct mailfs_message_info *info)
 	return (info->fields & MAILFS_INFO_SIZE) != 0 && (info->fields & MAILFS_INFO_FLAGS) != 0;
 }
 
-static void set_flags_of_new(struct sync *sync, struct message *message,
-	const struct mailfs_message_info *info)
+/* What the server says, and the user's wishes on top. `ret_changed`: something is shown otherwise.
+ * True: the index may want to know. */
+static bool set_flags(struct sync *sync, struct message *message,
+	const struct mailfs_message_info *info, bool *ret_changed)
 {
-	mailbox_set_flags(sync->target, message, info->flags,
-		mailbox_intern_keywords(sync->target, info->keywords));
+	uint32_t keywords = mailbox_intern_keywords(sync->target, info->keywords);
+	unsigned flags = info->flags;
+	bool has_wishes = changer_overlay(sync->engine->changer, sync->folder, sync->target,
+		message->uid, &flags, &keywords);
+
+	*ret_changed = mailbox_set_flags(sync->target, message, flags, keywords);
+	return *ret_changed || has_wishes;
 }
 
 static void fill_new(struct sync *sync, struct message *message,
 	const struct mailfs_message_info *info)
 {
 	int64_t date = (info->fields & MAILFS_INFO_DATE) != 0 ? info->date : 0;
+	bool ignored;
 
 	message->date = CLAMP(date, 0, SYNC_DATE_MAX);
 	message->ctime_ns = message->date * 1000000000;
 	message->size = MIN(info->size, SYNC_SIZE_MAX);
-	set_flags_of_new(sync, message, info);
+	set_flags(sync, message, info, &ignored);
 }
 
 /* True when attributes changed. */
@@ -74,7 +91,7 @@ static bool update_known(struct sync *sync, struct message *message,
 {
 	bool was_seen = (message->flags & MAILFS_FLAG_SEEN) != 0;
 	uint64_t size = MIN(info->size, SYNC_SIZE_MAX);
-	bool changed = false;
+	bool changed = false, is_other = false;
 
 	if ((info->fields & MAILFS_INFO_SIZE) != 0 && (message->bits & MESSAGE_SIZE_EXACT) == 0 &&
 		message->size != size) {
@@ -83,9 +100,9 @@ static bool update_known(struct sync *sync, struct message *message,
 			sync->engine->events.message_resized(sync->engine->user, sync->folder, info->uid);
 		changed = true;
 	}
-	if ((info->fields & MAILFS_INFO_FLAGS) != 0 &&
-		mailbox_set_flags(sync->target, message, info->flags,
-			mailbox_intern_keywords(sync->target, info->keywords))) {
+	if ((info->fields & MAILFS_INFO_FLAGS) != 0)
+		changed |= set_flags(sync, message, info, &is_other);
+	if (is_other) {
 		message->ctime_ns = MAX(clock_realtime_ns(), message->ctime_ns + 1);
 		if (!was_seen && (message->flags & MAILFS_FLAG_SEEN) != 0)
 			message->seen_time = (uint32_t)(message->ctime_ns / 1000000000);

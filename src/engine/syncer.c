@@ -152,6 +152,7 @@ static void on_loaded(void *user, struct mailbox *box)
 		sync->is_known = true;
 		sync->uid_max = mailbox_uid_max(box);
 		sync->want_sweep = lacks_names(engine, box);
+		changes_box_loaded(engine, folder);
 	} else {
 		mailbox_free(box);
 	}

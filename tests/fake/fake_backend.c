@@ -9,7 +9,17 @@
 
 static struct fake_server *the_server;
 
-enum kind { KIND_LIST, KIND_SYNC, KIND_UIDS, KIND_FETCH, KIND_POLL };
+enum kind {
+	KIND_LIST,
+	KIND_SYNC,
+	KIND_UIDS,
+	KIND_FETCH,
+	KIND_STORE,
+	KIND_MOVE,
+	KIND_REMOVE,
+	KIND_FOLDER,
+	KIND_POLL,
+};
 
 struct fake_request {
 	enum kind kind;
@@ -22,11 +32,20 @@ struct fake_request {
 	struct mailfs_sync_request sync;
 	struct mailfs_uids_request uids;
 	struct mailfs_fetch_request fetch;
+	struct mailfs_store_request store;
+	struct mailfs_move_request move;
+	struct mailfs_remove_request remove;
+	struct mailfs_folder_request change;
 	mailfs_done_fn poll_done;
 	void *poll_user;
 
 	char *folder;
-	GArray *fetch_uids;
+	GArray *fetch_uids; /* of a change too */
+	GArray *copies;     /* uint32_t, of a move: target UIDs, 0 = it was not there */
+	char **add, **remove_;
+	char *target, *parent, *component;
+	bool is_sent; /* the server has, or may have, seen it */
+	char *made;   /* name that exists now */
 	guint at; /* message of a sync, UID of a fetch */
 	GBytes *body;
 	uint64_t sent, len;
@@ -51,6 +70,7 @@ struct mailfs_session {
 	bool was_refused;
 	bool is_compressed;
 	uint64_t received;
+	bool is_no; /* a request fails by a tagged answer */
 };
 
 /* ---- the server ------------------------------------------------------------------------------ */
@@ -61,6 +81,7 @@ static void message_free(gpointer data)
 
 	g_bytes_unref(message->body);
 	g_free(message->subject);
+	g_free(message->keywords);
 	g_free(message);
 }
 
@@ -104,6 +125,8 @@ struct fake_folder *fake_folder_add(struct fake_server *server, const char *name
 	folder->uidvalidity = uidvalidity;
 	folder->has_status = true;
 	folder->modseq = 1;
+	folder->rights = MAILFS_RIGHTS_ALL;
+	folder->permanent_flags = MAILFS_FLAGS_ALL;
 	folder->messages = g_ptr_array_new_with_free_func(message_free);
 	folder->removed = g_array_new(FALSE, FALSE, sizeof(uint32_t));
 	g_ptr_array_add(server->folders, folder);
@@ -134,6 +157,7 @@ struct fake_message *fake_message_add(struct fake_folder *folder, uint32_t uid, 
 
 	for (size_t i = 0; i < size; i++)
 		bytes[i] = (uint8_t)(uid * 31 + i * 7 + i / 251);
+	folder->uid_floor = MAX(folder->uid_floor, uid);
 	message->uid = uid;
 	message->body = g_bytes_new_take(bytes, size);
 	message->claimed = size;
@@ -191,6 +215,15 @@ void fake_message_flag(struct fake_folder *folder, uint32_t uid, unsigned flags)
 	struct fake_message *message = fake_message_find(folder, uid);
 
 	message->flags = flags;
+	message->modseq = ++folder->modseq;
+}
+
+void fake_message_tag(struct fake_folder *folder, uint32_t uid, const char *keywords)
+{
+	struct fake_message *message = fake_message_find(folder, uid);
+
+	g_free(message->keywords);
+	message->keywords = g_strdup(keywords);
 	message->modseq = ++folder->modseq;
 }
 
@@ -252,6 +285,14 @@ static void request_free(struct fake_request *request)
 		g_bytes_unref(request->body);
 	if (request->fetch_uids)
 		g_array_unref(request->fetch_uids);
+	if (request->copies)
+		g_array_unref(request->copies);
+	g_strfreev(request->add);
+	g_strfreev(request->remove_);
+	g_free(request->target);
+	g_free(request->parent);
+	g_free(request->component);
+	g_free(request->made);
 	g_free(request->folder);
 	g_free(request);
 }
@@ -273,6 +314,18 @@ static void request_end(struct mailfs_session *s, struct fake_request *request, 
 		break;
 	case KIND_FETCH:
 		request->fetch.done(request->fetch.user, error);
+		break;
+	case KIND_STORE:
+		request->store.done(request->store.user, error);
+		break;
+	case KIND_MOVE:
+		request->move.done(request->move.user, !error || !request->is_sent || s->is_no, error);
+		break;
+	case KIND_REMOVE:
+		request->remove.done(request->remove.user, error);
+		break;
+	case KIND_FOLDER:
+		request->change.done(request->change.user, error ? NULL : request->made, error);
 		break;
 	case KIND_POLL:
 		request->poll_done(request->poll_user, error);
@@ -331,8 +384,11 @@ static bool strike(struct mailfs_session *s, struct fake_request *request, enum 
 			fault->times--;
 		if (now.is_death || !request)
 			session_fail(s, now.code);
-		else
+		else {
+			s->is_no = true;
 			request_fail(s, request, now.code);
+			s->is_no = false;
+		}
 		return true;
 	}
 	return false;
@@ -353,6 +409,7 @@ static void tell_folder(struct fake_request *request, const struct fake_folder *
 		.path = folder->name,
 		.delimiter = folder->delimiter,
 		.flags = flags,
+		.role = folder->role,
 		.messages = folder->messages->len,
 		.unseen = unseen,
 		.uidvalidity = folder->uidvalidity,
@@ -387,7 +444,9 @@ static void tell_message(struct fake_request *request, const struct fake_message
 		.flags = message->flags,
 		.modseq = message->modseq,
 	};
+	g_auto(GStrv) keywords = message->keywords ? g_strsplit(message->keywords, " ", -1) : NULL;
 
+	info.keywords = (const char *const *)keywords;
 	if (is_full) {
 		info.fields |= MAILFS_INFO_DATE | MAILFS_INFO_SIZE | MAILFS_INFO_HEAD;
 		info.date = message->date;
@@ -410,6 +469,10 @@ static void tell_state(struct fake_request *request, const struct fake_folder *f
 	request->sync.state(request->sync.user, &(struct mailfs_sync_state){
 		.uidvalidity = folder->uidvalidity,
 		.exists = folder->messages->len,
+		.read_only = folder->is_read_only,
+		.rights = folder->rights,
+		.keywords_allowed = !folder->keywords_refused,
+		.permanent_flags = folder->permanent_flags,
 		.is_delta = request->is_delta,
 		.is_reset = known->uidvalidity != 0 && !is_known,
 	});
@@ -579,6 +642,268 @@ static void step_fetch(struct mailfs_session *s, struct fake_request *request)
 	request->at++;
 }
 
+/* ---- changes --------------------------------------------------------------------------------- */
+
+/* By a tagged answer. */
+static void request_refuse(struct mailfs_session *s, struct fake_request *request, int code)
+{
+	s->is_no = true;
+	request_fail(s, request, code);
+	s->is_no = false;
+}
+
+/* The folder that is to be changed; NULL: the request has failed. The hook has run. */
+static struct fake_folder *folder_to_change(struct mailfs_session *s, struct fake_request *request,
+	uint32_t uidvalidity)
+{
+	struct fake_folder *folder = fake_folder_find(the_server, request->folder);
+
+	if (folder && the_server->change_hook)
+		the_server->change_hook(the_server, folder);
+	if (!folder)
+		request_refuse(s, request, MAILFS_ERROR_GONE);
+	else if (folder->uidvalidity != uidvalidity)
+		request_refuse(s, request, MAILFS_ERROR_STALE);
+	else
+		return folder;
+	return NULL;
+}
+
+static bool has_word(char **words, const char *word)
+{
+	for (; words && *words; words++) {
+		if (g_ascii_strcasecmp(*words, word) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void change_keywords(struct fake_message *message, char **add, char **remove)
+{
+	g_auto(GStrv) before = g_strsplit(message->keywords ? message->keywords : "", " ", -1);
+	g_autoptr(GString) text = g_string_new(NULL);
+
+	for (char **word = before; *word; word++) {
+		if (**word != '\0' && !has_word(remove, *word))
+			g_string_append_printf(text, "%s%s", text->len > 0 ? " " : "", *word);
+	}
+	for (char **word = add; word && *word; word++) {
+		if (**word != '\0' && !has_word(before, *word))
+			g_string_append_printf(text, "%s%s", text->len > 0 ? " " : "", *word);
+	}
+	g_free(message->keywords);
+	message->keywords = text->len > 0 ? g_strdup(text->str) : NULL;
+}
+
+static void store_one(struct fake_request *request, struct fake_folder *folder, uint32_t uid)
+{
+	struct fake_message *message = fake_message_find(folder, uid);
+	g_auto(GStrv) now = NULL;
+
+	if (!message)
+		return;
+	if (!folder->forgets_flags) {
+		message->flags = (message->flags | request->store.add) & ~request->store.remove;
+		change_keywords(message, request->add, request->remove_);
+		message->modseq = ++folder->modseq;
+	}
+	now = g_strsplit(message->keywords ? message->keywords : "", " ", -1);
+	request->store.flags(request->store.user, uid, message->flags, (const char *const *)now);
+}
+
+static void step_store(struct mailfs_session *s, struct fake_request *request)
+{
+	struct fake_folder *folder;
+
+	request->is_sent = true;
+	if (strike(s, request, FAKE_STORE))
+		return;
+	folder = folder_to_change(s, request, request->store.uidvalidity);
+	if (!folder)
+		return;
+	for (guint i = 0; i < request->fetch_uids->len; i++)
+		store_one(request, folder, g_array_index(request->fetch_uids, uint32_t, i));
+	if (!strike(s, request, FAKE_STORE_END))
+		request_end(s, request, NULL);
+}
+
+static uint32_t copy_one(struct fake_folder *target, const struct fake_message *message)
+{
+	struct fake_message *copy = fake_message_add(target, target->uid_floor + 1, 1);
+
+	g_bytes_unref(copy->body);
+	copy->body = g_bytes_ref(message->body);
+	copy->claimed = message->claimed;
+	copy->date = message->date;
+	copy->flags = message->flags;
+	g_free(copy->subject);
+	copy->subject = g_strdup(message->subject);
+	copy->keywords = g_strdup(message->keywords);
+	return copy->uid;
+}
+
+static void copy_all(struct fake_request *request, struct fake_folder *folder,
+	struct fake_folder *target)
+{
+	request->copies = g_array_new(FALSE, FALSE, sizeof(uint32_t));
+	for (guint i = 0; i < request->fetch_uids->len; i++) {
+		uint32_t uid = g_array_index(request->fetch_uids, uint32_t, i);
+		const struct fake_message *message = fake_message_find(folder, uid);
+		uint32_t copy = message ? copy_one(target, message) : 0;
+
+		g_array_append_val(request->copies, copy);
+		if (copy != 0 && !the_server->has_move)
+			request->move.copied(request->move.user, uid,
+				the_server->hides_copies ? 0 : target->uidvalidity,
+				the_server->hides_copies ? 0 : copy);
+	}
+}
+
+static void remove_all(struct fake_request *request, struct fake_folder *folder)
+{
+	for (guint i = 0; i < request->fetch_uids->len; i++) {
+		uint32_t uid = g_array_index(request->fetch_uids, uint32_t, i);
+
+		if (fake_message_find(folder, uid))
+			fake_message_remove(folder, uid);
+	}
+}
+
+static void tell_moved(struct fake_request *request, const struct fake_folder *target)
+{
+	for (guint i = 0; i < request->fetch_uids->len; i++) {
+		uint32_t copy = g_array_index(request->copies, uint32_t, i);
+
+		if (copy != 0)
+			request->move.moved(request->move.user,
+				g_array_index(request->fetch_uids, uint32_t, i),
+				the_server->hides_copies ? 0 : target->uidvalidity,
+				the_server->hides_copies ? 0 : copy);
+	}
+}
+
+static void step_move(struct mailfs_session *s, struct fake_request *request)
+{
+	struct fake_folder *target = fake_folder_find(the_server, request->target);
+	struct fake_folder *folder;
+
+	if (request->step == 0) {
+		request->step++;
+		request->is_sent = true;
+		if (strike(s, request, FAKE_MOVE))
+			return;
+		folder = folder_to_change(s, request, request->move.uidvalidity);
+		if (!folder)
+			return;
+		if (!target) {
+			request_refuse(s, request, MAILFS_ERROR_GONE);
+			return;
+		}
+		copy_all(request, folder, target);
+		if (!the_server->has_move) {
+			strike(s, request, FAKE_MOVE_COPIED);
+			return;
+		}
+	}
+	folder = fake_folder_find(the_server, request->folder);
+	remove_all(request, folder);
+	if (strike(s, request, FAKE_MOVE_LEFT))
+		return;
+	tell_moved(request, target);
+	if (!strike(s, request, FAKE_MOVE_END))
+		request_end(s, request, NULL);
+}
+
+static void step_remove(struct mailfs_session *s, struct fake_request *request)
+{
+	struct fake_folder *folder;
+
+	request->is_sent = true;
+	if (strike(s, request, FAKE_REMOVE))
+		return;
+	folder = folder_to_change(s, request, request->remove.uidvalidity);
+	if (!folder)
+		return;
+	remove_all(request, folder);
+	if (strike(s, request, FAKE_REMOVE_LEFT))
+		return;
+	for (guint i = 0; i < request->fetch_uids->len; i++)
+		request->remove.removed(request->remove.user,
+			g_array_index(request->fetch_uids, uint32_t, i));
+	if (!strike(s, request, FAKE_REMOVE_END))
+		request_end(s, request, NULL);
+}
+
+static bool is_below(const char *name, const char *top)
+{
+	return g_str_has_prefix(name, top) && (name[strlen(top)] == '/' || name[strlen(top)] == '\0');
+}
+
+static void rename_all(const char *from, const char *to)
+{
+	for (guint i = 0; i < the_server->folders->len; i++) {
+		struct fake_folder *folder = g_ptr_array_index(the_server->folders, i);
+		char *name;
+
+		if (!is_below(folder->name, from))
+			continue;
+		name = g_strconcat(to, folder->name + strlen(from), NULL);
+		g_free(folder->name);
+		folder->name = name;
+	}
+}
+
+/* 0, or an error. */
+static int change_tree(struct fake_request *request)
+{
+	struct fake_folder *folder =
+		request->folder ? fake_folder_find(the_server, request->folder) : NULL;
+
+	if (request->component)
+		request->made = request->parent ?
+			g_strdup_printf("%s/%s", request->parent, request->component) :
+			g_strdup(request->component);
+	if (!folder && request->change.verb != MAILFS_FOLDER_CREATE)
+		return MAILFS_ERROR_GONE;
+	if (request->made && fake_folder_find(the_server, request->made))
+		return MAILFS_ERROR_EXISTS;
+	switch (request->change.verb) {
+	case MAILFS_FOLDER_CREATE:
+		folder = fake_folder_add(the_server, request->made, 100 + the_server->folder_changes);
+		folder->flags |= MAILFS_FOLDER_SUBSCRIBED;
+		break;
+	case MAILFS_FOLDER_DELETE:
+		if (folder->messages->len > 0)
+			return MAILFS_ERROR_NOT_EMPTY;
+		fake_folder_remove(the_server, request->folder);
+		break;
+	case MAILFS_FOLDER_RENAME:
+		rename_all(request->folder, request->made);
+		break;
+	case MAILFS_FOLDER_SUBSCRIBE:
+		folder->flags |= MAILFS_FOLDER_SUBSCRIBED;
+		break;
+	case MAILFS_FOLDER_UNSUBSCRIBE:
+		folder->flags &= ~(unsigned)MAILFS_FOLDER_SUBSCRIBED;
+		break;
+	}
+	return 0;
+}
+
+static void step_folder(struct mailfs_session *s, struct fake_request *request)
+{
+	int code;
+
+	request->is_sent = true;
+	if (strike(s, request, FAKE_FOLDER))
+		return;
+	code = change_tree(request);
+	if (code != 0)
+		request_fail(s, request, code);
+	else if (!strike(s, request, FAKE_FOLDER_END))
+		request_end(s, request, NULL);
+}
+
 static void step(struct mailfs_session *s, struct fake_request *request)
 {
 	switch (request->kind) {
@@ -593,6 +918,18 @@ static void step(struct mailfs_session *s, struct fake_request *request)
 		break;
 	case KIND_FETCH:
 		step_fetch(s, request);
+		break;
+	case KIND_STORE:
+		step_store(s, request);
+		break;
+	case KIND_MOVE:
+		step_move(s, request);
+		break;
+	case KIND_REMOVE:
+		step_remove(s, request);
+		break;
+	case KIND_FOLDER:
+		step_folder(s, request);
 		break;
 	case KIND_POLL:
 		request_end(s, request, NULL);
@@ -809,6 +1146,62 @@ static mailfs_ticket fake_fetch(struct mailfs_session *s, const struct mailfs_fe
 	return request->ticket;
 }
 
+static void take_uids(struct fake_request *request, const uint32_t *uids, size_t count)
+{
+	g_assert_cmpuint(count, >, 0);
+	for (size_t i = 1; i < count; i++)
+		g_assert_cmpuint(uids[i - 1], <, uids[i]);
+	the_server->changed_uids += (unsigned)count;
+	request->fetch_uids = g_array_new(FALSE, FALSE, sizeof(uint32_t));
+	g_array_append_vals(request->fetch_uids, uids, (guint)count);
+}
+
+static mailfs_ticket fake_store(struct mailfs_session *s, const struct mailfs_store_request *args)
+{
+	struct fake_request *request = request_new(s, KIND_STORE, args->folder);
+
+	g_assert_cmpuint(args->add & args->remove, ==, 0);
+	the_server->stores++;
+	request->store = *args;
+	request->add = g_strdupv((char **)args->add_keywords);
+	request->remove_ = g_strdupv((char **)args->remove_keywords);
+	take_uids(request, args->uids, args->uid_count);
+	return request->ticket;
+}
+
+static mailfs_ticket fake_move(struct mailfs_session *s, const struct mailfs_move_request *args)
+{
+	struct fake_request *request = request_new(s, KIND_MOVE, args->folder);
+
+	the_server->moves++;
+	request->move = *args;
+	request->target = g_strdup(args->target);
+	take_uids(request, args->uids, args->uid_count);
+	return request->ticket;
+}
+
+static mailfs_ticket fake_remove(struct mailfs_session *s, const struct mailfs_remove_request *args)
+{
+	struct fake_request *request = request_new(s, KIND_REMOVE, args->folder);
+
+	the_server->removes++;
+	request->remove = *args;
+	take_uids(request, args->uids, args->uid_count);
+	return request->ticket;
+}
+
+static mailfs_ticket fake_change_folder(struct mailfs_session *s,
+	const struct mailfs_folder_request *args)
+{
+	struct fake_request *request = request_new(s, KIND_FOLDER, args->folder);
+
+	the_server->folder_changes++;
+	request->change = *args;
+	request->parent = g_strdup(args->parent);
+	request->component = g_strdup(args->component);
+	return request->ticket;
+}
+
 static mailfs_ticket fake_poll(struct mailfs_session *s, mailfs_done_fn done, void *user)
 {
 	struct fake_request *request = request_new(s, KIND_POLL, NULL);
@@ -865,6 +1258,10 @@ const struct mailfs_backend fake_backend = {
 	.sync = fake_sync,
 	.uids = fake_uids,
 	.fetch = fake_fetch,
+	.store = fake_store,
+	.move = fake_move,
+	.remove = fake_remove,
+	.change_folder = fake_change_folder,
 	.poll = fake_poll,
 	.cancel = fake_cancel,
 	.hold = fake_hold,

@@ -13,6 +13,7 @@
 struct fake_message {
 	uint32_t uid;
 	unsigned flags;
+	char *keywords; /* space separated; NULL = none */
 	int64_t date;
 	uint64_t claimed; /* RFC822.SIZE */
 	GBytes *body;
@@ -28,9 +29,16 @@ struct fake_folder {
 	char *name;
 	char delimiter;
 	unsigned flags;
+	const char *role; /* static; NULL = none */
 	bool has_status;
 	uint32_t uidvalidity;
+	uint32_t uid_floor; /* UIDs up to here were given, whether they are there or not */
 	uint64_t modseq;
+	/* what it allows */
+	bool is_read_only;
+	unsigned rights, permanent_flags;
+	bool keywords_refused; /* PERMANENTFLAGS has no \* */
+	bool forgets_flags;    /* STORE is OK and changes nothing (FL-1) */
 	GPtrArray *messages; /* struct fake_message *, ascending */
 	GArray *removed;     /* uint32_t pairs: uid, modseq */
 };
@@ -48,6 +56,17 @@ enum fake_point {
 	FAKE_FETCH,      /* before begin */
 	FAKE_FETCH_MID,  /* after half of the bytes */
 	FAKE_FETCH_END,  /* after end, before done */
+	FAKE_STORE,      /* before anything is changed */
+	FAKE_STORE_END,  /* all is changed and told, before done */
+	FAKE_MOVE,       /* before anything is moved */
+	FAKE_MOVE_COPIED, /* the copies are there and told; not with has_move */
+	FAKE_MOVE_LEFT,  /* all has moved, nothing is told */
+	FAKE_MOVE_END,   /* all is told, before done */
+	FAKE_REMOVE,
+	FAKE_REMOVE_LEFT,
+	FAKE_REMOVE_END,
+	FAKE_FOLDER,
+	FAKE_FOLDER_END,
 	FAKE_POINTS,
 };
 
@@ -80,10 +99,16 @@ struct fake_server {
 	void (*sync_hook)(struct fake_server *server, const struct mailfs_sync_request *request);
 	void (*uids_hook)(struct fake_server *server, const struct mailfs_uids_request *request);
 	bool sync_is_full;    /* never a delta */
+	bool has_move;        /* UID MOVE; else copies, then removes */
+	bool hides_copies;    /* target UIDs are not told */
+	/* Just before a STORE, a move, or a removal acts; NULL = none. */
+	void (*change_hook)(struct fake_server *server, struct fake_folder *folder);
 
 	/* What was asked of it. */
 	unsigned compressed_dials, compressions; /* at the login; later */
 	unsigned dials, lists, syncs, sweeps, uids, fetches, ranges, cancels, holds;
+	unsigned stores, moves, removes, folder_changes;
+	unsigned changed_uids; /* in stores, moves and removes */
 	unsigned open_max;   /* sessions at one time */
 	uint64_t bytes_sent; /* of bodies */
 	uint64_t range_max;  /* longest range that was asked for */
@@ -104,6 +129,7 @@ void fake_messages_add(struct fake_folder *folder, uint32_t first, uint32_t last
 struct fake_message *fake_message_find(struct fake_folder *folder, uint32_t uid);
 void fake_message_remove(struct fake_folder *folder, uint32_t uid);
 void fake_message_flag(struct fake_folder *folder, uint32_t uid, unsigned flags);
+void fake_message_tag(struct fake_folder *folder, uint32_t uid, const char *keywords);
 void fake_folder_clear(struct fake_folder *folder, uint32_t uidvalidity);
 
 /* Once, at this point. */

@@ -139,6 +139,7 @@ struct world *world_new(void)
 
 void world_open_store(struct world *world)
 {
+	g_autofree char *state = g_build_filename(world->dir, "state", NULL);
 	g_autoptr(GError) error = NULL;
 
 	if (world->store)
@@ -147,6 +148,14 @@ void world_open_store(struct world *world)
 		.dir = world->dir,
 		.identity = "imap://me@fake:993",
 		.max_bytes = 1 << 30,
+	}, &error);
+	g_assert_no_error(error);
+	if (world->journal)
+		return;
+	world->journal = journal_open(&(struct journal_config){
+		.dir = state,
+		.identity = "imap://me@fake:993",
+		.is_read_only = world->is_read_only,
 	}, &error);
 	g_assert_no_error(error);
 }
@@ -166,7 +175,12 @@ void world_launch(struct world *world)
 	world_open_store(world);
 	world->is_freed = world->is_stopped = false;
 	world->engine = engine_new(&(struct engine_config){
-		.backend = &fake_backend,
+		.backend = world->backend ? world->backend : &fake_backend,
+		.journal = world->journal,
+		.is_read_only = world->is_read_only,
+		.is_flags_sync = world->is_flags_sync,
+		.confirms_each = world->confirms_each,
+		.delete_mode = world->delete_mode,
 		.account = "test",
 		.identity = "imap://me@fake:993",
 		.store = world->store,
@@ -212,6 +226,17 @@ void world_stop(struct world *world)
 		world->is_freed = true;
 		world_settle(world); /* nothing may come any more */
 	}
+	g_clear_pointer(&world->journal, journal_close);
+	g_clear_pointer(&world->store, store_close);
+}
+
+void world_crash(struct world *world)
+{
+	engine_free(world->engine);
+	world->engine = NULL;
+	world->is_freed = true;
+	world_settle(world);
+	g_clear_pointer(&world->journal, journal_close);
 	g_clear_pointer(&world->store, store_close);
 }
 

@@ -2,7 +2,7 @@
 /* An engine on a real store in a directory of its own, and a server in memory. */
 #pragma once
 
-#include "engine/engine.h"
+#include "engine/changes.h"
 #include "fake/fake_backend.h"
 
 #define WORLD_OK (-1) /* no error */
@@ -12,10 +12,14 @@ struct world {
 	struct fake_folder *inbox;
 	char *dir;
 	struct store *store;
+	struct journal *journal; /* in "state" below dir */
 	struct engine *engine;
 	unsigned connections;
 	bool want_names, delay_connect;
 	bool auto_compress, want_compress;
+	bool is_read_only, is_flags_sync, confirms_each;
+	enum engine_delete delete_mode;
+	const struct mailfs_backend *backend; /* NULL = the fake one */
 	bool want_prefetch; /* off: then the tests count what they asked for */
 
 	/* what the engine told */
@@ -34,6 +38,8 @@ void world_launch(struct world *world); /* a new engine is told to start; no wai
 void world_start(struct world *world);  /* … and has started */
 void world_stop(struct world *world);   /* engine stopped and freed; store closed */
 void world_restart(struct world *world);
+/* The process dies and the next one starts: nothing is ended in good order. */
+void world_crash(struct world *world);
 
 /* Turns of the loop until the claim is true; fails the test when it does not become so. */
 typedef bool (*world_claim_fn)(void *user);
