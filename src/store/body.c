@@ -226,6 +226,8 @@ static void lookup_answer(struct store *store, struct store_job *base, const GEr
 	body->is_ready = true;
 	body_write_kick(body);
 	run_waiters(body);
+	if (body->is_wanted_soon)
+		body_check_ahead(body);
 }
 
 static void lookup_free(struct store_job *base)

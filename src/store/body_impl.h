@@ -52,6 +52,7 @@ struct body {
 	bool is_ready, is_complete, is_pinned;
 	bool is_forgotten; /* its message is gone: nothing is added, nothing written */
 	bool is_kept;      /* gone, but whole: who holds it reads on */
+	bool is_wanted_soon; /* to be checked when the index has answered */
 	uint64_t size;     /* of a complete body */
 	GArray *extents;
 	GArray *waiters; /* struct body_waiter */
@@ -129,6 +130,13 @@ bool store_is_full(int r);
 /* Bytes on disk turned out bad: all of them, or the extent that begins at `offset`. */
 void body_lose_disk(struct body *body, const char *why);
 void body_lose_extent(struct body *body, uint64_t offset, const char *why);
+
+/* Reads and checks an extent that is not checked yet. body_read.c */
+void body_check(struct body *body, struct extent *extent);
+/* Its beginning is read: then so may be those behind it. body_ahead.c */
+void body_note_read(const struct body *body);
+/* It is ready, and will probably be read. */
+void body_check_ahead(struct body *body);
 
 /* Waiting reads: those that can be answered are; the others wait on. body_read.c */
 void body_reads_retry(struct body *body);

@@ -99,7 +99,7 @@ static void check_finish(struct store *store, struct disk_job *base)
 	g_free(job);
 }
 
-static void send_check(struct body *body, struct extent *extent)
+void body_check(struct body *body, struct extent *extent)
 {
 	struct check_job *job = g_new0(struct check_job, 1);
 
@@ -175,7 +175,7 @@ static bool try_answer(struct body *body, const struct body_wait_read *read)
 		answer_file(body, read);
 		return true;
 	case EXTENT_UNCHECKED:
-		send_check(body, extent);
+		body_check(body, extent);
 		return false;
 	case EXTENT_CHECKING:
 		return false;
@@ -194,6 +194,8 @@ void body_read(struct body *body, struct mailfs_range range, body_read_fn fn, vo
 	body_ref(body);
 	if (body->is_saved)
 		body_touch(body);
+	if (range.offset == 0)
+		body_note_read(body);
 	if (try_answer(body, &read)) {
 		body_unref(body);
 		return;

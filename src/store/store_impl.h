@@ -34,6 +34,12 @@ struct store {
 	uint64_t use_clock; /* counts uses; the last use of a body is a value of it */
 	GArray *touches;    /* struct touch, not yet given to the index */
 
+	struct body_walk {
+		uint32_t box, last; /* what was read last */
+		uint32_t until;     /* so far the next ones are prepared */
+		unsigned steps;
+	} walk; /* body_ahead.c */
+
 	struct packs packs; /* pack.c */
 
 	/* cached.c */
