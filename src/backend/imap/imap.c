@@ -44,6 +44,7 @@ const struct mailfs_backend imap_backend = {
 	.give = append_give,
 	.move = move_start,
 	.remove = remove_start,
+	.change_folder = folder_change_start,
 	.poll = poll_start,
 	.cancel = cancel,
 	.hold = hold,

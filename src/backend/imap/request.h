@@ -42,4 +42,6 @@ void append_give(struct mailfs_session *s, mailfs_ticket append, GBytes *bytes);
 void append_run(struct mailfs_session *s); /* from the kick: asks for bytes, ends the literal */
 mailfs_ticket move_start(struct mailfs_session *s, const struct mailfs_move_request *args);
 mailfs_ticket remove_start(struct mailfs_session *s, const struct mailfs_remove_request *args);
+mailfs_ticket folder_change_start(struct mailfs_session *s,
+	const struct mailfs_folder_request *args);
 mailfs_ticket poll_start(struct mailfs_session *s, mailfs_done_fn done, void *user);
