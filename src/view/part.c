@@ -134,6 +134,21 @@ static void filter_mark(struct filter *filter, const char *bytes, size_t len)
 	filter->len += len;
 }
 
+/* What is invalid or cut short is a byte that separates. */
+static gunichar next_code(const char *at, size_t left, size_t *ret_len)
+{
+	gunichar code = (unsigned char)*at;
+
+	*ret_len = 1;
+	if (code < 0x80)
+		return code;
+	code = g_utf8_get_char_validated(at, (gssize)left);
+	if (code >= 0x110000)
+		return 0;
+	*ret_len = (size_t)g_unichar_to_utf8(code, NULL);
+	return code;
+}
+
 static void filter_run(struct filter *filter, struct slice text)
 {
 	size_t len;
@@ -141,14 +156,8 @@ static void filter_run(struct filter *filter, struct slice text)
 	/* 5: a separator and the longest character. */
 	for (size_t i = 0; i < text.len && filter->len + 5 <= FILTERED_MAX; i += len) {
 		const char *at = text.text + i;
-		gunichar code = g_utf8_get_char_validated(at, (gssize)(text.len - i));
+		gunichar code = next_code(at, text.len - i, &len);
 
-		if (code >= 0x110000) { /* invalid or cut short */
-			filter_separate(filter, 0);
-			len = 1;
-			continue;
-		}
-		len = (size_t)g_unichar_to_utf8(code, NULL);
 		switch (classify(code)) {
 		case CLASS_KEEP:
 			filter_keep(filter, at, len);

@@ -11,6 +11,8 @@
 
 #include "wire/rfc2047.h"
 
+#define PLAIN_MAX 1024u
+
 struct scan {
 	const char *text;
 	size_t len;
@@ -187,7 +189,50 @@ static char *best_name(const struct scan *scan)
 	return name;
 }
 
-char *head_parse_name(const char *value, size_t len)
+static bool has_any(const char *text, size_t len, const char *stops)
+{
+	for (size_t i = 0; i < len; i++) {
+		if (text[i] == '\0' || strchr(stops, text[i]))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * `Ann Lee <ann@example.org>` and `"Lee, Ann" <ann@example.org>` with nothing special in them:
+ * most addresses. NULL = this is not one of them, or there is no name in front.
+ */
+static char *plain_name(const char *value, size_t len)
+{
+	const char *angle, *end;
+	size_t skip = 0;
+
+	while (len > 0 && is_space(value[len - 1]))
+		len--;
+	while (skip < len && is_space(value[skip]))
+		skip++;
+	value += skip;
+	len -= skip;
+	if (len == 0 || len > PLAIN_MAX || value[len - 1] != '>')
+		return NULL;
+	angle = memchr(value, '<', len);
+	if (!angle || memchr(angle, '>', len - 1 - (size_t)(angle - value)))
+		return NULL;
+	end = angle;
+	while (end > value && end[-1] == ' ')
+		end--;
+	if (end - value >= 2 && *value == '"' && end[-1] == '"') {
+		value++;
+		end--;
+		if (has_any(value, (size_t)(end - value), "\"\\"))
+			return NULL;
+	} else if (has_any(value, (size_t)(end - value), "\"\\(:,;")) {
+		return NULL;
+	}
+	return decoded_or_null(value, (size_t)(end - value));
+}
+
+static char *any_name(const char *value, size_t len)
 {
 	struct scan scan = {
 		.text = value,
@@ -208,4 +253,11 @@ char *head_parse_name(const char *value, size_t len)
 	g_string_free(scan.group, TRUE);
 	g_string_free(scan.angle, TRUE);
 	return name;
+}
+
+char *head_parse_name(const char *value, size_t len)
+{
+	char *name = plain_name(value, len);
+
+	return name ? name : any_name(value, len);
 }

@@ -134,23 +134,28 @@ static void item_header(struct fetch_build *build, const struct imap_node *value
 
 static const struct {
 	const char *name;
+	size_t len;
 	fetch_item_fn take;
 } items[] = {
-	{ "UID", item_uid },
-	{ "FLAGS", item_flags },
-	{ "RFC822.SIZE", item_size },
-	{ "INTERNALDATE", item_date },
-	{ "MODSEQ", item_modseq },
-	{ "EMAILID", item_emailid },
-	{ "THREADID", item_threadid },
-	{ "X-GM-MSGID", item_gm_msgid },
-	{ "X-GM-THRID", item_gm_thrid },
+	{ "UID", 3, item_uid },
+	{ "FLAGS", 5, item_flags },
+	{ "RFC822.SIZE", 11, item_size },
+	{ "INTERNALDATE", 12, item_date },
+	{ "MODSEQ", 6, item_modseq },
+	{ "EMAILID", 7, item_emailid },
+	{ "THREADID", 8, item_threadid },
+	{ "X-GM-MSGID", 10, item_gm_msgid },
+	{ "X-GM-THRID", 10, item_gm_thrid },
 };
 
 static fetch_item_fn item_find(const struct imap_node *name)
 {
+	/* A value is mostly told from a name by its first character. */
+	if (name->type != IMAP_NODE_ATOM || !g_ascii_isalpha(*name->text))
+		return NULL;
 	for (size_t i = 0; i < G_N_ELEMENTS(items); i++)
-		if (imap_node_is(name, items[i].name))
+		if (items[i].len == name->len &&
+			g_ascii_strncasecmp(items[i].name, name->text, items[i].len) == 0)
 			return items[i].take;
 	return NULL;
 }
@@ -159,7 +164,7 @@ static bool starts_with(const struct imap_node *node, const char *prefix)
 {
 	size_t len = strlen(prefix);
 
-	return node->type == IMAP_NODE_ATOM && node->len >= len &&
+	return node->type == IMAP_NODE_ATOM && node->len >= len && g_ascii_isalpha(*node->text) &&
 		g_ascii_strncasecmp(node->text, prefix, len) == 0;
 }
 

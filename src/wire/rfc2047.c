@@ -362,7 +362,29 @@ static char *one_line(const GString *text, size_t max_bytes)
 	return g_string_free(line, FALSE);
 }
 
-char *rfc2047_decode(const char *raw, size_t len, size_t max_bytes)
+/* Nearly all values are ASCII on one line, without encoded words: they need only be trimmed and
+ * cut. NULL = this is not one of them. */
+static char *decode_plain(const char *raw, size_t len, size_t max_bytes, bool has_words)
+{
+	size_t start = 0;
+
+	if (len > RFC2047_INPUT_MAX)
+		return NULL;
+	for (size_t i = 0; i < len; i++) {
+		if (raw[i] < ' ' || raw[i] == 0x7f)
+			return NULL;
+		if (has_words && raw[i] == '?' && i > 0 && raw[i - 1] == '=')
+			return NULL;
+	}
+	while (start < len && raw[start] == ' ')
+		start++;
+	len = MIN(len - start, max_bytes);
+	while (len > 0 && raw[start + len - 1] == ' ')
+		len--;
+	return g_strndup(raw + start, len);
+}
+
+static char *decode_any(const char *raw, size_t len, size_t max_bytes)
 {
 	g_autoptr(GString) line = unfold(raw, len);
 	g_autoptr(GString) out = g_string_sized_new(line->len);
@@ -371,11 +393,25 @@ char *rfc2047_decode(const char *raw, size_t len, size_t max_bytes)
 	return one_line(out, max_bytes);
 }
 
-char *rfc2047_clean(const char *raw, size_t len, size_t max_bytes)
+char *rfc2047_decode(const char *raw, size_t len, size_t max_bytes)
+{
+	char *plain = decode_plain(raw, len, max_bytes, true);
+
+	return plain ? plain : decode_any(raw, len, max_bytes);
+}
+
+static char *clean_any(const char *raw, size_t len, size_t max_bytes)
 {
 	g_autoptr(GString) line = unfold(raw, len);
 	g_autoptr(GString) out = g_string_sized_new(line->len);
 
 	charset_append_unlabelled(line->str, line->len, out);
 	return one_line(out, max_bytes);
+}
+
+char *rfc2047_clean(const char *raw, size_t len, size_t max_bytes)
+{
+	char *plain = decode_plain(raw, len, max_bytes, false);
+
+	return plain ? plain : clean_any(raw, len, max_bytes);
 }
