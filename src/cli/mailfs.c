@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/parse.h"
 #include "base/post.h"
 #include "base/watchdog.h"
 #include "cli/account.h"
@@ -165,6 +166,11 @@ static void on_folder_gone(void *user, const struct folder *folder)
 	fs_folder_gone(((struct mailfs *)user)->fs, folder);
 }
 
+static bool on_is_in_use(void *user, const struct folder *folder)
+{
+	return fs_is_in_use(((struct mailfs *)user)->fs, folder);
+}
+
 static void on_box_gone(void *user, const struct folder *folder, uint32_t box_id)
 {
 	fs_box_gone(((struct mailfs *)user)->fs, folder, box_id);
@@ -241,6 +247,15 @@ static void on_signal(void *user, int number)
 
 /* ---- putting it together ----------------------------------------------------------------------- */
 
+/* For tests, which do not want to list a million messages first. 0 = as the engine has it. */
+static size_t loaded_max(void)
+{
+	const char *text = g_getenv("MAILFS_LOADED_MAX");
+	uint32_t bytes = 0;
+
+	return text && parse_u32(text, strlen(text), &bytes) ? bytes : 0;
+}
+
 static struct engine *make_engine(struct mailfs *self)
 {
 	static const struct engine_events events = {
@@ -252,6 +267,7 @@ static struct engine *make_engine(struct mailfs *self)
 		.message_gone = on_message_gone,
 		.folder_gone = on_folder_gone,
 		.box_gone = on_box_gone,
+		.is_in_use = on_is_in_use,
 		.state_changed = on_state_changed,
 	};
 	struct account *account = self->account;
@@ -268,6 +284,7 @@ static struct engine *make_engine(struct mailfs *self)
 		.auto_compress = account->options.compress == COMPRESS_AUTO,
 		.no_prefetch = account->options.prefetch == PREFETCH_OFF,
 		.delay_connect = account->options.delay_connect,
+		.loaded_max = loaded_max(),
 	};
 
 	account_backend_config(account, &config.server);

@@ -53,6 +53,7 @@ struct engine_config {
 	bool confirms_each;      /* no bursts: every move and removal waits for the server */
 	unsigned upload_delay_ms; /* after the last close of a new file */
 	bool delay_connect;    /* a start from the cache does not wait for the server */
+	size_t loaded_max;     /* bytes of messages in memory, as far as they are not used; 0 = 64 MiB */
 };
 
 enum engine_state {
@@ -86,6 +87,9 @@ struct engine_events {
 	 * (UIDVALIDITY changed). */
 	void (*box_gone)(void *user, const struct folder *folder, uint32_t box_id);
 	void (*state_changed)(void *user, enum engine_state state);
+	/* A question: is something of the folder open, so that its messages must stay in memory?
+	 * NULL = nothing ever is. A folder that left memory comes back by engine_open_folder(). */
+	bool (*is_in_use)(void *user, const struct folder *folder);
 };
 
 struct engine *engine_new(const struct engine_config *config, const struct engine_events *events,

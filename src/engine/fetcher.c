@@ -92,6 +92,22 @@ void fetch_rest(struct fetch *fetch)
 	}
 }
 
+bool fetcher_is_busy(struct fetcher *fetcher, uint32_t box_id)
+{
+	GHashTableIter iter;
+	gpointer value;
+
+	g_hash_table_iter_init(&iter, fetcher->fetches);
+	while (g_hash_table_iter_next(&iter, NULL, &value)) {
+		const struct fetch *fetch = value;
+
+		if (fetch->box_id == box_id && (fetch->is_busy || fetch->held > 0 ||
+			!g_queue_is_empty((GQueue *)&fetch->waiters)))
+			return true;
+	}
+	return false;
+}
+
 void fetch_release(struct fetch *fetch)
 {
 	g_assert(fetch->held > 0);

@@ -55,6 +55,9 @@ struct engine {
 	unsigned catching_up;  /* syncs that `started` waits for */
 	guint catch_up_timer;
 	guint poll_timer;
+	GQueue loaded;        /* struct sync with a mailbox in memory, least recently used first */
+	size_t loaded_bytes;  /* of all of them */
+	guint unload_source;
 	guint pressure_timer; /* set while the network is held back */
 	bool is_freeing;
 	void (*stopped)(void *user);
@@ -141,6 +144,8 @@ engine_ticket fetcher_read(struct fetcher *fetcher, uint32_t box_id, uint32_t ui
 	struct mailfs_range range, body_read_fn done, void *user);
 engine_ticket fetcher_make_exact(struct fetcher *fetcher, uint32_t box_id, uint32_t uid,
 	engine_done_fn done, void *user);
+/* Somebody waits for a message of the mailbox, or it is on its way. */
+bool fetcher_is_busy(struct fetcher *fetcher, uint32_t box_id);
 /* Fetch these messages (ascending) in one request, before somebody asks. Those that are here, or
  * asked for already, are left out. */
 void fetcher_fetch_ahead(struct fetcher *fetcher, struct folder *folder, const uint32_t *uids,

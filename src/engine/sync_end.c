@@ -54,6 +54,7 @@ static void publish(struct sync *sync, bool is_first)
 	folder->unseen = folder->box->unseen;
 	put_state(sync);
 	sync->target = NULL;
+	unload_note_use(sync);
 	if (changed) {
 		folder->told_generation = ++folder->generation;
 		engine->events.listing_changed(engine->user, folder);

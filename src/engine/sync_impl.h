@@ -19,6 +19,13 @@ struct sync {
 	GQueue waiters;
 	unsigned serial; /* of the last run that began */
 
+	/* unload.c */
+	GList loaded_link;
+	size_t loaded_bytes; /* as counted when it was used last; 0 = not in the queue */
+	bool is_unloaded;    /* it left memory; then it held: */
+	uint32_t unloaded_count;
+	uint64_t unloaded_modseq;
+
 	bool is_loading;
 	bool was_loaded;   /* the index was asked in this process */
 	bool is_known;     /* folder->box is a whole listing */
@@ -69,6 +76,13 @@ void sync_answer(struct sync *sync, enum who who, const GError *error);
 /* `started` need not wait for it any longer. */
 void sync_caught_up(struct sync *sync);
 void sync_free(struct sync *sync);
+
+/* ---- unload.c: what leaves memory ---- */
+
+/* Its mailbox was put in place, used, or has changed. */
+void unload_note_use(struct sync *sync);
+/* Its mailbox is not (or no more) in place. */
+void unload_forget(struct sync *sync);
 
 /* ---- sync_run.c: one run ---- */
 

@@ -39,6 +39,7 @@ static void forget_box(struct sync *sync)
 	struct folder *folder = sync->folder;
 	uint32_t old = folder->box->id;
 
+	unload_forget(sync);
 	sync->is_known = false;
 	sync->had_box = true;
 	engine->events.box_gone(engine->user, folder, old);
@@ -151,6 +152,7 @@ void sync_run(struct sync *sync)
 {
 	sync->is_running = true;
 	sync->was_loaded = true; /* from now on the index learns from us */
+	sync->is_unloaded = false;
 	sync->run_again = false;
 	sync->serial++;
 	sync->is_new_box = false;

@@ -135,6 +135,7 @@ static void on_loaded(void *user, struct mailbox *box)
 
 	sync->is_loading = false;
 	sync->was_loaded = true;
+	sync->is_unloaded = false;
 	if (!engine || !folder) {
 		mailbox_free(box);
 		if (engine)
@@ -153,12 +154,17 @@ static void on_loaded(void *user, struct mailbox *box)
 		sync->uid_max = mailbox_uid_max(box);
 		sync->want_sweep = lacks_names(engine, box);
 		changes_box_loaded(engine, folder);
+		unload_note_use(sync);
 	} else {
 		mailbox_free(box);
 	}
 	if (!sync->is_known || sync->want_sweep || has_sync_waiter(sync)) {
 		sync_want_run(sync);
 		/* What lacks names can be read without them when the server is away. */
+		return;
+	}
+	if (sync->synced_us != 0 && !is_stale(sync)) {
+		sync_answer(sync, WHO_INDEX, NULL); /* it had left memory; what changed since was told */
 		return;
 	}
 	if (!syncer_is_unchanged(folder)) {
@@ -212,6 +218,7 @@ engine_ticket syncer_open(struct engine *engine, struct folder *folder, engine_d
 	if (sync->is_known && !sync->want_sweep) {
 		if (is_stale(sync) && !sync->is_running && pool_state(engine->pool) == ENGINE_ONLINE)
 			sync_want_run(sync);
+		unload_note_use(sync);
 		done(user, NULL);
 		return 0;
 	}
@@ -269,6 +276,9 @@ bool syncer_is_unchanged(const struct folder *folder)
 {
 	const struct sync *sync = folder->engine;
 
+	if (sync && sync->is_unloaded)
+		return !pool_has_selected(sync->engine->pool, folder->name) &&
+			status_is(sync, folder->uidvalidity, sync->unloaded_modseq, sync->unloaded_count);
 	return sync && sync->is_known && !pool_has_selected(sync->engine->pool, folder->name) &&
 		status_is(sync, folder->box->uidvalidity, folder->box->modseq, mailbox_count(folder->box));
 }
@@ -293,6 +303,7 @@ void syncer_drop(struct engine *engine, struct folder *folder)
 	if (!sync)
 		return;
 	folder->engine = NULL;
+	unload_forget(sync);
 	g_set_error(&error, MAILFS_ERROR, MAILFS_ERROR_GONE, "the folder is no more");
 	if (!sync->is_new_box)
 		sync->target = NULL;

@@ -60,6 +60,8 @@ void fs_message_bytes_changed(struct fs *fs, const struct folder *folder, uint32
 void fs_message_gone(struct fs *fs, const struct folder *folder, uint32_t uid);
 void fs_folder_gone(struct fs *fs, const struct folder *folder);
 void fs_box_gone(struct fs *fs, const struct folder *folder, uint32_t box_id);
+/* Something of the folder is open. */
+bool fs_is_in_use(struct fs *fs, const struct folder *folder);
 /* SIGHUP: the kernel forgets its directory caches. */
 void fs_drop_caches(struct fs *fs);
 

@@ -30,6 +30,7 @@ struct fs {
 	GHashTable *files;  /* inode → struct open_file, of open messages */
 	GHashTable *handles; /* set of struct handle: those that no release came for */
 	GHashTable *directories; /* set of struct directory, likewise */
+	GHashTable *waiting; /* set of struct waiting */
 	GHashTable *texts;  /* set of struct text, by inode: .mailfs; until the kernel forgets them */
 	uint32_t last_text;
 	GHashTable *listed; /* directory inode → generation that the kernel may have cached */
@@ -109,6 +110,13 @@ const struct open_file *file_find(struct fs *fs, uint64_t ino);
 /* How far a message that is gone can be read. */
 uint64_t file_gone_size(const struct open_file *file);
 
+/* ---- wait.c: mailboxes that left memory ---- */
+
+/* True: the request waits until its mailbox is loaded, and is processed then. */
+bool wait_for_box(struct fs *fs, const struct fuse_buf *buf);
+/* At the end of the mount: all are processed now. */
+void wait_end_all(struct fs *fs);
+
 /* ---- control.c: .mailfs ---- */
 
 bool control_attr(struct fs *fs, uint64_t ino, struct stat *ret_attr);
@@ -136,6 +144,7 @@ void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 	struct fuse_file_info *fi);
 void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+bool directory_is_open(struct fs *fs, uint64_t ino);
 /* At the end of the mount, when nothing waits any more: no release comes. */
 void directory_close_all(struct fs *fs);
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);

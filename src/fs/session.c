@@ -98,7 +98,9 @@ static bool take_requests(struct fs *fs)
 		}
 		if (got == -EAGAIN)
 			break;
-		fuse_session_process_buf(fs->session, &buf);
+		buf.size = (size_t)got;
+		if (!wait_for_box(fs, &buf))
+			fuse_session_process_buf(fs->session, &buf);
 	}
 	free(buf.mem);
 	return !fuse_session_exited(fs->session);
@@ -127,6 +129,7 @@ struct fs *fs_new(const struct fs_config *config, const struct fs_events *events
 	fs->files = g_hash_table_new(g_int64_hash, g_int64_equal);
 	fs->handles = g_hash_table_new(NULL, NULL);
 	fs->directories = g_hash_table_new(NULL, NULL);
+	fs->waiting = g_hash_table_new(NULL, NULL);
 	fs->listed = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, g_free);
 	control_init(fs);
 	rounds_init(fs);
@@ -220,6 +223,7 @@ void fs_unmount(struct fs *fs)
 	if (!fs->session)
 		return;
 	notifier_stop_feed(fs->notifier);
+	wait_end_all(fs);
 	op_finish_all(fs, ENOTCONN);
 	g_source_destroy(fs->source);
 	g_source_unref(fs->source);
@@ -241,6 +245,7 @@ void fs_free(struct fs *fs)
 	g_hash_table_unref(fs->files);
 	g_hash_table_unref(fs->handles);
 	g_hash_table_unref(fs->directories);
+	g_hash_table_unref(fs->waiting);
 	g_hash_table_unref(fs->texts);
 	g_free(fs);
 }

@@ -42,6 +42,7 @@ struct tree *tree_new(void)
 	tree->by_path = g_hash_table_new(g_str_hash, g_str_equal);
 	tree->by_id = g_hash_table_new(NULL, NULL);
 	tree->by_box = g_hash_table_new(NULL, NULL);
+	tree->by_unloaded = g_hash_table_new(NULL, NULL);
 	return tree;
 }
 
@@ -61,11 +62,31 @@ void tree_free(struct tree *tree, tree_drop_fn drop, void *user)
 	g_hash_table_unref(tree->by_path);
 	g_hash_table_unref(tree->by_id);
 	g_hash_table_unref(tree->by_box);
+	g_hash_table_unref(tree->by_unloaded);
 	g_free(tree);
+}
+
+void tree_unload_box(struct tree *tree, struct folder *folder)
+{
+	g_assert(folder->box && folder->box_id == folder->box->id);
+	tree_set_box(tree, folder, NULL);
+	g_hash_table_replace(tree->by_unloaded, GUINT_TO_POINTER(folder->box_id), folder);
+}
+
+struct folder *tree_by_unloaded(const struct tree *tree, uint32_t box_id)
+{
+	return g_hash_table_lookup(tree->by_unloaded, GUINT_TO_POINTER(box_id));
+}
+
+unsigned tree_unloaded(const struct tree *tree)
+{
+	return g_hash_table_size(tree->by_unloaded);
 }
 
 void tree_set_box(struct tree *tree, struct folder *folder, struct mailbox *box)
 {
+	if (tree_by_unloaded(tree, folder->box_id) == folder)
+		g_hash_table_remove(tree->by_unloaded, GUINT_TO_POINTER(folder->box_id));
 	if (folder->box && folder->box != box) {
 		g_hash_table_remove(tree->by_box, GUINT_TO_POINTER(folder->box->id));
 		mailbox_free(folder->box);

@@ -54,6 +54,7 @@ struct tree {
 	GHashTable *by_path; /* path → folder; scratch of tree_update() */
 	GHashTable *by_id;   /* dir_id → folder */
 	GHashTable *by_box;  /* box_id → folder, of loaded mailboxes */
+	GHashTable *by_unloaded; /* the same, of those that left memory */
 };
 
 /* Makes a decoded component safe to show; g_free() it. `is_top`: directly below the root. */
@@ -86,5 +87,9 @@ struct folder *tree_child(const struct folder *folder, const char *shown);
 struct folder *tree_by_shown_path(const struct tree *tree, const char *path);
 char *tree_shown_path(const struct folder *folder); /* g_free() it */
 
-/* Puts a loaded mailbox in place (takes it; frees the former); NULL unloads. */
+/* Puts a loaded mailbox in place (takes it; frees the former); NULL: there is none any more. */
 void tree_set_box(struct tree *tree, struct folder *folder, struct mailbox *box);
+/* The mailbox leaves memory. It is the folder's still: its id leads there until tree_set_box(). */
+void tree_unload_box(struct tree *tree, struct folder *folder);
+struct folder *tree_by_unloaded(const struct tree *tree, uint32_t box_id);
+unsigned tree_unloaded(const struct tree *tree); /* how many */

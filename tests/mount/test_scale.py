@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Large folders: they list, names and counts are right, and memory stays bounded."""
 
+import os
 import re
 import subprocess
 import time
@@ -99,3 +100,34 @@ def test_CN_7_commands_stay_short_with_scattered_uids(mount, imap_server):
     m.remount()
     refresh(m, "INBOX")
     assert max(len(command.line) for command in server.commands) <= 1000
+
+
+def fill_folders(imap_server, folders, messages):
+    server = imap_server()
+    for at in range(folders):
+        box = server.account.add(b"many/f%d" % at)
+        for uid in range(1, messages + 1):
+            box.add(b"Subject: %d\r\n\r\nfolder %d\r\n" % (uid, at), uid=uid)
+    return server
+
+
+@pytest.mark.deadline(120)
+def test_SZ_9_folders_that_nobody_uses_leave_memory(mount, imap_server):
+    server = fill_folders(imap_server, 200, 50)
+    # One message is 40 bytes: room for about 33 of the folders.
+    m = mount(server, ["name=uid", "timeout=100"], environment={"MAILFS_LOADED_MAX": "100000"})
+    used = m.join("many", "f1", "7.eml")
+    assert m.read("many", "f0", "7.eml").endswith(b"folder 0\r\n")
+    with open(used, "rb") as file:
+        found = run("find %s -name '*.eml' | wc -l" % m.join("many"), 100).stdout
+        assert int(found) == 200 * 50
+        assert m.status()["messages-loaded"] <= 40 * 50
+        assert os.pread(file.fileno(), 100, 0).endswith(b"folder 1\r\n")
+    # The kernel has the inodes still; what it asks about them is answered from the index.
+    server.stop()
+    assert os.getxattr(m.join("many", "f0", "7.eml"), "user.mailfs.uid") == b"7"
+    assert m.read("many", "f0", "7.eml").endswith(b"folder 0\r\n")
+    assert len(m.list("many", "f2")) == 50
+    assert os.stat(m.join("many", "f3", "50.eml")).st_size > 0
+    assert m.read("many", "f1", "7.eml").endswith(b"folder 1\r\n")
+    assert m.status()["messages-loaded"] <= 40 * 50

@@ -160,6 +160,11 @@ void world_open_store(struct world *world)
 	g_assert_no_error(error);
 }
 
+static bool on_is_in_use(void *user, const struct folder *folder)
+{
+	return g_strcmp0(((struct world *)user)->used, folder->path) == 0;
+}
+
 void world_launch(struct world *world)
 {
 	static const struct engine_events events = {
@@ -170,6 +175,7 @@ void world_launch(struct world *world)
 		.message_gone = on_gone,
 		.box_gone = on_box_gone,
 		.state_changed = on_state,
+		.is_in_use = on_is_in_use,
 	};
 
 	world_open_store(world);
@@ -192,6 +198,7 @@ void world_launch(struct world *world)
 		.auto_compress = world->auto_compress,
 		.no_prefetch = !world->want_prefetch,
 		.delay_connect = world->delay_connect,
+		.loaded_max = world->loaded_max,
 	}, &events, world);
 	engine_start(world->engine);
 }

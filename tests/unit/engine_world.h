@@ -20,6 +20,8 @@ struct world {
 	bool is_read_only, is_flags_sync, confirms_each;
 	enum engine_delete delete_mode;
 	const struct mailfs_backend *backend; /* NULL = the fake one */
+	size_t loaded_max;
+	const char *used; /* the folder of which something is open; NULL = none */
 	bool want_prefetch; /* off: then the tests count what they asked for */
 
 	/* what the engine told */

@@ -86,6 +86,19 @@ void directory_close_all(struct fs *fs)
 		directory_close(fs, at->data);
 }
 
+bool directory_is_open(struct fs *fs, uint64_t ino)
+{
+	GHashTableIter iter;
+	gpointer directory;
+
+	g_hash_table_iter_init(&iter, fs->directories);
+	while (g_hash_table_iter_next(&iter, &directory, NULL)) {
+		if (((struct directory *)directory)->ino == ino)
+			return true;
+	}
+	return false;
+}
+
 void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	directory_close(fs_of(req), directory_of(fi));

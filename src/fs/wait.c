@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Requests for a mailbox that left memory (engine/unload.c): the kernel knows its inodes still. They
+ * are kept as they came, and processed as if they came now when the mailbox is back from the index,
+ * so that no operation need know of it. Loop thread.
+ */
+#include <string.h>
+
+#include <linux/fuse.h>
+
+#include "fs/internal.h"
+
+#define WAITING_MAX 4096u
+
+struct waiting {
+	struct fs *fs;
+	struct fuse_buf buf; /* owns its memory */
+	engine_ticket ticket;
+	guint timer;
+};
+
+/* What is done with a directory and answered from its messages. Opening it, and looking a name up,
+ * wait by themselves. */
+static bool asks_for_messages(uint32_t opcode)
+{
+	switch (opcode) {
+	case FUSE_READDIR:
+	case FUSE_READDIRPLUS:
+	case FUSE_GETXATTR:
+	case FUSE_MKNOD:
+	case FUSE_CREATE:
+	case FUSE_UNLINK:
+	case FUSE_RENAME:
+	case FUSE_RENAME2:
+	case FUSE_LINK:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static bool is_late(uint32_t opcode)
+{
+	return opcode == FUSE_FORGET || opcode == FUSE_BATCH_FORGET || opcode == FUSE_INTERRUPT ||
+		opcode == FUSE_RELEASE || opcode == FUSE_FLUSH || opcode == FUSE_DESTROY;
+}
+
+/* The folder whose mailbox the request needs and that left memory; NULL: it can be processed. */
+static struct folder *lacking(struct fs *fs, const struct fuse_in_header *head)
+{
+	struct tree *tree = engine_tree(fs->engine);
+	struct ino what = ino_split(head->nodeid);
+	struct folder *folder;
+
+	if (is_late(head->opcode))
+		return NULL;
+	if (what.kind == INO_KIND_MESSAGE)
+		return tree_by_unloaded(tree, what.id);
+	if (!asks_for_messages(head->opcode))
+		return NULL;
+	folder = fs_folder(fs, head->nodeid);
+	return folder && tree_by_unloaded(tree, folder->box_id) == folder ? folder : NULL;
+}
+
+static void waiting_end(struct waiting *waiting)
+{
+	struct fs *fs = waiting->fs;
+
+	g_hash_table_remove(fs->waiting, waiting);
+	g_clear_handle_id(&waiting->timer, g_source_remove);
+	if (waiting->ticket != 0)
+		engine_cancel(fs->engine, waiting->ticket);
+	fuse_session_process_buf(fs->session, &waiting->buf);
+	g_free(waiting->buf.mem);
+	g_free(waiting);
+}
+
+/* Also when it failed: what is not there answers ESTALE. */
+static void on_loaded(void *user, const GError *error)
+{
+	struct waiting *waiting = user;
+
+	waiting->ticket = 0;
+	waiting_end(waiting);
+}
+
+static gboolean on_deadline(gpointer user)
+{
+	struct waiting *waiting = user;
+
+	waiting->timer = 0;
+	waiting_end(waiting);
+	return G_SOURCE_REMOVE;
+}
+
+bool wait_for_box(struct fs *fs, const struct fuse_buf *buf)
+{
+	struct fuse_in_header head;
+	struct waiting *waiting;
+	struct folder *folder;
+	engine_ticket ticket;
+
+	if (tree_unloaded(engine_tree(fs->engine)) == 0 || fs->is_ended ||
+		(buf->flags & FUSE_BUF_IS_FD) != 0 || buf->size < sizeof(head) ||
+		g_hash_table_size(fs->waiting) >= WAITING_MAX)
+		return false;
+	memcpy(&head, buf->mem, sizeof(head));
+	folder = lacking(fs, &head);
+	if (!folder)
+		return false;
+	waiting = g_new0(struct waiting, 1);
+	waiting->fs = fs;
+	waiting->buf = *buf;
+	waiting->buf.mem = g_memdup2(buf->mem, buf->size);
+	waiting->timer = g_timeout_add(fs->config.timeout_ms, on_deadline, waiting);
+	g_hash_table_add(fs->waiting, waiting);
+	/* 0: it was answered from inside, and is gone. */
+	ticket = engine_open_folder(fs->engine, folder, on_loaded, waiting);
+	if (ticket != 0)
+		waiting->ticket = ticket;
+	return true;
+}
+
+void wait_end_all(struct fs *fs)
+{
+	g_autoptr(GList) all = g_hash_table_get_keys(fs->waiting);
+
+	for (GList *at = all; at; at = at->next)
+		waiting_end(at->data);
+}
+
+bool fs_is_in_use(struct fs *fs, const struct folder *folder)
+{
+	GHashTableIter iter;
+	gpointer ino;
+
+	if (!fs->session)
+		return false;
+	g_hash_table_iter_init(&iter, fs->files);
+	while (g_hash_table_iter_next(&iter, &ino, NULL)) {
+		struct ino what = ino_split(*(uint64_t *)ino);
+
+		if (what.kind == INO_KIND_MESSAGE && folder->box && what.id == folder->box->id)
+			return true;
+	}
+	return directory_is_open(fs, fs_folder_ino(fs, folder));
+}
