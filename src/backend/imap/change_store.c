@@ -20,23 +20,15 @@ struct store {
 
 /* ---- answers --------------------------------------------------------------------------------- */
 
-/* Flags that come while STORE runs may be those of before. */
-static bool on_early_flags(struct command *command, const struct imap_fetch *line)
-{
-	struct store *store = (struct store *)command->request;
-
-	return (line->has & IMAP_FETCH_UID) != 0 &&
-		span_find(command, &store->targets, line->uid) >= 0;
-}
-
+/* A server that runs commands side by side answers the FETCH before it says OK to the STORE (seen on
+ * Dovecot 2.3). What was told earlier is told over by the answer, which comes last. */
 static bool on_flags(struct command *command, const struct imap_fetch *line)
 {
 	struct store *store = (struct store *)command->request;
-	const unsigned both = IMAP_FETCH_UID | IMAP_FETCH_FLAGS;
 
-	if ((line->has & both) != both || span_find(command, &store->targets, line->uid) < 0)
+	if ((line->has & IMAP_FETCH_UID) == 0 || span_find(command, &store->targets, line->uid) < 0)
 		return false;
-	if (!store->request.is_cancelled)
+	if ((line->has & IMAP_FETCH_FLAGS) != 0 && !store->request.is_cancelled)
 		store->args.flags(store->args.user, line->uid, line->flags, line->keywords);
 	return true;
 }
@@ -79,7 +71,7 @@ static void on_flags_done(struct command *command, const struct imap_response *r
 
 static bool add_store(struct store *store, const struct span *span, const char *set, bool is_add)
 {
-	static const struct command_hooks hooks = { .fetch = on_early_flags, .done = on_store_done };
+	static const struct command_hooks hooks = { .fetch = on_flags, .done = on_store_done };
 	unsigned flags = is_add ? store->args.add : store->args.remove;
 	char **keywords = is_add ? store->add_keywords : store->remove_keywords;
 	struct imap_cmd *cmd;
