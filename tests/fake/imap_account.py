@@ -62,6 +62,7 @@ class Folder:
     wire_name      the raw bytes of its name (not quoted)
     attributes     what LIST says, without \\Subscribed and \\HasChildren
     listed         False = exists, but LIST does not show it
+    rights         letters of RFC 4314; what is missing is refused with [NOPERM]
     """
 
     def __init__(self, wire_name, delimiter="/", uidvalidity=1000, attributes=(), subscribed=True):
@@ -72,6 +73,7 @@ class Folder:
         self.subscribed = subscribed
         self.listed = True
         self.read_only = False
+        self.rights = "lrswipkxtea"
         self.permanent_flags = ["\\Answered", "\\Flagged", "\\Deleted", "\\Seen", "\\Draft", "\\*"]
         self.messages = []
         self.uidnext = 1
@@ -116,6 +118,9 @@ class Folder:
     def get(self, uid):
         return next((message for message in self.messages if message.uid == uid), None)
 
+    def octets(self):
+        return sum(len(message.raw) for message in self.messages)
+
     def unseen(self):
         return sum("\\Seen" not in message.flags for message in self.messages)
 
@@ -142,6 +147,15 @@ class Account:
 
     def get(self, raw):
         return self.folders.get(b"INBOX" if raw.upper() == b"INBOX" else raw)
+
+    def below(self, raw):
+        """Raw names of everything inside a folder."""
+        folder = self.folders[raw]
+        inside = raw + folder.delimiter.encode() if folder.delimiter else None
+        return [name for name in list(self.folders) if inside and name.startswith(inside)]
+
+    def octets(self):
+        return sum(folder.octets() for folder in list(self.folders.values()))
 
     def fill(self, mails):
         """Puts generated mail ({name: [mail]}) into folders made on the way."""

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Parsing of IMAP commands for the scripted server: plain, and strict enough for tests."""
 
+import datetime
 import functools
 import re
 
@@ -48,6 +49,12 @@ def quoted(line, at):
         out += line[at : at + 1]
         at += 1
     return out, at + 1
+
+
+def date(text):
+    """INTERNALDATE as seconds since 1970."""
+    day = datetime.datetime.strptime(text.decode().strip(), "%d-%b-%Y %H:%M:%S %z")
+    return int(day.timestamp())
 
 
 def number_set(text, largest):

@@ -22,6 +22,9 @@ by which a test replaces, delays, cuts or garbles any answer:
 What a hook may do with its connection: send, line, ok, no, bad, default, capture, sleep,
 fin, rst, hang, cut_after, start_tls; and the attribute segment (bytes per TCP segment).
 A hook that sends nothing leaves the command without an answer.
+
+How writing goes wrong: names in server.faults (see FAULTS), and server.quota, append_limit,
+folder.rights, folder.read_only, folder.permanent_flags.
 """
 
 import base64
@@ -41,6 +44,39 @@ from imap_account import Account
 CAPABILITIES = ("IMAP4rev1 LITERAL+ SASL-IR ID ENABLE NAMESPACE IDLE UIDPLUS MOVE UNSELECT "
                 "CHILDREN LIST-EXTENDED LIST-STATUS SPECIAL-USE CONDSTORE QRESYNC ESEARCH "
                 "AUTH=PLAIN").split()
+
+
+FAULTS = {
+    "append-late": "the + comes after server.late seconds",
+    "append-halfway": "NO when half of the literal has come",
+    "append-no-uid": "OK without APPENDUID",
+    "append-uid-0": "APPENDUID with UID 0",
+    "append-other-validity": "APPENDUID with another UIDVALIDITY",
+    "append-bye": "OK, then BYE and the end",
+    "append-lost": "stored, but the connection ends before the answer",
+    "append-dropped": "not stored, and the connection ends before the answer",
+    "copyuid-none": "COPY and MOVE without COPYUID",
+    "copyuid-empty": "[COPYUID 14  ]",
+    "copyuid-short": "the target set is one short",
+    "copyuid-descending": "the target set counts down",
+    "copy-nothing": "OK, with nothing copied or moved",
+    "copy-half": "half of the messages, then NO [OVERQUOTA]",
+    "copy-lost": "done, but the connection ends before the answer",
+    "move-keeps": "MOVE copies, and leaves the source as it is",
+    "move-silent": "MOVE without EXPUNGE and VANISHED",
+    "expunge-foreign": "another message is expunged before each answer",
+    "expunge-keeps": "EXPUNGE says OK and removes nothing",
+    "uid-expunge-bad": "UID EXPUNGE is not understood, though offered",
+    "store-ignored": "STORE says OK and changes nothing",
+    "store-no": "STORE is refused",
+    "store-no-uid": "STORE answers with FETCH lines that have no UID",
+    "store-loud": "STORE answers with FETCH lines, SILENT or not",
+    "store-modified": "STORE says OK [MODIFIED n]",
+    "create-hidden": "CREATE says OK, and LIST does not show the folder",
+    "rename-half": "RENAME renames the folder, leaves what is inside, and says NO",
+    "delete-no": "DELETE is refused",
+    "unselect-bad": "UNSELECT is not understood, though offered",
+}
 
 
 class Closed(Exception):
@@ -126,6 +162,8 @@ class ImapServer:
     max_connections  more than these get a BYE
     segment       bytes per TCP segment for everything sent (0 = as it comes)
     latency       seconds before each default answer
+    faults        names of FAULTS: how writing goes wrong
+    quota         octets that the account may hold (0 = any); append_limit likewise for a message
     """
 
     def __init__(self, tls=None, ca=None, pair=None, host="127.0.0.1", directory=None,
@@ -142,6 +180,10 @@ class ImapServer:
         self.max_connections = 0
         self.segment = 0
         self.latency = 0
+        self.faults = set()
+        self.late = 1.0
+        self.quota = 0
+        self.append_limit = 0
         self.commands = []
         self.connections = []
         self.logins = []  # (user, password, accepted, encrypted)
@@ -475,11 +517,37 @@ class Connection:
         """The "+" before a literal, or what a LITERAL hook says; False = it was refused."""
         function = self.server.find_hook("LITERAL", line, self.number)
         if not function:
-            self.line("+ go")
-            return True
+            return self._invite_politely(line)
         tag, _, rest = line.partition(b" ")
         self._record(tag, rest.split(b" ")[0].upper().decode("ascii", "replace"), line)
         return function(self, tag, line) is not False
+
+    def _invite_politely(self, line):
+        """A message that will be refused anyway is refused before it is sent, as Dovecot does."""
+        found = re.match(rb"([^ ]+) +(APPEND|UID +REPLACE) .*\{(\d+)\}\r\n\Z", line, re.I | re.S)
+        if not found or not self.user:
+            self.line("+ go")
+            return True
+        tag, name, size = found.group(1), found.group(2).upper().decode(), int(found.group(3))
+        args = imap_parse.arguments(line[found.start(2) :].split(b"{%d}" % size)[0])
+        at = 1 if name == "APPEND" else 3
+        if len(args) <= at:  # it is the name that comes as a literal
+            self.line("+ go")
+            return True
+        why = self.append_refusal(args[at], size)
+        if why:
+            self._record(tag, "UID REPLACE" if name != "APPEND" else name, line)
+            self.no(tag, why)
+            return False
+        if "append-late" in self.server.faults:
+            self.sleep(self.server.late)
+        self.line("+ go")
+        if "append-halfway" in self.server.faults:
+            self.read_exactly(size // 2)
+            self._record(tag, name, line)
+            self.no(tag, "[SERVERBUG] halfway")
+            return False
+        return True
 
     # The loop.
 
@@ -767,10 +835,19 @@ class Connection:
                           % (number, message.uid, flag_text(message), message.modseq))
 
     def do_unselect(self, tag, _args):
+        if "UNSELECT" not in self.server.capabilities or self.has_fault("unselect-bad"):
+            self.bad(tag, "unknown command UNSELECT")
+            return
         self.folder, self.view = None, []
         self.ok(tag)
 
-    do_close = do_unselect
+    def do_close(self, tag, _args):
+        if self.folder and not self.read_only:
+            for message in self.folder.messages:
+                if "\\Deleted" in message.flags:
+                    self.folder.expunge(message.uid)
+        self.folder, self.view = None, []
+        self.ok(tag)
 
     # Changes made by the test, told to the client.
 
@@ -949,7 +1026,41 @@ class Connection:
                     return False
         return True
 
-    # Writing: the least that a client's session survives; the log is what tests look at.
+    # Writing.
+
+    def has_fault(self, name):
+        assert name in FAULTS, name
+        return name in self.server.faults
+
+    def lose(self, name):
+        """Ends the connection without an answer, if that is the fault."""
+        if self.has_fault(name):
+            self.fin()
+
+    def lacks(self, tag, folder, letters):
+        """Says NO when the folder's rights have not all the letters."""
+        if all(letter in folder.rights for letter in letters):
+            return False
+        self.no(tag, "[NOPERM] permission denied")
+        return True
+
+    def writable(self, tag):
+        if not self.selected(tag):
+            return False
+        if self.read_only:
+            self.no(tag, "[READ-ONLY] mailbox is read-only")
+        return not self.read_only
+
+    def do_myrights(self, tag, args):
+        folder = self.server.account.get(args[0])
+        if "ACL" not in self.server.capabilities:
+            self.bad(tag, "unknown command MYRIGHTS")
+        elif not folder:
+            self.no(tag, "[NONEXISTENT] no such folder")
+        else:
+            self.line(b"* MYRIGHTS %s %s" % (imap_parse.quote(folder.wire_name),
+                                             folder.rights.encode() or b'""'))
+            self.ok(tag)
 
     def do_store(self, tag, args):
         self.store(tag, args, False)
@@ -958,89 +1069,244 @@ class Connection:
         self.store(tag, args, True)
 
     def store(self, tag, args, by_uid):
-        if not self.selected(tag):
+        if not self.writable(tag):
             return
         if isinstance(args[1], list):  # (UNCHANGEDSINCE n)
             args.pop(1)
         what = args[1].upper()
         flags = {flag.decode() for flag in (args[2] if isinstance(args[2], list) else args[2:])}
-        for number, message in self.chosen(args[0], by_uid):
-            new = (message.flags | flags if what[:1] == b"+" else
-                   message.flags - flags if what[:1] == b"-" else flags)
+        letters = {"\\Seen": "s", "\\Deleted": "t"}
+        if self.has_fault("store-no"):
+            self.no(tag, "[CANNOT] not these flags")
+            return
+        if self.lacks(tag, self.folder, {letters.get(flag, "w") for flag in flags}):
+            return
+        allowed = self.folder.permanent_flags
+        if "\\*" not in allowed and not flags <= set(allowed):
+            self.no(tag, "[CANNOT] no such keyword")
+            return
+        chosen = self.chosen(args[0], by_uid)
+        with self.server.lock:
+            for number, message in chosen:
+                self.store_one(number, message, what, flags)
+        self.ok(tag, "[MODIFIED %s] done" % imap_parse.compress_set(
+            message.uid for _number, message in chosen)
+            if self.has_fault("store-modified") and chosen else "done")
+
+    def store_one(self, number, message, what, flags):
+        new = (message.flags | flags if what[:1] == b"+" else
+               message.flags - flags if what[:1] == b"-" else flags)
+        if not self.has_fault("store-ignored"):
             self.folder.set_flags(message.uid, new)
             self.known[id(message)] = set(new)
-            if b"SILENT" not in what:
-                self.line(b"* %d FETCH (UID %d FLAGS (%s))" % (number, message.uid, flag_text(message)))
-        self.ok(tag)
+        if self.has_fault("store-no-uid"):
+            self.line(b"* %d FETCH (FLAGS (%s))" % (number, flag_text(message)))
+        elif b"SILENT" not in what or self.has_fault("store-loud"):
+            self.line(b"* %d FETCH (UID %d FLAGS (%s))" % (number, message.uid, flag_text(message)))
+
+    # New messages.
+
+    def append_refusal(self, name, size):
+        """Why a message of that size cannot be stored there; None: it can."""
+        folder = self.server.account.get(name)
+        if not folder or "\\Noselect" in folder.attributes:
+            return "[TRYCREATE] no such folder"
+        if "i" not in folder.rights:
+            return "[NOPERM] permission denied"
+        if folder.read_only:
+            return "[READ-ONLY] mailbox is read-only"
+        if self.server.append_limit and size > self.server.append_limit:
+            return "[TOOBIG] message is too large"
+        if self.server.quota and self.server.account.octets() + size > self.server.quota:
+            return "[OVERQUOTA] quota exceeded"
+        return None
 
     def do_append(self, tag, args):
-        folder = self.server.account.get(args[0])
-        if not folder:
-            self.no(tag, "[TRYCREATE] no such folder")
+        self.append(tag, args[0], args[1:])
+
+    def do_uid_replace(self, tag, args):
+        if "REPLACE" not in self.server.capabilities:
+            self.bad(tag, "unknown command REPLACE")
             return
-        flags = [flag.decode() for arg in args[1:-1] if isinstance(arg, list) for flag in arg]
-        message = folder.add(args[-1], flags)
-        self.ok(tag, "[APPENDUID %d %d] stored" % (folder.uidvalidity, message.uid))
+        if not self.writable(tag):
+            return
+        old = self.folder.get(int(args[0]))
+        if not old:
+            self.no(tag, "[EXPUNGEISSUED] no such message")
+            return
+        self.append(tag, args[1], args[2:], old.uid)
+
+    def append(self, tag, name, rest, replaced=None):
+        raw = rest[-1]
+        why = self.append_refusal(name, len(raw))
+        if why:
+            self.no(tag, why)
+            return
+        self.lose("append-dropped")
+        folder = self.server.account.get(name)
+        flags = [flag.decode() for arg in rest[:-1] if isinstance(arg, list) for flag in arg]
+        dates = [arg for arg in rest[:-1] if not isinstance(arg, list)]
+        more = {"date": imap_parse.date(dates[0])} if dates else {}
+        with self.server.lock:
+            message = folder.add(raw, flags, **more)
+            if replaced is not None:
+                self.folder.expunge(replaced)
+        self.lose("append-lost")
+        code = self.appenduid(folder, message)
+        if replaced is not None:
+            self.line("* OK %s new" % code)
+            self.tell_changes()
+        self.ok(tag, "done" if replaced is not None else code + " stored")
+        if self.has_fault("append-bye"):
+            self.line("* BYE that was all")
+            self.fin()
+
+    def appenduid(self, folder, message):
+        if self.has_fault("append-no-uid") or "UIDPLUS" not in self.server.capabilities:
+            return ""
+        other = self.has_fault("append-other-validity")
+        return "[APPENDUID %d %d]" % (folder.uidvalidity + other,
+                                      0 if self.has_fault("append-uid-0") else message.uid)
+
+    # Copies and moves.
 
     def do_uid_copy(self, tag, args):
         self.copy(tag, args, False)
 
     def do_uid_move(self, tag, args):
-        self.copy(tag, args, True)
+        if "MOVE" not in self.server.capabilities:
+            self.bad(tag, "unknown command MOVE")
+        else:
+            self.copy(tag, args, True)
 
     def copy(self, tag, args, remove):
         target = self.server.account.get(args[1])
-        if not self.selected(tag):
+        if not (self.writable(tag) if remove else self.selected(tag)):
             return
-        if not target:
+        if not target or "\\Noselect" in target.attributes:
             self.no(tag, "[TRYCREATE] no such folder")
             return
-        pairs = [(message.uid, target.add(message.raw, message.flags, message.date).uid)
-                 for _number, message in self.chosen(args[0], True)]
-        code = "[COPYUID %d %s %s]" % (target.uidvalidity,
-                                       ",".join(str(old) for old, _new in pairs),
-                                       ",".join(str(new) for _old, new in pairs))
+        if self.lacks(tag, target, "i") or (remove and self.lacks(tag, self.folder, "te")):
+            return
+        chosen = [message for _number, message in self.chosen(args[0], True)]
+        half = self.has_fault("copy-half")
+        size = sum(len(message.raw) for message in chosen)
+        if not remove and self.server.quota and self.server.account.octets() + size > self.server.quota:
+            self.no(tag, "[OVERQUOTA] quota exceeded")
+            return
+        if half:
+            chosen = chosen[: len(chosen) // 2]
+        if self.has_fault("copy-nothing"):
+            chosen = []
+        with self.server.lock:
+            pairs = [(message.uid, target.add(message.raw, message.flags, message.date).uid)
+                     for message in chosen]
+            if remove and not self.has_fault("move-keeps"):
+                for old, _new in pairs:
+                    self.folder.expunge(old)
+        self.lose("copy-lost")
+        code = self.copyuid(target, pairs)
         if remove:
             self.line("* OK %s moved" % code)
-            for old, _new in pairs:
-                self.folder.expunge(old)
-            self.tell_changes()
-        self.ok(tag, "done" if remove else code + " copied")
+            self.tell_foreign()
+            if not self.has_fault("move-silent"):
+                self.tell_changes()
+        if half:
+            self.no(tag, "[OVERQUOTA] halfway")
+        else:
+            self.ok(tag, "done" if remove else code + " copied")
+
+    def copyuid(self, target, pairs):
+        if self.has_fault("copyuid-none") or "UIDPLUS" not in self.server.capabilities or not pairs:
+            return ""
+        if self.has_fault("copyuid-empty"):
+            return "[COPYUID 14  ]"
+        new = [new for _old, new in pairs]
+        if self.has_fault("copyuid-short"):
+            new = new[:-1] or [new[0], new[0] + 1]
+        if self.has_fault("copyuid-descending"):
+            new = new[::-1]
+        return "[COPYUID %d %s %s]" % (target.uidvalidity, ",".join(str(old) for old, _new in pairs),
+                                       ",".join(str(uid) for uid in new))
+
+    # Removal.
 
     def do_expunge(self, tag, _args):
         self.expunge(tag, lambda _uid: True)
 
     def do_uid_expunge(self, tag, args):
-        self.expunge(tag, imap_parse.number_set(args[0], 2**32))
+        if "UIDPLUS" not in self.server.capabilities or self.has_fault("uid-expunge-bad"):
+            self.bad(tag, "unknown command UID EXPUNGE")
+        else:
+            self.expunge(tag, imap_parse.number_set(args[0], 2**32))
 
     def expunge(self, tag, inside):
-        if not self.selected(tag):
+        if not self.writable(tag) or self.lacks(tag, self.folder, "e"):
             return
-        for message in self.folder.messages:
-            if "\\Deleted" in message.flags and inside(message.uid):
-                self.folder.expunge(message.uid)
+        if not self.has_fault("expunge-keeps"):
+            with self.server.lock:
+                for message in self.folder.messages:
+                    if "\\Deleted" in message.flags and inside(message.uid):
+                        self.folder.expunge(message.uid)
+        self.tell_foreign()
         self.tell_changes()
         self.ok(tag)
 
+    def tell_foreign(self):
+        """Another session removes the last message meanwhile, if that is the fault."""
+        if self.has_fault("expunge-foreign") and self.folder.messages:
+            self.folder.expunge(self.folder.messages[-1].uid)
+            self.tell_changes()
+
+    # The tree.
+
     def do_create(self, tag, args):
-        if self.server.account.get(args[0]):
+        account = self.server.account
+        name = args[0].removesuffix(account.delimiter.encode()) if account.delimiter else args[0]
+        parent = account.folders.get(name.rpartition(account.delimiter.encode())[0]
+                                     if account.delimiter else b"")
+        if account.get(name):
             self.no(tag, "[ALREADYEXISTS] exists")
-            return
-        self.server.account.add(args[0])
-        self.ok(tag)
+        elif parent and "\\Noinferiors" in parent.attributes:
+            self.no(tag, "[CANNOT] no folders in there")
+        elif not parent or not self.lacks(tag, parent, "k"):
+            folder = account.add(name, subscribed=False)
+            folder.listed = not self.has_fault("create-hidden")
+            self.ok(tag)
 
     def do_delete(self, tag, args):
-        gone = self.server.account.folders.pop(args[0], None)
-        self.ok(tag) if gone else self.no(tag, "[NONEXISTENT] no such folder")
-
-    def do_rename(self, tag, args):
-        folder = self.server.account.folders.pop(args[0], None)
+        folder = self.server.account.get(args[0])
         if not folder:
             self.no(tag, "[NONEXISTENT] no such folder")
-            return
-        folder.wire_name = args[1]
-        self.server.account.folders[args[1]] = folder
-        self.ok(tag)
+        elif args[0].upper() == b"INBOX" or self.has_fault("delete-no"):
+            self.no(tag, "[CANNOT] this one stays")
+        elif self.server.account.below(folder.wire_name):
+            self.no(tag, "[HASCHILDREN] has children")
+        elif not self.lacks(tag, folder, "x"):
+            self.server.account.folders.pop(folder.wire_name)
+            self.ok(tag)
+            self.leave_deleted(folder)
+
+    def leave_deleted(self, folder):
+        """Whoever has it open is thrown out, as Dovecot does."""
+        for other in self.server.open_connections():
+            if other.folder is folder:
+                other.close("fin")
+
+    def do_rename(self, tag, args):
+        account = self.server.account
+        folder = account.get(args[0])
+        if not folder:
+            self.no(tag, "[NONEXISTENT] no such folder")
+        elif account.get(args[1]):
+            self.no(tag, "[ALREADYEXISTS] exists")
+        elif not self.lacks(tag, folder, "x"):
+            half = self.has_fault("rename-half")
+            for name in [folder.wire_name] + ([] if half else account.below(folder.wire_name)):
+                moved = account.folders.pop(name)
+                moved.wire_name = args[1] + name[len(args[0]) :]
+                account.folders[moved.wire_name] = moved
+            self.no(tag, "[SERVERBUG] halfway") if half else self.ok(tag)
 
     def do_subscribe(self, tag, args):
         self.subscribe(tag, args, True)

@@ -2,6 +2,7 @@
 """The scripted IMAP server, seen by Python's own client and by bare sockets."""
 
 import imaplib
+import re
 import socket
 import ssl
 import time
@@ -343,3 +344,119 @@ def drain(sock, until=None):
             break
         out += data
     return out
+
+
+# Writing, and how it goes wrong.
+
+def talk(server, *lines):
+    """Logs in, opens INBOX, says the lines one after the other; what came back to the last."""
+    sock = raw_session(server, b"a LOGIN demo secret\r\nb SELECT INBOX\r\n", b"b OK")
+    out = b""
+    for number, line in enumerate(lines):
+        tag = b"t%d" % number
+        sock.sendall(tag + b" " + line + b"\r\n")
+        out = drain_answer(sock, tag)
+    sock.close()
+    return out
+
+
+def drain_answer(sock, tag):
+    out = b""
+    while not re.search(rb"(?m)^(\+|%s (OK|NO|BAD))[^\n]*\n" % tag, out):
+        data = sock.recv(65536)
+        if not data:
+            break
+        out += data
+    return out
+
+
+@pytest.mark.parametrize("why, text", [
+    ("quota", b"[OVERQUOTA]"), ("append_limit", b"[TOOBIG]"), ("rights", b"[NOPERM]"),
+    ("folder", b"[TRYCREATE]")])
+def test_append_is_refused_instead_of_the_plus(why, text):
+    with ImapServer() as server:
+        if why == "rights":
+            server.account["INBOX"].rights = "lr"
+        elif why != "folder":
+            setattr(server, why, 10)
+        name = b"None" if why == "folder" else b"INBOX"
+        assert text in talk(server, b"APPEND %s {100}" % name)
+        assert not server.account["INBOX"].messages
+
+
+@pytest.mark.parametrize("fault, said, stored", [
+    (None, b"t0 OK [APPENDUID 1000 1] stored", 1), ("append-no-uid", b"t0 OK  stored", 1),
+    ("append-uid-0", b"t0 OK [APPENDUID 1000 0]", 1), ("append-bye", b"* BYE", 1),
+    ("append-other-validity", b"[APPENDUID 1001 1]", 1), ("append-lost", b"", 1),
+    ("append-dropped", b"", 0), ("append-halfway", b"+ go\r\nt0 NO", 0)])
+def test_append_answers(fault, said, stored):
+    with ImapServer() as server:
+        server.faults = {fault} - {None}
+        sock = raw_session(server, b"a LOGIN demo secret\r\n", b"a OK")
+        sock.sendall(b't0 APPEND INBOX (\\Seen) "14-Nov-2023 22:13:20 +0000" {4+}\r\nabcd\r\nt1 NOOP\r\n'
+                     if fault != "append-halfway" else b"t0 APPEND INBOX {4}\r\nab")
+        out = b""
+        while b"t1 OK" not in out and said not in out or not out:
+            data = sock.recv(65536)
+            if not data:
+                break
+            out += data
+        sock.close()
+        assert said in out
+        assert len(server.account["INBOX"].messages) == stored
+        if stored:
+            assert server.account["INBOX"].messages[0].date == 1700000000
+        assert not server.errors
+
+
+@pytest.mark.parametrize("fault, said, left", [
+    (None, rb"COPYUID 1001 1,2 1,2.*1 EXPUNGE", 0), ("copyuid-none", rb"\* OK  moved", 0),
+    ("copyuid-empty", rb"\[COPYUID 14  \]", 0), ("copyuid-short", rb"1,2 1\]", 0),
+    ("copyuid-descending", rb"1,2 2,1\]", 0), ("copy-nothing", rb"t0 OK", 2),
+    ("copy-half", rb"t0 NO \[OVERQUOTA\]", 1), ("move-keeps", rb"t0 OK", 2)])
+def test_move_answers(fault, said, left):
+    with ImapServer() as server:
+        server.account.add("Box")
+        for _ in range(2):
+            server.account["INBOX"].add(b"x\r\n")
+        server.faults = {fault} - {None}
+        assert re.search(said, talk(server, b"UID MOVE 1:2 Box"), re.S)
+        assert len(server.account["INBOX"].messages) == left
+
+
+def test_store_and_expunge_answers():
+    with ImapServer() as server:
+        inbox = server.account["INBOX"]
+        inbox.add(b"x\r\n")
+        server.faults = {"store-ignored"}
+        assert b"t0 OK" in talk(server, b"UID STORE 1 +FLAGS.SILENT (\\Deleted)")
+        assert not inbox.messages[0].flags
+        server.faults = {"uid-expunge-bad"}
+        assert b"t1 BAD" in talk(server, b"UID STORE 1 +FLAGS.SILENT (\\Deleted)", b"UID EXPUNGE 1")
+        server.faults = set()
+        assert b"* 1 EXPUNGE" in talk(server, b"UID EXPUNGE 1")
+        assert not inbox.messages
+
+
+def test_rights_and_the_tree():
+    with ImapServer() as server:
+        server.capabilities.append("ACL")
+        server.account["INBOX"].rights = "lr"
+        assert b'* MYRIGHTS "INBOX" lr\r\n' in talk(server, b"MYRIGHTS INBOX")
+        assert b"t1 OK" in talk(server, b"CREATE a", b"CREATE a/b")
+        assert b"[ALREADYEXISTS]" in talk(server, b"CREATE a")
+        assert b"[HASCHILDREN]" in talk(server, b"DELETE a")
+        assert b"t0 OK" in talk(server, b"RENAME a c")
+        assert set(server.account.folders) == {b"INBOX", b"c", b"c/b"}
+        server.faults = {"rename-half"}
+        assert b"t0 NO" in talk(server, b"RENAME c d")
+        assert set(server.account.folders) == {b"INBOX", b"d", b"c/b"}
+
+
+def test_replace_stores_and_removes():
+    with ImapServer() as server:
+        server.capabilities.append("REPLACE")
+        server.account["INBOX"].add(b"old")
+        out = talk(server, b"UID REPLACE 1 INBOX {3+}\r\nnew")
+        assert b"[APPENDUID 1000 2]" in out and b"* 1 EXPUNGE" in out
+        assert [message.raw for message in server.account["INBOX"].messages] == [b"new"]
