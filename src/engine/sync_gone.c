@@ -153,6 +153,9 @@ static bool is_gone(const struct message *message, void *user)
 
 void sync_forget_gone(struct sync *sync)
 {
+	/* A look that finds nothing gone must not look at a million messages. */
+	if (sync->gone->len == 0)
+		return;
 	for (guint i = 0; i < sync->gone->len; i++) {
 		uint32_t uid = g_array_index(sync->gone, uint32_t, i);
 		uint32_t last = uid;

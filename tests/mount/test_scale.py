@@ -102,6 +102,19 @@ def test_CN_7_commands_stay_short_with_scattered_uids(mount, imap_server):
     assert max(len(command.line) for command in server.commands) <= 1000
 
 
+def test_a_remount_of_an_unchanged_folder_fetches_nothing(mount, imap_server):
+    server = imap_server()
+    for uid in range(100, 400):
+        server.account["INBOX"].add(b"Subject: x\r\n\r\n", uid=uid)
+    m = mount(server)
+    names = m.list("INBOX")
+    m.stop()
+    seen = len(server.commands)
+    m.remount()
+    assert m.list("INBOX") == names
+    assert not [one.line for one in server.commands[seen:] if b"FETCH" in one.line or b"SEARCH" in one.line]
+
+
 def fill_folders(imap_server, folders, messages):
     server = imap_server()
     for at in range(folders):
