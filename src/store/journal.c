@@ -257,11 +257,16 @@ void journal_close(struct journal *journal)
 {
 	if (!journal)
 		return;
-	journal->link->journal = NULL;
 	if (journal->spool)
-		spool_free(journal->spool);
+		spool_close(journal->spool);
 	if (journal->thread)
 		journal_thread_join(journal->thread);
+	journal->thread = NULL;
+	journal->is_closed = true;
+	while (g_async_queue_length(journal->link->results) > 0)
+		journal_link_deliver(journal->link);
+	if (journal->spool)
+		spool_free(journal->spool);
 	for (int kind = 0; kind < JOURNAL_KINDS; kind++)
 		forget_rows(journal, (enum journal_kind)kind);
 	g_array_unref(journal->damaged_drafts);
@@ -313,6 +318,7 @@ static void post(struct journal *journal, const struct journal_job *template)
 {
 	struct journal_job *job = g_memdup2(template, sizeof(*template));
 
+	g_assert(!journal->is_closed);
 	journal->pending++;
 	if (journal->thread) {
 		journal_thread_post(journal->thread, job);

@@ -37,7 +37,8 @@ struct journal_config {
 
 /* NULL + error: IN_USE, DISK, NO_SPACE, DENIED, INVALID. Blocks. */
 struct journal *journal_open(const struct journal_config *config, GError **error);
-/* Finishes what was called before. Callbacks that are still due do not come. Blocks. */
+/* Finishes what was called before, here and in the spool; callbacks that are due come from inside and
+ * may not call anything of it. Blocks. */
 void journal_close(struct journal *journal);
 const char *journal_dir(const struct journal *journal);
 

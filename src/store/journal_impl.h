@@ -10,7 +10,7 @@ struct spool;
 
 struct journal {
 	char *path; /* of the directory, for people */
-	bool is_read_only;
+	bool is_read_only, is_closed;
 	struct store_dir *dir; /* NULL: read-only */
 	struct journal_link *link;
 	struct journal_thread *thread; /* NULL: read-only */
@@ -26,5 +26,6 @@ struct journal {
 
 /* NULL + error. */
 struct spool *spool_new(struct journal *journal, GError **error);
-void spool_free(struct spool *spool);             /* waits for what was called; no callback comes */
+void spool_close(struct spool *spool); /* waits for what was called, and calls back */
+void spool_free(struct spool *spool);
 uint64_t spool_max_id(const struct spool *spool); /* 0 = empty */

@@ -32,6 +32,7 @@ struct journal_link *journal_link_new(struct journal *journal)
 	struct journal_link *link = g_atomic_rc_box_new0(struct journal_link);
 
 	link->journal = journal;
+	link->results = g_async_queue_new();
 	return link;
 }
 
@@ -40,15 +41,15 @@ struct journal_link *journal_link_ref(struct journal_link *link)
 	return g_atomic_rc_box_acquire(link);
 }
 
-void journal_link_unref(struct journal_link *link)
+static void link_clear(gpointer data)
 {
-	g_atomic_rc_box_release(link);
+	g_async_queue_unref(((struct journal_link *)data)->results);
 }
 
-struct answers {
-	struct journal_link *link;
-	GPtrArray *jobs;
-};
+void journal_link_unref(struct journal_link *link)
+{
+	g_atomic_rc_box_release_full(link, link_clear);
+}
 
 static void job_free(struct journal_job *job)
 {
@@ -62,30 +63,33 @@ static void job_free(struct journal_job *job)
 	g_free(job);
 }
 
-static void answers_deliver(void *data)
+void journal_link_deliver(struct journal_link *link)
 {
-	struct answers *answers = data;
+	/* Empty: journal_close() has taken it. */
+	g_autoptr(GPtrArray) jobs = g_async_queue_try_pop(link->results);
 
-	for (guint i = 0; i < answers->jobs->len; i++) {
-		struct journal_job *job = g_ptr_array_index(answers->jobs, i);
-		struct journal *journal = answers->link->journal; /* an answer may close it */
+	for (guint i = 0; jobs && i < jobs->len; i++) {
+		struct journal_job *job = g_ptr_array_index(jobs, i);
 
-		if (journal)
-			journal_answered(journal, job);
+		/* An answer must not close it. */
+		journal_answered(link->journal, job);
 		job_free(job);
 	}
-	g_ptr_array_unref(answers->jobs);
-	journal_link_unref(answers->link);
-	g_free(answers);
+}
+
+static void on_results(void *data)
+{
+	struct journal_link *link = data;
+
+	journal_link_deliver(link);
+	journal_link_unref(link);
 }
 
 /* Takes `jobs`. */
 static void send_answers(struct journal_link *link, GPtrArray *jobs)
 {
-	struct answers *answers = g_new(struct answers, 1);
-
-	*answers = (struct answers){ .link = journal_link_ref(link), .jobs = jobs };
-	post_to_loop(answers_deliver, answers);
+	g_async_queue_push(link->results, jobs);
+	post_to_loop(on_results, journal_link_ref(link));
 }
 
 void journal_job_answer(struct journal_job *job, struct journal_link *link)

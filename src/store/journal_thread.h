@@ -17,6 +17,7 @@
  * loop's, NULL after journal_close(). */
 struct journal_link {
 	struct journal *journal;
+	GAsyncQueue *results; /* GPtrArray * of jobs that are done */
 };
 struct journal_link *journal_link_new(struct journal *journal);
 struct journal_link *journal_link_ref(struct journal_link *link);
@@ -48,8 +49,9 @@ struct journal_thread;
 struct journal_thread *journal_thread_new(
 	struct journal_db *db, const char *path, struct journal_link *link);
 void journal_thread_post(struct journal_thread *thread, struct journal_job *job);
-/* Runs what was posted, closes the database. Answers that are due may be lost. */
+/* Runs what was posted, closes the database. What is due by then is in link->results. */
 void journal_thread_join(struct journal_thread *thread);
+void journal_link_deliver(struct journal_link *link); /* one of the results, if there is one */
 
 /* Without a thread: answers with the job's error, from the loop. */
 void journal_job_answer(struct journal_job *job, struct journal_link *link);

@@ -30,7 +30,6 @@ struct spool {
 	uint64_t bytes, max_id;
 	GAsyncQueue *results; /* struct spool_job *, that workers are done with */
 	unsigned jobs_out;
-	bool is_closing;
 };
 
 struct spool_file {
@@ -302,10 +301,7 @@ static void finish(struct spool *spool, struct spool_job *job)
 	note_result(spool, job);
 	if (!g_queue_is_empty(&file->jobs))
 		post_job(g_queue_peek_head(&file->jobs));
-	if (!spool->is_closing)
-		answer(job);
-	else
-		g_free(job->wire.message_id);
+	answer(job);
 	if (job->bytes)
 		g_bytes_unref(job->bytes);
 	g_async_queue_unref(job->results);
@@ -337,14 +333,17 @@ static void push(struct spool_file *file, const struct spool_job *template)
 		post_job(job);
 }
 
+void spool_close(struct spool *spool)
+{
+	while (spool->jobs_out > 0)
+		finish(spool, g_async_queue_pop(spool->results));
+}
+
 void spool_free(struct spool *spool)
 {
 	GHashTableIter iter;
 	gpointer file;
 
-	spool->is_closing = true;
-	while (spool->jobs_out > 0)
-		finish(spool, g_async_queue_pop(spool->results));
 	g_hash_table_iter_init(&iter, spool->files);
 	while (g_hash_table_iter_next(&iter, NULL, &file)) {
 		((struct spool_file *)file)->spool = NULL;

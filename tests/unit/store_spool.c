@@ -227,6 +227,7 @@ static void a_removed_file_is_gone_and_still_read_by_its_holder(void)
 
 static void closing_finishes_what_was_called(void)
 {
+	struct outcome outcome = { 0 };
 	g_autoptr(GBytes) bytes = g_bytes_new_static("abc", 3);
 	g_autofree char *path = NULL, *text = NULL;
 	struct spool_file *file;
@@ -236,7 +237,9 @@ static void closing_finishes_what_was_called(void)
 	file = spool_file_open(it.journal, 1, true);
 	for (unsigned i = 0; i < 50; i++)
 		spool_write(file, 3 * i, bytes, NULL, NULL);
+	spool_sync(file, on_done, &outcome);
 	close_it();
+	g_assert_true(outcome.is_done);
 	spool_file_unref(file); /* later than the journal */
 	g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
 	g_assert_cmpuint(strlen(text), ==, 150);
