@@ -80,6 +80,7 @@ void changes_start(struct engine *engine)
 			.name = names_on_row,
 		},
 		&start);
+	outbox_start(engine->outbox);
 	changes_online(engine);
 }
 
@@ -87,6 +88,7 @@ void changes_online(struct engine *engine)
 {
 	changer_online(engine->changer);
 	mover_online(engine->mover);
+	outbox_online(engine->outbox);
 }
 
 void changes_take_state(struct engine *engine, struct folder *folder,

@@ -54,6 +54,8 @@ static void tell_started(struct engine *engine, const GError *error)
 	engine->was_started = true;
 	g_clear_handle_id(&engine->catch_up_timer, g_source_remove);
 	engine->events.started(engine->user, error);
+	if (!error)
+		outbox_online(engine->outbox);
 }
 
 static gboolean on_catch_up_timeout(gpointer user)
@@ -126,6 +128,7 @@ static void on_ready(void *user, const struct mailfs_server_info *info)
 		engine->tls = g_strjoin(" ", info->tls_version, info->tls_cipher, NULL);
 	engine->auth = g_strdup(info->auth);
 	engine->can_range = info->can_range;
+	engine->append_limit = info->append_limit;
 }
 
 static void on_failed(void *user, const GError *error)
@@ -222,6 +225,7 @@ struct engine *engine_new(const struct engine_config *config, const struct engin
 	engine->changer = changer_new(engine);
 	engine->mover = mover_new(engine);
 	engine->names = names_new(engine);
+	engine->outbox = outbox_new(engine);
 	engine->folder_changes = g_ptr_array_new_with_free_func(folder_change_free);
 	if (!config->no_prefetch)
 		engine->prefetch = prefetch_new(engine);
@@ -291,12 +295,14 @@ void engine_free(struct engine *engine)
 	g_clear_handle_id(&engine->catch_up_timer, g_source_remove);
 	g_clear_handle_id(&engine->pressure_timer, g_source_remove);
 	g_clear_handle_id(&engine->unload_source, g_source_remove);
+	g_clear_handle_id(&engine->last_try, g_source_remove);
 	engine_forget_waiters(engine);
 	pool_free(engine->pool);
 	listing_free(engine->listing);
 	mover_free(engine->mover);
 	changer_free(engine->changer);
 	names_free(engine->names);
+	outbox_free(engine->outbox);
 	g_ptr_array_unref(engine->folder_changes);
 	syncer_free_all(engine);
 	fetcher_free(engine->fetcher);

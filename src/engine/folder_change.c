@@ -283,18 +283,6 @@ static void go_below(struct folder_change *change, const struct folder *parent,
 		change->delimiter = parent->delimiter;
 }
 
-/* ---- until there is an outbox --- */
-
-__attribute__((weak)) void outbox_folder_renamed(struct engine *engine, const char *from,
-	const char *to, char delimiter)
-{
-}
-
-__attribute__((weak)) void engine_each_draft(const struct engine *engine,
-	const struct folder *folder, engine_draft_fn fn, void *user)
-{
-}
-
 /* ---- may it be? -------------------------------------------------------------------------------- */
 
 static bool deny(GError **error, enum mailfs_error code, const char *text)

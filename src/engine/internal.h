@@ -13,6 +13,7 @@ struct listing; /* listing.c */
 struct changer; /* changer.c */
 struct mover;   /* mover.c */
 struct names;   /* names.c */
+struct outbox;  /* outbox.c */
 
 struct engine_waiter;
 
@@ -44,6 +45,7 @@ struct engine {
 	struct changer *changer;
 	struct mover *mover;
 	struct names *names;
+	struct outbox *outbox;
 	GHashTable *all_syncs; /* struct sync *, all of them */
 	GPtrArray *refreshes;  /* struct refresh *, under way */
 	GPtrArray *folder_changes; /* struct folder_change *, under way */
@@ -60,6 +62,7 @@ struct engine {
 	guint unload_source;
 	guint pressure_timer; /* set while the network is held back */
 	bool is_freeing;
+	guint last_try; /* pending.c */
 	void (*stopped)(void *user);
 	void *stopped_user;
 
@@ -69,6 +72,7 @@ struct engine {
 	char *server_id, *tls, *auth;
 	char *compression; /* of the last status */
 	bool can_range;
+	uint64_t append_limit; /* octets; 0 = not known */
 	uint64_t ahead_fetched, ahead_used;
 	uint64_t bodies_fetched, body_bytes_fetched, reads_from_cache, reads_fetched;
 	uint64_t syncs, sweeps;
@@ -205,5 +209,19 @@ void folder_change_free(gpointer change); /* of engine->folder_changes */
 
 /* ---- outbox.c ---- */
 
+struct outbox *outbox_new(struct engine *engine);
+void outbox_free(struct outbox *outbox);
+void outbox_start(struct outbox *outbox); /* reads the journal */
+void outbox_online(struct outbox *outbox);
+/* Sends what waits, at once. True: nothing is under way or about to be sent. Ask again. */
+bool outbox_flush(struct outbox *outbox);
+void outbox_each(struct outbox *outbox, engine_pending_fn fn, void *user);
+bool outbox_retry(struct outbox *outbox, uint64_t id); /* 0 = all; false: none of that id */
+bool outbox_discard(struct outbox *outbox, uint64_t id);
+/* The message is being replaced by a draft. */
+bool outbox_hides(struct outbox *outbox, const struct folder *folder, uint32_t uid);
+/* A sync has put this message into a mailbox that is shown, and will tell of the listing. */
+void outbox_message_came(struct engine *engine, const struct folder *folder, uint32_t uidvalidity,
+	uint32_t uid);
 /* A folder was renamed by us, and what is below it: the journal's rows follow already. */
 void outbox_folder_renamed(struct engine *engine, const char *from, const char *to, char delimiter);

@@ -181,9 +181,11 @@ bool engine_is_hidden(const struct engine *engine, uint32_t box_id, uint32_t uid
 	const struct folder *folder;
 	const struct move *move;
 
+	folder = tree_by_box(engine->tree, box_id);
+	if (folder && outbox_hides(engine->outbox, folder, uid))
+		return true;
 	if (engine->mover->moves == 0)
 		return false;
-	folder = tree_by_box(engine->tree, box_id);
 	move = folder ? place_item(place_of(engine->mover->map, folder), uid) : NULL;
 	return move && (move->is_promised || move->state == MOVE_LEFT);
 }

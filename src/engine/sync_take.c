@@ -157,6 +157,8 @@ static void take_info(struct sync *sync, const struct mailfs_message_info *info)
 	}
 	name = give_name(sync, message, info, name_space);
 	sync->has_new |= name != NULL;
+	if (is_new && !sync->is_new_box)
+		outbox_message_came(sync->engine, sync->folder, sync->target->uidvalidity, info->uid);
 	if ((info->fields & MAILFS_INFO_HEAD) != 0 && (message->bits & MESSAGE_HAS_HEAD) == 0) {
 		message->bits |= MESSAGE_HAS_HEAD;
 		changed = true;
