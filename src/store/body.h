@@ -77,5 +77,5 @@ void body_fd_release(struct body_fd *held); /* NULL is fine */
 
 typedef void (*body_read_fn)(void *user, const struct body_slice *slice, const GError *error);
 /* `range` must begin in a covered byte (else error GONE). May call back at once, from inside. The
- * body stays referenced until then. Less than `len` from the fd means a damaged file: body_drop(). */
+ * body stays referenced until then; store_close() answers what waits with an error. Less than `len` from the fd means a damaged file: body_drop(). */
 void body_read(struct body *body, struct mailfs_range range, body_read_fn fn, void *user);

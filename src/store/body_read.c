@@ -88,7 +88,6 @@ static void check_finish(struct store *store, struct disk_job *base)
 
 	if (job->generation == body->generation)
 		check_settle(body, job);
-	/* At close nobody is told, but each of them holds the body. */
 	if (store->is_closing)
 		body_reads_fail(body, (struct mailfs_range){ 0, UINT64_MAX }, "closed");
 	else if (job->generation == body->generation)
@@ -229,7 +228,6 @@ void body_reads_fail(struct body *body, struct mailfs_range range, const char *w
 {
 	g_autoptr(GArray) reads = steal_reads(body);
 	g_autofree char *text = g_strdup(why);
-	struct store *store = body_store(body);
 
 	body_ref(body);
 	for (guint i = 0; i < reads->len; i++) {
@@ -240,8 +238,7 @@ void body_reads_fail(struct body *body, struct mailfs_range range, const char *w
 			g_array_append_val(body->reads, *read);
 			continue;
 		}
-		if (store && !store->is_closing)
-			fail(read->fn, read->user, MAILFS_ERROR_DISK, text);
+		fail(read->fn, read->user, MAILFS_ERROR_DISK, text);
 		body_unref(body);
 	}
 	body_unref(body);

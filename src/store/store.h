@@ -34,7 +34,7 @@ struct store_config {
  * NO_SPACE, DENIED. */
 struct store *store_open(const struct store_config *config, GError **error);
 /* Finishes what was called before, checkpoints, unlocks, frees. Callbacks that are still due do
- * not come; bodies that are still held cover nothing and may be unreferenced later. Blocks; before
+ * not come, but body_read() is answered; bodies that are still held cover nothing and may be unreferenced later. Blocks; before
  * post_workers_stop(). NULL is fine. */
 void store_close(struct store *store);
 
