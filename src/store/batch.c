@@ -10,7 +10,7 @@
 #include "store/store_impl.h"
 
 struct op {
-	bool is_remove;
+	bool is_remove, is_same; /* is_same: others have its remote id */
 	uint32_t first, last;
 	struct message message;
 	struct store_message row; /* `message` is set when it runs */
@@ -26,6 +26,7 @@ struct store_batch {
 	struct index_state state;
 	bool has_state;
 
+	GArray *same; /* keys (box << 32 | uid) with a remote id that was put; NULL = none */
 	struct body_loss loss;
 	store_done_fn done;
 	void *user;
@@ -48,6 +49,7 @@ void store_batch_free(struct store_batch *batch)
 		return;
 	arena_done(&batch->arena);
 	body_loss_done(&batch->loss);
+	g_clear_pointer(&batch->same, g_array_unref);
 	g_array_unref(batch->ops);
 	g_free(batch);
 }
@@ -107,6 +109,22 @@ void store_batch_set_state(struct store_batch *batch, uint64_t modseq, int64_t l
 
 /* ---- store thread -------------------------------------------------------------------------- */
 
+/* A message that came as a copy makes the one that was alone one of several. */
+static int note_same(struct index *index, struct store_batch *batch, struct op *op)
+{
+	guint before;
+	int rc;
+
+	if (!batch->same)
+		batch->same = g_array_new(FALSE, FALSE, sizeof(uint64_t));
+	before = batch->same->len;
+	rc = index_list_same(index, op->row.remote_id, 2, batch->same);
+	op->is_same = batch->same->len > before + 1;
+	if (!op->is_same)
+		g_array_set_size(batch->same, before);
+	return rc;
+}
+
 static int run_op(struct store_thread *thread, struct store_batch *batch, struct op *op)
 {
 	struct index *index = store_thread_index(thread);
@@ -114,7 +132,8 @@ static int run_op(struct store_thread *thread, struct store_batch *batch, struct
 
 	if (!op->is_remove) {
 		op->row.message = &op->message;
-		return index_put_message(index, batch->box, &op->row);
+		rc = index_put_message(index, batch->box, &op->row);
+		return rc == SQLITE_OK && op->row.remote_id ? note_same(index, batch, op) : rc;
 	}
 	rc = body_rows_forget(thread, batch->box, op->first, op->last, &batch->loss);
 	return rc == SQLITE_OK ? index_remove_messages(index, batch->box, op->first, op->last) : rc;
@@ -142,11 +161,34 @@ static void batch_after(struct store_thread *thread, struct store_job *base)
 
 /* ---- loop ---------------------------------------------------------------------------------- */
 
+/* Until the index has said that there is no copy, there may be one. */
+static void expect_same(struct store_batch *batch, const struct op *op)
+{
+	if (op->row.remote_id)
+		cached_add_same(batch->store, batch->box, op->message.uid);
+}
+
+static void settle_same(struct store *store, const struct store_batch *batch)
+{
+	for (guint i = 0; i < batch->ops->len; i++) {
+		const struct op *op = &g_array_index(batch->ops, struct op, i);
+
+		if (!op->is_remove && op->row.remote_id && !op->is_same)
+			cached_remove_same(store, batch->box, op->message.uid);
+	}
+	for (guint i = 0; batch->same && i < batch->same->len; i++) {
+		uint64_t key = g_array_index(batch->same, uint64_t, i);
+
+		cached_add_same(store, (uint32_t)(key >> 32), (uint32_t)key);
+	}
+}
+
 static void batch_answer(struct store *store, struct store_job *base, const GError *error)
 {
 	struct store_batch *batch = (struct store_batch *)base;
 
 	store->pending_rows -= batch->puts;
+	settle_same(store, batch);
 	if (!error)
 		store_account_loss(store, &batch->loss);
 	if (batch->done)
@@ -190,6 +232,8 @@ void store_batch_commit(struct store_batch *batch, store_done_fn done, void *use
 
 		if (op->is_remove)
 			bodies_forget(store, batch->box, op->first, op->last);
+		else
+			expect_same(batch, op);
 	}
 	store_thread_post(store->thread, &batch->job);
 }

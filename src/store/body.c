@@ -62,7 +62,7 @@ static struct body *body_new(struct store *store, uint64_t key)
 	struct body *body = g_new0(struct body, 1);
 
 	body->link = store_link_ref(store->link);
-	body->key = key;
+	body->key = body->source = key;
 	body->extents = extents_new();
 	body->waiters = g_array_new(FALSE, FALSE, sizeof(struct body_waiter));
 	body->reads = g_array_new(FALSE, FALSE, sizeof(struct body_wait_read));
@@ -136,6 +136,15 @@ struct body *body_ref(struct body *body)
 	return body;
 }
 
+/* Nothing is here: next time a copy may be. Or it would keep memory that its owner gives back. */
+static bool is_of_no_use(const struct body *body)
+{
+	if (body->extents->len == 0)
+		return !body->is_complete && !body->is_saved;
+	return body_is_shared(body) &&
+		extents_bytes(body->extents, false) != extents_bytes(body->extents, true);
+}
+
 void body_unref(struct body *body)
 {
 	struct store *store;
@@ -150,107 +159,26 @@ void body_unref(struct body *body)
 		body_free(body);
 		return;
 	}
+	if (is_of_no_use(body)) {
+		free_idle(body);
+		return;
+	}
 	g_queue_push_tail(&store->idle, body);
 	body->idle_link = store->idle.tail;
 	if (store->idle.length > IDLE_MAX)
 		free_idle(store->idle.head->data);
 }
 
-/* ---- asking the index ---------------------------------------------------------------------- */
-
-struct lookup_job {
-	struct store_job job;
-	struct body *body; /* a reference */
-	uint32_t box, uid;
-	struct index_body row;
-	bool is_known;
-};
-
-static int lookup_run(struct store_thread *thread, struct store_job *base)
+void bodies_release_shared(struct store *store)
 {
-	struct lookup_job *job = (struct lookup_job *)base;
-
-	int rc = index_load_body(store_thread_index(thread), job->box, job->uid, &job->row,
-		&job->is_known);
-
-	/* What is whole can be read at once. What is not will be written, and that must wait for
-	 * files that go after the commit. */
-	base->is_early = job->is_known && job->row.is_complete;
-	return rc;
-}
-
-static void take_row(struct body *body, const struct index_body *row)
-{
-	const struct extent *last;
-
-	body->is_saved = true;
-	body->saved_bytes = row->bytes;
-	body->saved_pack = row->pack;
-	body->used = MAX(body->used, row->used);
-	if (!body->is_pin_set)
-		body->is_pinned = row->is_pinned;
-	/* Bytes that came before the answer win. The file begins anew, and the row must not claim
-	 * meanwhile what the new file does not have yet. */
-	if (body->extents->len > 0 || body->is_complete)
-		body->is_dropping = true;
-	if (body->is_dropping)
-		return;
-	body->place = (struct body_place){ row->pack, row->pack_offset };
-	if (!extents_decode(body->extents, row->extents) || !row->is_complete)
-		return;
-	last = body->extents->len == 0
-		? NULL
-		: &g_array_index(body->extents, struct extent, body->extents->len - 1);
-	body->size = last ? last->offset + last->len : 0;
-	body->is_complete = extents_are_whole(body->extents, body->size, false);
-}
-
-static void run_waiters(struct body *body)
-{
-	/* From now on new ones are run at once, so this ends. */
-	while (body->waiters->len > 0) {
-		struct body_waiter waiter = g_array_index(body->waiters, struct body_waiter, 0);
-
-		g_array_remove_index(body->waiters, 0);
-		waiter.fn(waiter.user);
+	for (GList *at = store->idle.head, *next; at; at = next) {
+		next = at->next;
+		if (body_is_shared(at->data))
+			free_idle(at->data);
 	}
 }
 
-static void lookup_answer(struct store *store, struct store_job *base, const GError *error)
-{
-	struct lookup_job *job = (struct lookup_job *)base;
-	struct body *body = job->body;
-
-	if (job->is_known && !body->is_forgotten)
-		take_row(body, &job->row);
-	body->is_ready = true;
-	body_write_kick(body);
-	run_waiters(body);
-	if (body->is_wanted_soon)
-		body_check_ahead(body);
-}
-
-static void lookup_free(struct store_job *base)
-{
-	struct lookup_job *job = (struct lookup_job *)base;
-
-	g_clear_pointer(&job->row.extents, g_bytes_unref);
-	body_unref(job->body);
-	g_free(job);
-}
-
-static void ask_index(struct body *body)
-{
-	struct lookup_job *job = g_new0(struct lookup_job, 1);
-
-	job->job = (struct store_job){ .run = lookup_run,
-		.answer = lookup_answer,
-		.free = lookup_free };
-	job->body = body_ref(body);
-	job->box = body_box(body);
-	job->uid = body_uid(body);
-	store_thread_post(body_store(body)->thread, &job->job);
-}
+/* ---- opening -------------------------------------------------------------------------------- */
 
 struct body *body_open(struct store *store, uint32_t box_id, uint32_t uid)
 {
@@ -264,7 +192,7 @@ struct body *body_open(struct store *store, uint32_t box_id, uint32_t uid)
 	if (cached_is_absent(store, box_id, uid))
 		body->is_ready = true;
 	else
-		ask_index(body);
+		body_ask_index(body);
 	return body;
 }
 
@@ -348,7 +276,7 @@ static bool open_file_of(struct body *body)
 	if (body->file)
 		return true;
 	r = body->place.pack != 0 ? pack_disk_open(store->dir, body->place.pack, &fd) :
-				    body_disk_open(store->dir, body_box(body), body_uid(body), &fd);
+				    body_disk_open(store->dir, key_box(body->source), key_uid(body->source), &fd);
 	if (r == 0)
 		body->file = body_fd_new(fd);
 	return r == 0;

@@ -110,7 +110,7 @@ void body_stop_writing(struct body *body)
 	g_autoptr(GError) error = g_error_new(MAILFS_ERROR, MAILFS_ERROR_CANCELLED,
 		"the cached bytes were dropped");
 
-	if (!body->is_kept)
+	if (!body->is_kept && !body_is_shared(body))
 		store->pending_bytes -=
 			extents_bytes(body->extents, false) - extents_bytes(body->extents, true);
 	g_array_set_size(body->pieces, 0);
@@ -125,6 +125,7 @@ void body_clear(struct body *body)
 	body->is_complete = false;
 	body->size = 0;
 	leave_place(body);
+	body->source = body->key;
 	body_reads_fail(body, (struct mailfs_range){ 0, UINT64_MAX }, "dropped");
 }
 
@@ -152,6 +153,10 @@ static void log_lost(const struct body *body, const char *why)
 void body_lose_disk(struct body *body, const char *why)
 {
 	log_lost(body, why);
+	if (body_is_shared(body)) {
+		body_clear(body);
+		return;
+	}
 	for (guint i = body->extents->len; i > 0; i--) {
 		if (g_array_index(body->extents, struct extent, i - 1).state != EXTENT_MEMORY)
 			g_array_remove_index(body->extents, i - 1);
@@ -163,11 +168,28 @@ void body_lose_disk(struct body *body, const char *why)
 	body_write_kick(body);
 }
 
+/* Else the next one that looks for a copy would be given these bytes again. */
+static void drop_owner(struct body *body)
+{
+	struct body *owner;
+
+	if (!body_store(body) || body_store(body)->is_closing)
+		return;
+	owner = body_open(body_store(body), key_box(body->source), key_uid(body->source));
+	body_drop(owner);
+	body_unref(owner);
+}
+
 void body_lose_extent(struct body *body, uint64_t offset, const char *why)
 {
 	const struct extent *extent = extents_find(body->extents, offset);
 	struct mailfs_range range = { extent->offset, extent->len };
 
+	if (body_is_shared(body)) {
+		drop_owner(body);
+		body_lose_disk(body, why);
+		return;
+	}
 	log_lost(body, why);
 	extents_remove(body->extents, offset);
 	if (body->extents->len == 0)

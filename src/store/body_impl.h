@@ -46,6 +46,7 @@ struct body_place {
 struct body {
 	struct store_link *link; /* to the store, while it is open */
 	uint64_t key;            /* box << 32 | uid */
+	uint64_t source;         /* whose bytes on disk these are: `key`, or a copy's */
 	unsigned refs;
 	GList *idle_link; /* in store->idle while refs == 0 */
 
@@ -92,6 +93,22 @@ static inline struct store *body_store(const struct body *body)
 	return body->link->store;
 }
 
+static inline uint32_t key_box(uint64_t key)
+{
+	return (uint32_t)(key >> 32);
+}
+
+static inline uint32_t key_uid(uint64_t key)
+{
+	return (uint32_t)key;
+}
+
+/* Nothing on disk is its own. */
+static inline bool body_is_shared(const struct body *body)
+{
+	return body->source != body->key;
+}
+
 static inline uint32_t body_box(const struct body *body)
 {
 	return (uint32_t)(body->key >> 32);
@@ -109,7 +126,10 @@ void bodies_done(struct store *store);   /* at close: objects that are still hel
 struct body *bodies_find(struct store *store, uint64_t key);
 /* Drops the object from memory if nobody holds it; false = it is held. */
 bool body_release_idle(struct store *store, uint64_t key);
+/* Idle ones that keep the disk space of what others have removed. */
+void bodies_release_shared(struct store *store);
 void body_touch(struct body *body);
+void body_ask_index(struct body *body); /* body_lookup.c */
 void bodies_flush_touches(struct store *store);
 
 /* Everything in memory is forgotten; waiting reads fail. body_drop.c */

@@ -105,8 +105,8 @@ void body_check(struct body *body, struct extent *extent)
 	job->job = (struct disk_job){ .run = check_run, .finish = check_finish };
 	job->generation = body->generation;
 	job->dir = store_dir_ref(body_store(body)->dir);
-	job->box = body_box(body);
-	job->uid = body_uid(body);
+	job->box = key_box(body->source);
+	job->uid = key_uid(body->source);
 	job->place = body->place;
 	job->file = body->file ? body_fd_ref(body->file)
 			       : packs_file(body_store(body), body->place.pack);
@@ -191,7 +191,7 @@ void body_read(struct body *body, struct mailfs_range range, body_read_fn fn, vo
 		return;
 	}
 	body_ref(body);
-	if (body->is_saved)
+	if (body->is_saved || body_is_shared(body))
 		body_touch(body);
 	if (range.offset == 0)
 		body_note_read(body);

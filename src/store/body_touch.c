@@ -62,7 +62,7 @@ void bodies_flush_touches(struct store *store)
 void body_touch(struct body *body)
 {
 	struct store *store = body_store(body);
-	struct touch touch = { body->key, ++store->use_clock };
+	struct touch touch = { body->source, ++store->use_clock };
 
 	body->used = touch.used;
 	if (body->is_touched || body->is_forgotten)

@@ -435,6 +435,8 @@ void body_pin(struct body *body, bool is_pinned)
 		return;
 	if (body->is_ready && body->is_pinned == is_pinned)
 		return;
+	if (body_is_shared(body))
+		body_clear(body); /* only bytes of its own stay */
 	body->is_pinned = is_pinned;
 	body->is_pin_set = true;
 	body->needs_save = true;

@@ -21,3 +21,6 @@ bool cached_is_absent(struct store *store, uint32_t box, uint32_t uid);
 void cached_add(struct store *store, uint32_t box, uint32_t uid);
 /* Its row and its file are gone. */
 void cached_remove(struct store *store, uint32_t box, uint32_t uid);
+/* Another message may have its bytes, or has none like it. */
+void cached_add_same(struct store *store, uint32_t box, uint32_t uid);
+void cached_remove_same(struct store *store, uint32_t box, uint32_t uid);

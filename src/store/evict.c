@@ -230,6 +230,7 @@ static void evict_begin(struct store *store, uint64_t want)
 	store->evict = g_new0(struct evict, 1);
 	store->evict->want = want;
 	store->evict->waiters = g_array_new(FALSE, FALSE, sizeof(struct evict_waiter));
+	bodies_release_shared(store);
 	bodies_flush_touches(store);
 	round_begin(store);
 }

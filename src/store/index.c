@@ -77,6 +77,11 @@ static const char *const sql[SQL_COUNT] = {
 	[SQL_BODY_OF_PACK] = "SELECT box, uid, bytes, pack FROM body WHERE pack=? AND pack>0"
 			     " AND (box, uid)>(?, ?) ORDER BY box, uid LIMIT ?",
 	[SQL_BODY_HAS_PACK] = "SELECT 1 FROM body WHERE pack=? AND pack>0 LIMIT 1",
+	[SQL_SAME_LIST] = "SELECT box, uid FROM detail WHERE remote_id=? LIMIT ?",
+	[SQL_SAME_UIDS] = "SELECT uid FROM detail AS mine WHERE box=? AND remote_id IS NOT NULL"
+			  " AND EXISTS (SELECT 1 FROM detail AS other WHERE other.remote_id=mine.remote_id"
+			  " AND (other.box, other.uid)<>(mine.box, mine.uid))",
+	[SQL_MESSAGE_GET] = "SELECT size, date FROM message WHERE box=? AND uid=?",
 };
 
 /* ---- statements ---------------------------------------------------------------------------- */

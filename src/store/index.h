@@ -109,3 +109,19 @@ int index_scan_bodies(struct index *index, index_body_fn fn, void *user);
 int index_list_pack(struct index *index, uint32_t pack, uint32_t box, uint32_t uid, size_t limit,
 	GArray *bodies);
 int index_has_pack(struct index *index, uint32_t pack, bool *ret_has);
+
+/* ---- the same message elsewhere: index_same.c ---------------------------------------------- */
+
+/* Appends (box << 32 | uid) of messages with this remote id, at most `limit`. */
+int index_list_same(struct index *index, const char *remote_id, unsigned limit, GArray *keys);
+/* Appends the UIDs of a box whose remote id another message has, too, as uint32_t. */
+int index_list_same_uids(struct index *index, uint32_t box, GArray *uids);
+
+/* Where the bytes of a message may be found that has no row of its own. */
+struct index_copies {
+	uint64_t size;          /* of each of them */
+	GArray *keys;           /* box << 32 | uid: the same message; NULL = none */
+	struct index_body body; /* of one that is whole; `extents` NULL = none */
+};
+int index_find_copies(struct index *index, uint32_t box, uint32_t uid, struct index_copies *ret);
+void index_copies_done(struct index_copies *copies);

@@ -268,6 +268,7 @@ static void remove_pack(struct store *store, struct pack *pack)
 		store->packs.current = NULL;
 	pack->is_closed = pack->is_going = true;
 	drop_file(store, pack);
+	bodies_release_shared(store);
 	/* It writes nothing, but as a writing job it is told whether the transaction failed. */
 	job->job = (struct store_job){ .run = remove_run,
 		.after = remove_after,

@@ -44,9 +44,14 @@ static const char version_2[] =
 	"ALTER TABLE body ADD COLUMN pack_offset INTEGER NOT NULL DEFAULT 0;"
 	"CREATE INDEX body_pack ON body(pack) WHERE pack > 0;";
 
+/* Messages with the same content, in whatever mailbox. */
+static const char version_3[] =
+	"CREATE INDEX detail_remote ON detail(remote_id) WHERE remote_id IS NOT NULL;";
+
 const char *const schema_steps[] = {
 	version_1,
 	version_2,
+	version_3,
 };
 const size_t schema_step_count = G_N_ELEMENTS(schema_steps);
 

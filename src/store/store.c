@@ -435,11 +435,18 @@ static int load_details_run(struct store_thread *thread, struct store_job *base)
 {
 	struct load_details_job *job = (struct load_details_job *)base;
 	struct index *index = store_thread_index(thread);
+	struct index_copies copies = { 0 };
 	bool has_body = false;
 	int rc = index_load_details(index, job->id, job->uid, &job->details);
 
 	if (rc == SQLITE_OK && job->details.is_known)
 		rc = index_load_body(index, job->id, job->uid, &job->body, &has_body);
+	if (rc == SQLITE_OK && !has_body && job->details.remote_id) {
+		rc = index_find_copies(index, job->id, job->uid, &copies);
+		job->body = copies.body; /* of a copy, or nothing */
+		copies.body.extents = NULL;
+		index_copies_done(&copies);
+	}
 	return rc;
 }
 

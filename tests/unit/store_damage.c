@@ -420,7 +420,7 @@ static void a_flip_in_a_key_heals(void)
 			cache_close(&cache);
 		}
 	}
-	g_assert_cmpuint(found, ==, 4); /* message, name, detail, body */
+	g_assert_cmpuint(found, ==, 5); /* message, name, detail with its index, body */
 	snapshot_done(&snapshot);
 	cache_open(&cache);
 	cache_done(&cache);

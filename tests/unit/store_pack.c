@@ -779,7 +779,8 @@ static void an_older_cache_keeps_its_files(void)
 	cache_close(&cache);
 	/* As version 1 had it. */
 	g_assert_cmpint(sqlite3_open(path, &db), ==, SQLITE_OK);
-	g_assert_cmpint(sqlite3_exec(db, "DROP INDEX body_pack;"
+	g_assert_cmpint(sqlite3_exec(db, "DELETE FROM meta WHERE key='schema';"
+		"DROP INDEX body_pack; DROP INDEX detail_remote;"
 		"ALTER TABLE body DROP COLUMN pack; ALTER TABLE body DROP COLUMN pack_offset;"
 		"PRAGMA user_version=1", NULL, NULL, NULL), ==, SQLITE_OK);
 	sqlite3_close(db);
