@@ -147,7 +147,7 @@ bool mover_flush(struct mover *mover)
 
 		lane_go(lane, true);
 		is_done &= lane->writing == 0 && !lane->batch && !lane->resolver &&
-			(g_queue_is_empty(&lane->queue) || lane->is_paused);
+			lane->landed->len == 0 && (g_queue_is_empty(&lane->queue) || lane->is_paused);
 	}
 	return is_done;
 }

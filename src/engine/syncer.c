@@ -237,7 +237,11 @@ void syncer_catch_up(struct engine *engine, struct folder *folder)
 	sync->catches_up = true;
 	engine->catching_up++;
 	sync->is_in_use = true;
-	load(sync);
+	/* What waited in the journal may have asked before. */
+	if (sync->was_loaded)
+		sync_want_run(sync);
+	else if (!sync->is_loading)
+		load(sync);
 }
 
 void syncer_sync(struct engine *engine, struct folder *folder, engine_done_fn done, void *user)

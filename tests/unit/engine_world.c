@@ -289,12 +289,7 @@ struct folder *world_folder(struct world *world, const char *path)
 	return folder;
 }
 
-struct answer {
-	unsigned count;
-	int code;
-};
-
-static void on_answer(void *user, const GError *error)
+void answer_take(void *user, const GError *error)
 {
 	struct answer *answer = user;
 
@@ -302,17 +297,28 @@ static void on_answer(void *user, const GError *error)
 	answer->code = code_of(error);
 }
 
-static bool is_answered(void *user)
+bool answer_is_there(void *user)
 {
 	return ((struct answer *)user)->count > 0;
+}
+
+bool world_has_reason(struct world *world, const char *text)
+{
+	const GPtrArray *reasons = engine_reasons(world->engine);
+
+	for (guint i = 0; i < reasons->len; i++) {
+		if (strstr(g_ptr_array_index(reasons, i), text))
+			return true;
+	}
+	return false;
 }
 
 int world_open(struct world *world, const char *path)
 {
 	struct answer answer = { 0 };
 
-	engine_open_folder(world->engine, world_folder(world, path), on_answer, &answer);
-	world_until(is_answered, &answer);
+	engine_open_folder(world->engine, world_folder(world, path), answer_take, &answer);
+	world_until(answer_is_there, &answer);
 	g_assert_cmpuint(answer.count, ==, 1);
 	return answer.code;
 }
@@ -321,8 +327,8 @@ int world_refresh(struct world *world, const char *path)
 {
 	struct answer answer = { 0 };
 
-	engine_refresh(world->engine, path ? world_folder(world, path) : NULL, on_answer, &answer);
-	world_until(is_answered, &answer);
+	engine_refresh(world->engine, path ? world_folder(world, path) : NULL, answer_take, &answer);
+	world_until(answer_is_there, &answer);
 	g_assert_cmpuint(answer.count, ==, 1);
 	return answer.code;
 }
@@ -339,8 +345,8 @@ int world_exact(struct world *world, uint32_t uid)
 {
 	struct answer answer = { 0 };
 
-	engine_make_exact(world->engine, inbox_id(world), uid, on_answer, &answer);
-	world_until(is_answered, &answer);
+	engine_make_exact(world->engine, inbox_id(world), uid, answer_take, &answer);
+	world_until(answer_is_there, &answer);
 	g_assert_cmpuint(answer.count, ==, 1);
 	return answer.code;
 }

@@ -57,6 +57,16 @@ int world_exact(struct world *world, uint32_t uid);
 struct message *world_message(struct world *world, uint32_t uid); /* of INBOX; NULL = none */
 uint32_t world_count(struct world *world);
 
+/* Somebody who waits: `count` answers, the last one's code. */
+struct answer {
+	unsigned count;
+	int code;
+};
+void answer_take(void *answer, const GError *error);
+bool answer_is_there(void *answer);
+/* The last reason holds this text. */
+bool world_has_reason(struct world *world, const char *text);
+
 /* A read under way. */
 struct reading {
 	unsigned answers;
