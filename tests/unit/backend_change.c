@@ -310,7 +310,7 @@ static void do_remove(struct play *play)
 }
 
 #define MARK(set)                                                                                  \
-	"C: UID STORE " set " +FLAGS.SILENT (\\Deleted)", "C: UID FETCH " set " (UID FLAGS)", "S: %u OK"
+	"C: UID STORE " set " +FLAGS.SILENT (\\Deleted)", "S: %t OK", "C: UID FETCH " set " (UID FLAGS)"
 #define MARKED_7 "S: * 1 FETCH (UID 7 FLAGS (\\Deleted))"
 #define MARKED_8 "S: * 2 FETCH (UID 8 FLAGS (\\Deleted \\Seen))"
 
@@ -343,8 +343,9 @@ static void what_is_not_marked_is_not_expunged(void)
 	CHECK(SCRIPT(LOGIN(" UIDPLUS"), OPEN_RW("2"), MARK("7"), "S: * 1 FETCH (UID 7 FLAGS ())",
 		      "S: %t OK"),
 		do_remove, "ready|remove PROTOCOL|", UIDS(7));
-	CHECK(SCRIPT(LOGIN(" UIDPLUS"), OPEN_RW("2"), "C: UID STORE 7 *", "C: UID FETCH 7 (UID FLAGS)",
-		      "S: %u NO [NOPERM] no", "S: * 1 FETCH (UID 7 FLAGS ())", "S: %t OK"),
+	CHECK(SCRIPT(LOGIN(" UIDPLUS"), OPEN_RW("2"), "C: UID STORE 7 *",
+		      "S: %t NO [NOPERM] no", "C: UID FETCH 7 (UID FLAGS)", "S: * 1 FETCH (UID 7 FLAGS ())",
+		      "S: %t OK"),
 		do_remove, "ready|remove DENIED|", UIDS(7));
 }
 

@@ -51,6 +51,15 @@ static void tell_gone(struct expunge *expunge, size_t i)
 		expunge->gone(request, expunge->targets.uids[i]);
 }
 
+/* What is not in the answer counts as gone: so nothing else may be in flight that could take a line
+ * of it. A server that runs commands side by side answers them in each other's place (Dovecot). */
+static void ask_alone(const struct targets *targets, const char *set,
+	const struct command_hooks *hooks, const struct span *span, const char *what)
+{
+	queue_add(&targets->request->session->queue,
+		targets_command(targets, change_ask_cmd(set), hooks, span, what));
+}
+
 /* ---- looking again --------------------------------------------------------------------------- */
 
 static bool on_still_there(struct command *command, const struct imap_fetch *line)
@@ -126,7 +135,7 @@ static void look_again(struct expunge *expunge)
 
 		at = span.to;
 		expunge->open++;
-		targets_add(left, change_ask_cmd(set), &hooks, &span, "looking for removed messages");
+		ask_alone(left, set, &hooks, &span, "looking for removed messages");
 	}
 	if (expunge->open == 0)
 		judge(expunge);
@@ -442,7 +451,7 @@ void expunge_start(struct expunge *expunge)
 		expunge->open += 2;
 		targets_add(targets, change_store_cmd(set, true, MAILFS_FLAG_DELETED, NULL),
 			&mark_hooks, &span, "marking messages as deleted");
-		targets_add(targets, change_ask_cmd(set), &ask_hooks, &span, "reading flags back");
+		ask_alone(targets, set, &ask_hooks, &span, "reading flags back");
 	}
 }
 
