@@ -26,6 +26,7 @@ struct outbox_item *outbox_add(
 	item->predecessors = g_ptr_array_new();
 	g_queue_init(&item->waiters);
 	g_hash_table_insert(outbox->by_id, &item->draft.id, item);
+	g_hash_table_add(outbox->all, item);
 	return item;
 }
 
@@ -41,6 +42,8 @@ void draft_unref(struct draft *draft)
 
 	if (--draft->references > 0)
 		return;
+	if (item->outbox)
+		g_hash_table_remove(item->outbox->all, item);
 	g_assert(!item->planned && !item->key && g_queue_is_empty(&item->waiters));
 	spool_file_unref(item->file);
 	outbox_look_free(item->look);
@@ -333,6 +336,7 @@ struct outbox *outbox_new(struct engine *engine)
 	outbox->engine = engine;
 	outbox->journal = engine->config.is_read_only ? NULL : engine->config.journal;
 	outbox->by_id = g_hash_table_new(g_int64_hash, g_int64_equal);
+	outbox->all = g_hash_table_new(NULL, NULL);
 	outbox->by_name = g_hash_table_new(g_str_hash, g_str_equal);
 	outbox->by_folder = g_hash_table_new_full(
 		g_str_hash, g_str_equal, g_free, (GDestroyNotify)g_ptr_array_unref);
@@ -343,24 +347,33 @@ struct outbox *outbox_new(struct engine *engine)
 }
 
 /* What the journal and the spool still answer finds outbox == NULL. */
+static void disown(struct outbox_item *item, const GError *error)
+{
+	outbox_unplan(item);
+	g_clear_pointer(&item->key, g_free);
+	item->outbox = NULL;
+	g_clear_pointer(&item->file, spool_file_unref);
+	outbox_answer(item, error);
+}
+
 void outbox_free(struct outbox *outbox)
 {
 	g_autoptr(GPtrArray) items = outbox_items(outbox);
+	g_autoptr(GPtrArray) all = g_ptr_array_new_with_free_func((GDestroyNotify)outbox_release);
 	g_autoptr(GError) error = g_error_new(MAILFS_ERROR, MAILFS_ERROR_CANCELLED, "the end");
+	GHashTableIter iter;
+	gpointer item;
 
 	g_clear_handle_id(&outbox->timer, g_source_remove);
-	for (guint i = 0; i < items->len; i++) {
-		struct outbox_item *item = items->pdata[i];
-
-		outbox_unplan(item);
-		g_clear_pointer(&item->key, g_free);
-		item->outbox = NULL;
-		g_clear_pointer(&item->file, spool_file_unref);
-		outbox_answer(item, error);
-	}
+	g_hash_table_iter_init(&iter, outbox->all);
+	while (g_hash_table_iter_next(&iter, &item, NULL))
+		g_ptr_array_add(all, outbox_hold(item));
+	for (guint i = 0; i < all->len; i++)
+		disown(all->pdata[i], error);
 	g_hash_table_remove_all(outbox->by_id);
 	for (guint i = 0; i < items->len; i++)
 		outbox_release(items->pdata[i]);
+	g_hash_table_unref(outbox->all);
 	g_hash_table_unref(outbox->by_id);
 	g_hash_table_unref(outbox->by_name);
 	g_hash_table_unref(outbox->by_folder);

@@ -34,6 +34,7 @@ struct outbox {
 	struct engine *engine;
 	struct journal *journal; /* NULL: read-only, there is nothing */
 	GHashTable *by_id;       /* uint64_t → struct outbox_item *; a reference */
+	GHashTable *all;         /* items that live, also those that only a call still holds */
 	GHashTable *by_name;     /* "folder/name" → item; those that are visible */
 	GHashTable *by_folder;   /* wire name → GPtrArray of visible items, by id */
 	GHashTable *quota;       /* wire name → int64_t *: until then the folder is known to be full */

@@ -15,6 +15,7 @@ enum kind {
 	KIND_UIDS,
 	KIND_FETCH,
 	KIND_STORE,
+	KIND_APPEND,
 	KIND_MOVE,
 	KIND_REMOVE,
 	KIND_FOLDER,
@@ -33,6 +34,10 @@ struct fake_request {
 	struct mailfs_uids_request uids;
 	struct mailfs_fetch_request fetch;
 	struct mailfs_store_request store;
+	struct mailfs_append_request append;
+	struct mailfs_append_result appended;
+	GByteArray *given;
+	bool is_pulling;
 	struct mailfs_move_request move;
 	struct mailfs_remove_request remove;
 	struct mailfs_folder_request change;
@@ -81,6 +86,7 @@ static void message_free(gpointer data)
 
 	g_bytes_unref(message->body);
 	g_free(message->subject);
+	g_free(message->message_id);
 	g_free(message->keywords);
 	g_free(message);
 }
@@ -293,6 +299,8 @@ static void request_free(struct fake_request *request)
 	g_free(request->parent);
 	g_free(request->component);
 	g_free(request->made);
+	if (request->given)
+		g_byte_array_unref(request->given);
 	g_free(request->folder);
 	g_free(request);
 }
@@ -317,6 +325,11 @@ static void request_end(struct mailfs_session *s, struct fake_request *request, 
 		break;
 	case KIND_STORE:
 		request->store.done(request->store.user, error);
+		break;
+	case KIND_APPEND:
+		/* Half of a message is none. */
+		request->appended.is_outcome_known = !error || s->is_no || !request->is_sent;
+		request->append.done(request->append.user, &request->appended, error);
 		break;
 	case KIND_MOVE:
 		request->move.done(request->move.user, !error || !request->is_sent || s->is_no, error);
@@ -452,6 +465,7 @@ static void tell_message(struct fake_request *request, const struct fake_message
 		info.date = message->date;
 		info.size = message->claimed;
 		info.head.subject = message->subject;
+		info.head.message_id = message->message_id;
 	}
 	request->sync.messages(request->sync.user, &info, 1);
 }
@@ -711,6 +725,83 @@ static void store_one(struct fake_request *request, struct fake_folder *folder, 
 	request->store.flags(request->store.user, uid, message->flags, (const char *const *)now);
 }
 
+/* The field of the header, if it has one; g_free() it. */
+static char *id_of(const GByteArray *bytes)
+{
+	g_autofree char *text = g_strndup((const char *)bytes->data, bytes->len);
+	const char *at = strstr(text, "Message-ID: ");
+
+	return at ? g_strndup(at + 12, strcspn(at + 12, "\r\n")) : NULL;
+}
+
+static void store_message(struct fake_request *request, struct fake_folder *folder)
+{
+	struct fake_message *message = fake_message_add(folder, ++folder->uid_floor, 0);
+	static const char trace[] = "X-Altered: yes\r\n";
+
+	the_server->appended++;
+	message->message_id = id_of(request->given);
+	if (the_server->alters_appended)
+		g_byte_array_prepend(request->given, (const guint8 *)trace, sizeof(trace) - 1);
+	g_bytes_unref(message->body);
+	message->body = g_bytes_new(request->given->data, request->given->len);
+	message->claimed = request->given->len;
+	message->flags = request->append.flags;
+	if (request->add && request->add[0])
+		message->keywords = g_strjoinv(" ", request->add);
+	if (request->append.date != INT64_MIN)
+		message->date = request->append.date;
+	request->appended.uidvalidity = the_server->hides_appended ? 0 : folder->uidvalidity;
+	request->appended.uid = the_server->hides_appended ? 0 : message->uid;
+	if (the_server->has_replace && request->append.replaces_uid != 0 &&
+		fake_message_find(folder, request->append.replaces_uid)) {
+		fake_message_remove(folder, request->append.replaces_uid);
+		request->appended.has_replaced = true;
+	}
+}
+
+/* A refusal stores nothing. */
+static void end_append(struct mailfs_session *s, struct fake_request *request,
+	struct fake_folder *folder)
+{
+	request->is_sent = true;
+	if (strike(s, request, FAKE_APPEND_SENT))
+		return;
+	store_message(request, folder);
+	if (!strike(s, request, FAKE_APPEND_END))
+		request_end(s, request, NULL);
+}
+
+static void step_append(struct mailfs_session *s, struct fake_request *request)
+{
+	struct fake_folder *folder = fake_folder_find(the_server, request->folder);
+	uint64_t chunk = the_server->chunk != 0 ? the_server->chunk : CHUNK;
+	uint64_t size = request->append.size, have = request->given->len;
+
+	if (request->is_pulling)
+		return;
+	if (request->step++ == 0 && strike(s, request, FAKE_APPEND))
+		return;
+	if (!folder) {
+		s->is_no = true;
+		request_fail(s, request, MAILFS_ERROR_GONE);
+		s->is_no = false;
+		return;
+	}
+	if (have >= size / 2 && have < size && !request->is_delta) {
+		request->is_delta = true; /* once */
+		if (strike(s, request, FAKE_APPEND_MID))
+			return;
+	}
+	if (have < size) {
+		request->is_pulling = true;
+		request->append.pull(request->append.user, have, MIN(chunk, size - have));
+		return;
+	}
+	g_assert_cmpuint(have, ==, size);
+	end_append(s, request, folder);
+}
+
 static void step_store(struct mailfs_session *s, struct fake_request *request)
 {
 	struct fake_folder *folder;
@@ -922,6 +1013,9 @@ static void step(struct mailfs_session *s, struct fake_request *request)
 	case KIND_STORE:
 		step_store(s, request);
 		break;
+	case KIND_APPEND:
+		step_append(s, request);
+		break;
 	case KIND_MOVE:
 		step_move(s, request);
 		break;
@@ -981,6 +1075,7 @@ static void turn_dial(struct mailfs_session *s)
 			.can_range = !the_server->cannot_range,
 			.can_delta = !the_server->cannot_delta,
 			.max_pipeline = 10,
+			.append_limit = the_server->append_limit,
 		});
 	}
 }
@@ -1169,6 +1264,38 @@ static mailfs_ticket fake_store(struct mailfs_session *s, const struct mailfs_st
 	return request->ticket;
 }
 
+static mailfs_ticket fake_append(struct mailfs_session *s, const struct mailfs_append_request *args)
+{
+	struct fake_request *request = request_new(s, KIND_APPEND, args->folder);
+
+	the_server->appends++;
+	request->append = *args;
+	request->add = g_strdupv((char **)args->keywords);
+	request->given = g_byte_array_new();
+	return request->ticket;
+}
+
+static void fake_give(struct mailfs_session *s, mailfs_ticket ticket, GBytes *bytes)
+{
+	for (GList *at = s->requests.head; at; at = at->next) {
+		struct fake_request *request = at->data;
+
+		if (request->ticket != ticket)
+			continue;
+		g_assert(request->kind == KIND_APPEND && request->is_pulling);
+		request->is_pulling = false;
+		if (bytes)
+			g_byte_array_append(request->given, g_bytes_get_data(bytes, NULL),
+				(guint)g_bytes_get_size(bytes));
+		else
+			session_fail(s, MAILFS_ERROR_DISK);
+		break;
+	}
+	if (bytes)
+		g_bytes_unref(bytes);
+	session_kick(s);
+}
+
 static mailfs_ticket fake_move(struct mailfs_session *s, const struct mailfs_move_request *args)
 {
 	struct fake_request *request = request_new(s, KIND_MOVE, args->folder);
@@ -1259,6 +1386,8 @@ const struct mailfs_backend fake_backend = {
 	.uids = fake_uids,
 	.fetch = fake_fetch,
 	.store = fake_store,
+	.append = fake_append,
+	.give = fake_give,
 	.move = fake_move,
 	.remove = fake_remove,
 	.change_folder = fake_change_folder,

@@ -18,6 +18,7 @@ struct fake_message {
 	uint64_t claimed; /* RFC822.SIZE */
 	GBytes *body;
 	char *subject;
+	char *message_id; /* NULL = none */
 	uint64_t modseq;
 	bool is_absent;    /* fetch: OK and nothing; sync still lists it */
 	bool is_nil;       /* fetch: PROTOCOL */
@@ -58,6 +59,10 @@ enum fake_point {
 	FAKE_FETCH_END,  /* after end, before done */
 	FAKE_STORE,      /* before anything is changed */
 	FAKE_STORE_END,  /* all is changed and told, before done */
+	FAKE_APPEND,     /* before the first byte */
+	FAKE_APPEND_MID, /* after half of them */
+	FAKE_APPEND_SENT, /* after the last byte, nothing is stored */
+	FAKE_APPEND_END, /* it is stored, before done */
 	FAKE_MOVE,       /* before anything is moved */
 	FAKE_MOVE_COPIED, /* the copies are there and told; not with has_move */
 	FAKE_MOVE_LEFT,  /* all has moved, nothing is told */
@@ -100,6 +105,10 @@ struct fake_server {
 	void (*uids_hook)(struct fake_server *server, const struct mailfs_uids_request *request);
 	bool sync_is_full;    /* never a delta */
 	bool has_move;        /* UID MOVE; else copies, then removes */
+	uint64_t append_limit;
+	bool hides_appended;  /* no APPENDUID */
+	bool alters_appended; /* stores other bytes than it was given (WR-4) */
+	bool has_replace;
 	bool hides_copies;    /* target UIDs are not told */
 	/* Just before a STORE, a move, or a removal acts; NULL = none. */
 	void (*change_hook)(struct fake_server *server, struct fake_folder *folder);
@@ -107,6 +116,8 @@ struct fake_server {
 	/* What was asked of it. */
 	unsigned compressed_dials, compressions; /* at the login; later */
 	unsigned dials, lists, syncs, sweeps, uids, fetches, ranges, cancels, holds;
+	unsigned appends; /* begun */
+	unsigned appended;
 	unsigned stores, moves, removes, folder_changes;
 	unsigned changed_uids; /* in stores, moves and removes */
 	unsigned open_max;   /* sessions at one time */

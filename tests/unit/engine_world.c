@@ -199,6 +199,7 @@ void world_launch(struct world *world)
 		.no_prefetch = !world->want_prefetch,
 		.delay_connect = world->delay_connect,
 		.loaded_max = world->loaded_max,
+		.upload_delay_ms = world->upload_delay_ms,
 	}, &events, world);
 	engine_start(world->engine);
 }
