@@ -13,7 +13,9 @@
 #include "store/pack.h"
 #include "store/pack_disk.h"
 
-#define IDLE_MAX 128u
+/* What was fetched ahead and not read yet stays: it would be looked up and checked for nothing. */
+#define IDLE_MAX       8192u
+#define IDLE_FILES_MAX 128u /* of them, with a file of their own that is open */
 
 /* ---- fds ----------------------------------------------------------------------------------- */
 
@@ -88,12 +90,20 @@ void bodies_init(struct store *store)
 {
 	store->bodies = g_hash_table_new(g_int64_hash, g_int64_equal);
 	g_queue_init(&store->idle);
+	g_queue_init(&store->idle_files);
 	store->touches = g_array_new(FALSE, FALSE, sizeof(struct touch));
 }
 
 struct body *bodies_find(struct store *store, uint64_t key)
 {
 	return g_hash_table_lookup(store->bodies, &key);
+}
+
+static void body_leave_idle(struct body *body)
+{
+	if (body->idle_link)
+		g_queue_delete_link(body->idle_in, body->idle_link);
+	body->idle_link = NULL;
 }
 
 /* No longer found by its key. */
@@ -103,10 +113,7 @@ static void body_detach(struct body *body)
 
 	if (g_hash_table_lookup(store->bodies, &body->key) == body)
 		g_hash_table_remove(store->bodies, &body->key);
-	if (body->idle_link) {
-		g_queue_delete_link(&store->idle, body->idle_link);
-		body->idle_link = NULL;
-	}
+	body_leave_idle(body);
 }
 
 static void free_idle(struct body *body)
@@ -128,10 +135,7 @@ bool body_release_idle(struct store *store, uint64_t key)
 
 struct body *body_ref(struct body *body)
 {
-	if (body->idle_link) {
-		g_queue_delete_link(&body_store(body)->idle, body->idle_link);
-		body->idle_link = NULL;
-	}
+	body_leave_idle(body);
 	body->refs++;
 	return body;
 }
@@ -148,6 +152,7 @@ static bool is_of_no_use(const struct body *body)
 void body_unref(struct body *body)
 {
 	struct store *store;
+	bool has_own_file;
 
 	if (!body)
 		return;
@@ -163,19 +168,27 @@ void body_unref(struct body *body)
 		free_idle(body);
 		return;
 	}
-	g_queue_push_tail(&store->idle, body);
-	body->idle_link = store->idle.tail;
-	if (store->idle.length > IDLE_MAX)
-		free_idle(store->idle.head->data);
+	has_own_file = body->file && body->place.pack == 0;
+	body->idle_in = has_own_file ? &store->idle_files : &store->idle;
+	g_queue_push_tail(body->idle_in, body);
+	body->idle_link = body->idle_in->tail;
+	if (body->idle_in->length > (has_own_file ? IDLE_FILES_MAX : IDLE_MAX))
+		free_idle(body->idle_in->head->data);
 }
 
-void bodies_release_shared(struct store *store)
+static void release_shared(GQueue *idle)
 {
-	for (GList *at = store->idle.head, *next; at; at = next) {
+	for (GList *at = idle->head, *next; at; at = next) {
 		next = at->next;
 		if (body_is_shared(at->data))
 			free_idle(at->data);
 	}
+}
+
+void bodies_release_shared(struct store *store)
+{
+	release_shared(&store->idle);
+	release_shared(&store->idle_files);
 }
 
 /* ---- opening -------------------------------------------------------------------------------- */
@@ -420,4 +433,5 @@ void bodies_done(struct store *store)
 		body->is_complete = false;
 	}
 	g_queue_clear(&store->idle);
+	g_queue_clear(&store->idle_files);
 }

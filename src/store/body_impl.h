@@ -48,7 +48,8 @@ struct body {
 	uint64_t key;            /* box << 32 | uid */
 	uint64_t source;         /* whose bytes on disk these are: `key`, or a copy's */
 	unsigned refs;
-	GList *idle_link; /* in store->idle while refs == 0 */
+	GQueue *idle_in;  /* where it waits while refs == 0 */
+	GList *idle_link; /* there; NULL = it is in use */
 
 	bool is_ready, is_complete, is_pinned;
 	bool is_forgotten; /* its message is gone: nothing is added, nothing written */

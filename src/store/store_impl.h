@@ -30,6 +30,7 @@ struct store {
 	/* bodies: body.c */
 	GHashTable *bodies; /* &body->key -> struct body * */
 	GQueue idle;        /* bodies without references, least recently used first */
+	GQueue idle_files;  /* those with an open file of their own */
 	uint64_t pending_bytes;
 	uint64_t use_clock; /* counts uses; the last use of a body is a value of it */
 	GArray *touches;    /* struct touch, not yet given to the index */
