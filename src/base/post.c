@@ -17,6 +17,7 @@ struct post_thread {
 	GAsyncQueue *jobs;
 };
 
+static GAsyncQueue *loop_jobs; /* struct job */
 static GThreadPool *workers;
 
 static struct job *job_new(post_fn fn, void *data)
@@ -33,22 +34,64 @@ static void job_run_free(struct job *job)
 	g_free(job);
 }
 
-static gboolean on_loop(gpointer data)
+/* ---- to the loop --------------------------------------------------------------------------- */
+
+static gboolean loop_prepare(GSource *source, int *ret_timeout_ms)
 {
-	job_run_free(data);
-	return G_SOURCE_REMOVE;
+	*ret_timeout_ms = -1;
+	return g_async_queue_length(loop_jobs) > 0;
+}
+
+static gboolean loop_check(GSource *source)
+{
+	return g_async_queue_length(loop_jobs) > 0;
+}
+
+/* What is there now; what these jobs post comes in the next turn, behind all other sources. */
+static gboolean loop_dispatch(GSource *source, GSourceFunc callback, gpointer user)
+{
+	struct job *job;
+
+	for (int left = g_async_queue_length(loop_jobs); left > 0; left--) {
+		job = g_async_queue_try_pop(loop_jobs);
+		if (!job)
+			break; /* a job ran the loop itself */
+		job_run_free(job);
+	}
+	return G_SOURCE_CONTINUE;
+}
+
+/* One source for ever: one per post would cost more than most jobs. */
+static gpointer loop_init(gpointer data)
+{
+	static GSourceFuncs funcs = { loop_prepare, loop_check, loop_dispatch };
+	GSource *source = g_source_new(&funcs, sizeof(GSource));
+
+	loop_jobs = g_async_queue_new();
+	g_source_set_static_name(source, "mailfs posts");
+	g_source_set_can_recurse(source, TRUE);
+	/* Default priority: results of other threads must not starve behind I/O. */
+	g_source_attach(source, NULL);
+	g_source_unref(source);
+	return NULL;
 }
 
 void post_to_loop(post_fn fn, void *data)
 {
-	GSource *source = g_idle_source_new();
+	static GOnce once = G_ONCE_INIT;
+	bool is_first;
 
-	/* Default, not idle, priority: results of other threads must not starve behind I/O. */
-	g_source_set_priority(source, G_PRIORITY_DEFAULT);
-	g_source_set_callback(source, on_loop, job_new(fn, data), NULL);
-	g_source_attach(source, NULL);
-	g_source_unref(source);
+	g_once(&once, loop_init, NULL);
+	g_async_queue_lock(loop_jobs);
+	is_first = g_async_queue_length_unlocked(loop_jobs) <= 0;
+	g_async_queue_push_unlocked(loop_jobs, job_new(fn, data));
+	g_async_queue_unlock(loop_jobs);
+	/* The loop looks at the queue before it sleeps. */
+	if (is_first && !g_main_context_is_owner(NULL))
+		g_main_context_wakeup(NULL);
 }
+
+/* ---- to other threads ---------------------------------------------------------------------- */
 
 static void on_worker(gpointer data, gpointer user)
 {
