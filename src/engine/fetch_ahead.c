@@ -19,6 +19,7 @@ struct batch {
 	uint32_t uidvalidity;
 	GPtrArray *fetches; /* held; ascending by UID */
 	GArray *uids;       /* what is asked for */
+	uint64_t bytes;     /* of them, as the server claims */
 	unsigned unready;   /* bodies that the index has not answered for */
 	size_t next;        /* where the last callback was: they come in order, mostly */
 };
@@ -164,6 +165,13 @@ void batch_hasten(struct batch *batch)
 	pool_hasten(batch->fetcher->engine->pool, &batch->job);
 }
 
+static uint64_t fetch_claimed(const struct fetch *fetch)
+{
+	const struct message *message = fetch_message(fetch, NULL);
+
+	return message ? message->size : 0;
+}
+
 static void batch_send(struct batch *batch)
 {
 	for (guint i = 0; i < batch->fetches->len; i++) {
@@ -175,6 +183,7 @@ static void batch_send(struct batch *batch)
 		fetch->tries = 0;
 		request_prepare(fetch, NULL);
 		fetch->batch = batch;
+		batch->bytes += fetch_claimed(fetch);
 		g_array_append_val(batch->uids, fetch->uid);
 	}
 	if (batch->uids->len == 0) {
@@ -183,7 +192,8 @@ static void batch_send(struct batch *batch)
 	}
 	batch->job = (struct pool_job){
 		.priority = POOL_BACKGROUND,
-		.weight = 2,
+		.weight = 1,
+		.bytes = batch->bytes,
 		.folder = batch->folder,
 		.start = job_start,
 		.fail = job_fail,

@@ -25,7 +25,9 @@ void fetch_give(struct fetch *fetch, uint64_t offset, const void *bytes, size_t 
 
 void request_begin(struct fetch *fetch, uint64_t size)
 {
-	/* A second beginning: the server starts over. */
+	/* A second beginning: the server starts over. Small ones get their room at once, but never
+	 * more than that on the server's word. */
+	g_byte_array_set_size(fetch->buffer, (guint)MIN(size, FETCH_WHOLE_MAX));
 	g_byte_array_set_size(fetch->buffer, 0);
 	fetch->has_begun = true;
 	fetch->announced = size;
@@ -78,12 +80,27 @@ void request_over(struct fetch *fetch)
 	g_clear_pointer(&fetch->folder, g_free);
 }
 
+/* All that is in the buffer, without a copy where that can be. */
+static void give_rest(struct fetch *fetch)
+{
+	g_autoptr(GBytes) rest = NULL;
+
+	if (fetch->buffer->len > FETCH_PIECE) {
+		fetch_give(fetch, fetch->stored, fetch->buffer->data, fetch->buffer->len);
+		return;
+	}
+	rest = g_byte_array_free_to_bytes(g_steal_pointer(&fetch->buffer));
+	if (g_bytes_get_size(rest) > 0)
+		body_add(fetch->body, fetch->stored, rest, NULL, NULL);
+	engine_check_pressure(fetch->fetcher->engine);
+}
+
 void request_take_whole(struct fetch *fetch)
 {
 	struct engine *engine = fetch->fetcher->engine;
 	uint64_t size = fetch->stored + fetch->buffer->len;
 
-	fetch_give(fetch, fetch->stored, fetch->buffer->data, fetch->buffer->len);
+	give_rest(fetch);
 	body_complete(fetch->body, size);
 	engine->bodies_fetched++;
 	engine->body_bytes_fetched += size;

@@ -382,24 +382,29 @@ static engine_ticket waiter_enter(struct fetch *fetch, const struct fetch_waiter
 	return g_hash_table_contains(fetcher->engine->waiters, &ticket) ? ticket : 0;
 }
 
-/* Somebody begins to read: whoever walks on will want the neighbours. */
-static void note_use(struct fetcher *fetcher, uint32_t box_id, uint32_t uid)
+/* Somebody begins to read: whoever walks on will want the neighbours. What is fetched ahead may free
+ * fetches that nobody waits for, but not this one. */
+static void note_use(struct fetch *fetch)
 {
-	uint64_t key = fetch_key(box_id, uid);
+	struct fetcher *fetcher = fetch->fetcher;
+	bool is_here = !body_is_ready(fetch->body) || body_is_complete(fetch->body);
 
-	if (g_hash_table_remove(fetcher->ahead, &key))
+	if (g_hash_table_remove(fetcher->ahead, &fetch->key))
 		fetcher->engine->ahead_used++;
+	fetch->held++;
 	if (fetcher->engine->prefetch)
-		prefetch_note(fetcher->engine->prefetch, box_id, uid);
+		prefetch_note(fetcher->engine->prefetch, fetch->box_id, fetch->uid, is_here);
+	fetch->held--;
 }
 
 engine_ticket fetcher_read(struct fetcher *fetcher, uint32_t box_id, uint32_t uid,
 	struct mailfs_range range, body_read_fn done, void *user)
 {
-	/* First: what is fetched ahead may free fetches that nobody waits for. */
+	struct fetch *fetch = fetch_get(fetcher, box_id, uid);
+
 	if (range.offset == 0)
-		note_use(fetcher, box_id, uid);
-	return waiter_enter(fetch_get(fetcher, box_id, uid), &(struct fetch_waiter){
+		note_use(fetch);
+	return waiter_enter(fetch, &(struct fetch_waiter){
 		.kind = WAITER_READ,
 		.range = range,
 		.read = done,
@@ -410,8 +415,10 @@ engine_ticket fetcher_read(struct fetcher *fetcher, uint32_t box_id, uint32_t ui
 engine_ticket fetcher_make_exact(struct fetcher *fetcher, uint32_t box_id, uint32_t uid,
 	engine_done_fn done, void *user)
 {
-	note_use(fetcher, box_id, uid);
-	return waiter_enter(fetch_get(fetcher, box_id, uid), &(struct fetch_waiter){
+	struct fetch *fetch = fetch_get(fetcher, box_id, uid);
+
+	note_use(fetch);
+	return waiter_enter(fetch, &(struct fetch_waiter){
 		.kind = WAITER_EXACT,
 		.done = done,
 		.user = user,

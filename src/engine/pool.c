@@ -80,7 +80,9 @@ static struct pool_session *choose(const struct pool *pool, const struct pool_jo
 		struct pool_session *ps = g_ptr_array_index(pool->sessions, i);
 		unsigned cost = ps->weight * 2;
 
-		if (!is_usable(ps, now) || (is_patient ? !fits(ps, job) : ps->weight > POOL_WEIGHT_MAX))
+		if (!is_usable(ps, now) || !pace_allows(ps, job))
+			continue;
+		if (is_patient ? !fits(ps, job) : ps->weight > POOL_WEIGHT_MAX)
 			continue;
 		if (job->folder && g_strcmp0(ps->folder, job->folder) != 0)
 			cost += 2 * POOL_SPREAD_WEIGHT - 1; /* a SELECT costs a round trip */
@@ -98,6 +100,7 @@ static void start_job(struct pool *pool, struct pool_session *ps, struct pool_jo
 	job->is_queued = false;
 	job->session = ps;
 	ps->weight += job->weight;
+	pace_started(ps, job);
 	if (job->folder && g_strcmp0(ps->folder, job->folder) != 0) {
 		g_free(ps->folder);
 		ps->folder = g_strdup(job->folder);
@@ -249,6 +252,7 @@ void pool_done(struct pool *pool, struct pool_job *job, const GError *error)
 	job->ticket = 0;
 	ps->weight -= job->weight;
 	pool_meter_end(pool, job);
+	pace_ended(ps, job, !error);
 	pool_schedule(pool);
 }
 

@@ -28,6 +28,8 @@ struct pool_session;
 struct pool_job {
 	enum pool_priority priority;
 	unsigned weight;    /* how much it keeps a session busy: a small fetch is 1 */
+	uint64_t bytes;     /* of the answer, where a session may have only so many on their way:
+			       background work */
 	const char *folder; /* wire name, the owner's; NULL = any session will do */
 	mailfs_ticket (*start)(struct pool_job *job, struct mailfs_session *session);
 	void (*fail)(struct pool_job *job, const GError *error);
@@ -36,7 +38,7 @@ struct pool_job {
 	struct pool_session *session; /* set between start and pool_done() */
 	mailfs_ticket ticket;
 	GList link; /* in the queue */
-	int64_t since_us;
+	int64_t since_us, started_us;
 	bool is_queued;
 };
 
@@ -78,6 +80,10 @@ bool pool_cancel(struct pool *pool, struct pool_job *job);
 void pool_warm(struct pool *pool);
 /* A job that waits in the background is wanted now. */
 void pool_hasten(struct pool *pool, struct pool_job *job);
+
+/* Bytes of background work that all sessions together have on their way, at most. It follows what
+ * the line has shown to bring within the patience of whoever comes with something urgent. */
+uint64_t pool_appetite(const struct pool *pool);
 
 /* Back pressure of the disk, on all sessions. */
 void pool_hold(struct pool *pool, bool is_held);

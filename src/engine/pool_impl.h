@@ -15,6 +15,9 @@ struct pool_session {
 	enum session_state state;
 	char *folder; /* selected, or about to be */
 	unsigned weight;
+	uint64_t bytes;   /* of background work, on their way */
+	uint64_t budget;  /* for them; pool_pace.c */
+	int64_t quickest_us; /* background job so far */
 	int64_t since_us;
 	int64_t dying_until_us; /* a request of it was lost: its `dead` is on the way */
 	struct mailfs_traffic traffic; /* when it was last looked at */
@@ -79,6 +82,13 @@ void pool_retire(struct pool *pool);
 void pool_link_apply(struct pool *pool);
 /* A session failed: because of its compression? */
 void pool_link_judge(struct pool *pool, const struct pool_session *ps, const GError *error);
+
+/* ---- pool_pace.c ---- */
+
+void pace_init(struct pool_session *ps);
+bool pace_allows(const struct pool_session *ps, const struct pool_job *job);
+void pace_started(struct pool_session *ps, struct pool_job *job);
+void pace_ended(struct pool_session *ps, const struct pool_job *job, bool is_good);
 
 /* ---- pool_session.c ---- */
 

@@ -224,6 +224,7 @@ void pool_dial(struct pool *pool)
 	ps->backend = pool->config.backend;
 	ps->state = SESSION_DIALLING;
 	ps->since_us = pool->last_dial_us;
+	pace_init(ps);
 	g_ptr_array_add(pool->sessions, ps);
 	ps->session = pool->config.backend->open(&server, &events, ps);
 }

@@ -9,11 +9,15 @@
 #include "engine/internal.h"
 #include "engine/walk.h"
 
-#define BATCH_BYTES    (1024u * 1024)
-#define BATCH_MESSAGES 256u
-#define PLAN_MESSAGES  4096u
-#define AHEAD_SIZE_MAX (8u * 1024 * 1024) /* larger messages wait until somebody wants them */
-#define BOXES_MAX      64u
+#define BATCH_BYTES_MIN (64u * 1024)
+#define BATCH_BYTES_MAX (1024u * 1024)
+#define BATCH_MESSAGES  256u
+#define PLAN_MESSAGES   4096u
+#define MESSAGE_COST    4096u               /* what a message costs besides its bytes */
+#define AHEAD_SIZE_MAX  (8u * 1024 * 1024)  /* larger ones wait until somebody wants them */
+#define WINDOW_MIN      (8u * 1024 * 1024)  /* which every walk may reach */
+#define WINDOW_MAX      (64u * 1024 * 1024)
+#define BOXES_MAX       64u
 
 struct prefetch {
 	struct engine *engine;
@@ -48,6 +52,11 @@ static struct walks *walks_of(struct prefetch *prefetch, uint32_t box_id)
 	return walks;
 }
 
+static uint64_t cost(const struct message *message)
+{
+	return (uint64_t)message->size + MESSAGE_COST;
+}
+
 static uint64_t bytes_between(void *user, int64_t from, int64_t to, int64_t step, uint64_t limit)
 {
 	const struct mailbox *box = user;
@@ -56,7 +65,7 @@ static uint64_t bytes_between(void *user, int64_t from, int64_t to, int64_t step
 	for (int64_t at = from; (to - at) * step > 0 && bytes < limit; at += step) {
 		if (at < 0 || at >= (int64_t)mailbox_count(box))
 			break;
-		bytes += mailbox_at(box, (size_t)at)->size + 1;
+		bytes += cost(mailbox_at(box, (size_t)at));
 	}
 	return MIN(bytes, limit);
 }
@@ -70,56 +79,111 @@ static int by_uid(gconstpointer a, gconstpointer b)
 	return *left < *right ? -1 : *left > *right;
 }
 
-static void send_batch(struct prefetch *prefetch, struct folder *folder, GArray *uids)
+/* ---- batches ----------------------------------------------------------------------------------- */
+
+/* What a plan comes to. */
+struct course {
+	GArray *uids;  /* as the walker will come by */
+	GArray *sizes; /* of the same */
+	uint64_t bytes;
+	bool is_last; /* it goes to the end of the folder */
+};
+
+static void send_batch(struct prefetch *prefetch, struct folder *folder,
+	const struct course *course, guint from, guint count)
 {
-	if (uids->len == 0)
-		return;
+	g_autoptr(GArray) uids = g_array_sized_new(FALSE, FALSE, sizeof(uint32_t), count);
+
+	g_array_append_vals(uids, &g_array_index(course->uids, uint32_t, from), count);
 	g_array_sort(uids, by_uid);
 	fetcher_fetch_ahead(prefetch->engine->fetcher, folder, (const uint32_t *)(void *)uids->data,
 		uids->len);
-	g_array_set_size(uids, 0);
+}
+
+/* How much comes in one request. The first ones are small, so that all connections get going at
+ * once and none keeps the walker waiting while it is slow to start; the last ones too, so that all
+ * connections end together. */
+static uint64_t batch_limit(const struct prefetch *prefetch, const struct walk_plan *plan,
+	const struct course *course, uint64_t sent)
+{
+	unsigned sessions = MAX(pool_sessions(prefetch->engine->pool), 1);
+	uint64_t limit = MIN(plan->walk->window / 16, BATCH_BYTES_MAX);
+
+	if (course->is_last)
+		limit = MIN(limit, (course->bytes - sent) / (2 * sessions));
+	return MAX(limit, BATCH_BYTES_MIN);
+}
+
+static void send_course(struct prefetch *prefetch, struct folder *folder,
+	const struct walk_plan *plan, const struct course *course)
+{
+	guint from = 0;
+	uint64_t sent = 0;
+
+	while (from < course->uids->len) {
+		uint64_t limit = batch_limit(prefetch, plan, course, sent);
+		uint64_t batch = 0;
+		guint at = from;
+
+		while (at < course->uids->len && at - from < BATCH_MESSAGES) {
+			uint32_t size = g_array_index(course->sizes, uint32_t, at);
+
+			if (at > from && batch + size > limit)
+				break;
+			batch += size;
+			at++;
+		}
+		send_batch(prefetch, folder, course, from, at - from);
+		sent += batch;
+		from = at;
+	}
 }
 
 static void follow(struct prefetch *prefetch, struct folder *folder, const struct walk_plan *plan)
 {
 	g_autoptr(GArray) uids = g_array_new(FALSE, FALSE, sizeof(uint32_t));
+	g_autoptr(GArray) sizes = g_array_new(FALSE, FALSE, sizeof(uint32_t));
+	struct course course = { .uids = uids, .sizes = sizes };
 	int64_t count = mailbox_count(folder->box);
 	uint64_t planned = 0;
-	uint64_t batch = 0;
 	int64_t at = plan->from;
 
 	for (unsigned n = 0; at >= 0 && at < count && planned < plan->bytes && n < PLAN_MESSAGES;
 		at += plan->step, n++) {
 		const struct message *message = mailbox_at(folder->box, (size_t)at);
+		uint32_t size = message->size;
 
-		if (message->size > AHEAD_SIZE_MAX)
+		if (size > AHEAD_SIZE_MAX)
 			continue;
-		if (batch + message->size > BATCH_BYTES || uids->len >= BATCH_MESSAGES) {
-			send_batch(prefetch, folder, uids);
-			batch = 0;
-		}
 		g_array_append_val(uids, message->uid);
-		batch += message->size;
-		planned += message->size + 1;
+		g_array_append_val(sizes, size);
+		course.bytes += size;
+		planned += cost(message);
 	}
-	send_batch(prefetch, folder, uids);
-	plan->walk->frontier = at;
+	course.is_last = at < 0 || at >= count;
 	/* There is more than one connection can bring soon. */
-	if (planned >= plan->bytes)
+	if (!course.is_last)
 		pool_warm(prefetch->engine->pool);
+	send_course(prefetch, folder, plan, &course);
+	plan->walk->frontier = at;
 }
 
-void prefetch_note(struct prefetch *prefetch, uint32_t box_id, uint32_t uid)
+void prefetch_note(struct prefetch *prefetch, uint32_t box_id, uint32_t uid, bool is_here)
 {
 	struct folder *folder = tree_by_box(prefetch->engine->tree, box_id);
+	struct walks *walks;
 	struct walk_plan plan;
 	size_t position;
 
 	if (!folder || pool_state(prefetch->engine->pool) != ENGINE_ONLINE)
 		return;
 	position = mailbox_lower_bound(folder->box, uid);
-	plan = walks_note(walks_of(prefetch, box_id), (int64_t)position,
-		mailbox_count(folder->box), bytes_between, folder->box);
+	walks = walks_of(prefetch, box_id);
+	/* Twice what is on its way keeps the line busy while the walker waits for one slow answer. */
+	walks->window_max =
+		CLAMP(4 * pool_appetite(prefetch->engine->pool), WINDOW_MIN, WINDOW_MAX);
+	plan = walks_note(walks, (int64_t)position, mailbox_count(folder->box), is_here,
+		bytes_between, folder->box);
 	if (plan.step != 0)
 		follow(prefetch, folder, &plan);
 }

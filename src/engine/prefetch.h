@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct engine;
@@ -13,5 +14,5 @@ struct prefetch;
 struct prefetch *prefetch_new(struct engine *engine);
 void prefetch_free(struct prefetch *prefetch);
 
-/* Somebody opened or read this message (cached or not). */
-void prefetch_note(struct prefetch *prefetch, uint32_t box_id, uint32_t uid);
+/* Somebody opened or read this message; `is_here`: it is cached. */
+void prefetch_note(struct prefetch *prefetch, uint32_t box_id, uint32_t uid, bool is_here);

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "engine/sync_impl.h"
 
+#define WARM_MESSAGES 256u /* of a folder that is listed for the first time */
 #define SYNC_FRESH_US (10 * G_USEC_PER_SEC) /* an opendir after that looks at the server */
 
 struct sync_waiter {
@@ -222,6 +223,10 @@ engine_ticket syncer_open(struct engine *engine, struct folder *folder, engine_d
 		done(user, NULL);
 		return 0;
 	}
+	/* Whoever lists so many will read them, most likely; logging in takes as long as the sweep. */
+	if (engine->prefetch && folder->box_id == 0 && sync->has_status &&
+		sync->status_messages >= WARM_MESSAGES)
+		pool_warm(engine->pool);
 	ticket = waiter_add(sync, false, done, user);
 	if (!sync->was_loaded && folder->box_id != 0 && !sync->is_loading)
 		load(sync);

@@ -10,7 +10,7 @@
 #define WALK_SCORE_MAX    8u           /* so that who turns round is believed soon */
 #define WALK_STRIDE_STEPS 5u           /* equal steps that make a stride */
 #define WALK_WINDOW_FIRST (1024u * 1024)
-#define WALK_WINDOW_MAX   (32ull * 1024 * 1024)
+#define WALK_STEPS_GROW   4u           /* before that, nobody is led farther */
 
 static bool belongs(const struct walk *walk, int64_t position)
 {
@@ -108,38 +108,62 @@ static bool take_step(struct walk *walk, int64_t position)
 		walk->frontier = position + direction;
 		walk->check_at = position;
 		walk->window = WALK_WINDOW_FIRST;
+		walk->is_led = false;
+		walk->steps = 0;
 	}
 	note_stride(walk, (uint32_t)llabs(step));
 	walk->score = walk->score < WALK_SCORE_MAX ? walk->score + 1 : WALK_SCORE_MAX;
 	walk->at = position;
+	walk->steps++;
 	align_frontier(walk);
 	return true;
 }
 
-struct walk_plan walks_note(struct walks *walks, int64_t position, int64_t count,
+static struct walk *begin(struct walks *walks, int64_t position, int64_t count)
+{
+	struct walk *walk = oldest(walks);
+
+	*walk = (struct walk){
+		.is_used = true,
+		.stride = 1,
+		.at = position,
+		.frontier = position,
+		.check_at = position,
+		.window = WALK_WINDOW_FIRST,
+	};
+	/* Nobody picks the first message of a listing but who wants them all. The last one is the
+	 * newest, and often read alone: it makes the next one down a walk. */
+	if (position == 0) {
+		walk->direction = 1;
+		walk->score = WALK_ACTIVE;
+		walk->frontier = 1;
+	} else if (position == count - 1) {
+		walk->score = WALK_ACTIVE - 1;
+	}
+	return walk;
+}
+
+struct walk_plan walks_note(struct walks *walks, int64_t position, int64_t count, bool is_here,
 	walk_bytes_fn ahead, void *user)
 {
 	struct walk *walk = find(walks, position);
 	struct walk_plan plan = { 0 };
+	bool is_step = !walk || take_step(walk, position);
 	uint64_t have;
 
-	if (!walk) {
-		walk = oldest(walks);
-		*walk = (struct walk){
-			.is_used = true,
-			.stride = 1,
-			.at = position,
-			.frontier = position,
-			.check_at = position,
-			.window = WALK_WINDOW_FIRST,
-			.touched = ++walks->clock,
-		};
-		return plan;
-	}
+	if (!walk)
+		walk = begin(walks, position, count);
 	walk->touched = ++walks->clock;
-	if (!take_step(walk, position) || walk->score < WALK_ACTIVE || walk->frontier < 0 ||
+	if (!is_step || walk->score < WALK_ACTIVE || walk->direction == 0 || walk->frontier < 0 ||
 		walk->frontier >= count)
 		return plan;
+	/* The walker waits for what was asked for: it is faster than that. Who reads at leisure finds
+	 * everything in place, and is content with the window as it is. */
+	if (!is_here && walk->is_led && walk->steps >= WALK_STEPS_GROW &&
+		walk->window < walks->window_max) {
+		walk->window = MIN(walk->window * 4, walks->window_max);
+		walk->check_at = walk->at;
+	}
 	/* Counting what is ahead at every step would cost more than it tells. */
 	if ((walk->check_at - walk->at) * walk->direction > 0)
 		return plan;
@@ -150,9 +174,7 @@ struct walk_plan walks_note(struct walks *walks, int64_t position, int64_t count
 		return plan;
 	}
 	walk->check_at = walk->at;
-	/* Half of what was ahead has been used: the walk deserves more. */
-	if (have > 0)
-		walk->window = MIN(walk->window * 4, WALK_WINDOW_MAX);
+	walk->is_led = true;
 	plan.walk = walk;
 	plan.from = walk->frontier;
 	plan.step = walk->direction * (int64_t)walk->stride;

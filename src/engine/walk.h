@@ -22,11 +22,14 @@ struct walk {
 	int64_t at;        /* the furthest position that was opened */
 	int64_t frontier;  /* the next position to fetch ahead */
 	int64_t check_at;  /* the position from which on it may be time to fetch more */
-	uint64_t window;   /* bytes to be ahead; doubles as the walk goes on */
+	uint64_t window;   /* bytes to be ahead; grows when the walker has to wait */
+	unsigned steps;    /* in this direction */
+	bool is_led;       /* something was fetched ahead of it */
 	uint64_t touched;  /* for finding the oldest */
 };
 
 struct walks {
+	uint64_t window_max; /* the owner's: bytes to be ahead of one walker at most */
 	struct walk walks[WALKS_MAX];
 	uint64_t clock;
 };
@@ -40,9 +43,10 @@ struct walk_plan {
 	uint64_t bytes;
 };
 
-/* The message at `position` of a listing of `count` was opened or read. `ahead` tells how many bytes lie
- * between two positions of the listing (in steps of `stride`), at most `limit`. */
+/* The message at `position` of a listing of `count` was opened or read; `is_here`: without waiting
+ * for the server. `ahead` tells how many bytes lie between two positions of the listing (in steps of
+ * `stride`), at most `limit`. */
 typedef uint64_t (*walk_bytes_fn)(void *user, int64_t from, int64_t to, int64_t step,
 	uint64_t limit);
-struct walk_plan walks_note(struct walks *walks, int64_t position, int64_t count,
+struct walk_plan walks_note(struct walks *walks, int64_t position, int64_t count, bool is_here,
 	walk_bytes_fn ahead, void *user);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Connections: how many, when, for whom; what happens when there is none. */
+#include "engine/pool_impl.h"
 #include "engine_world.h"
 
 #include "base/clock.h"
@@ -550,6 +551,63 @@ static void what_comes_after_a_stop_is_cancelled(void)
 	world_free(world);
 }
 
+/* ---- how much is on its way ------------------------------------------------------------------ */
+
+/* A megabyte in the background, answered after so long; the time is the clock's. */
+static void fetch_mib(struct pool_session *ps, int64_t *now, int64_t took_us)
+{
+	struct pool_job job = { .priority = POOL_BACKGROUND, .bytes = 1u << 20 };
+
+	pace_started(ps, &job);
+	clock_fake(*now += took_us);
+	pace_ended(ps, &job, true);
+}
+
+static void a_quick_line_gets_more_to_do_up_to_a_bound(void)
+{
+	struct pool_session ps = { 0 };
+	int64_t now = G_USEC_PER_SEC;
+	uint64_t first;
+
+	clock_fake(now);
+	pace_init(&ps);
+	first = ps.budget;
+	for (unsigned i = 0; i < 100; i++)
+		fetch_mib(&ps, &now, 60000);
+	g_assert_cmpuint(ps.budget, >, 4 * first);
+	g_assert_cmpuint(ps.budget, <=, 8u << 20);
+	g_assert_cmpuint(ps.bytes, ==, 0);
+	clock_fake(0);
+}
+
+static void a_slow_line_is_not_stuffed(void)
+{
+	struct pool_session ps = { 0 };
+	int64_t now = G_USEC_PER_SEC;
+
+	clock_fake(now);
+	pace_init(&ps);
+	for (unsigned i = 0; i < 20; i++)
+		fetch_mib(&ps, &now, 60000);
+	for (unsigned i = 0; i < 100; i++)
+		fetch_mib(&ps, &now, 2 * G_USEC_PER_SEC);
+	g_assert_cmpuint(ps.budget, <=, 512u << 10);
+	clock_fake(0);
+}
+
+static void only_background_work_waits_for_its_budget(void)
+{
+	struct pool_session ps = { 0 };
+	struct pool_job ahead = { .priority = POOL_BACKGROUND, .bytes = 64u << 20 };
+	struct pool_job read = { .priority = POOL_INTERACTIVE };
+
+	pace_init(&ps);
+	g_assert_true(pace_allows(&ps, &ahead)); /* one at least, however large */
+	pace_started(&ps, &ahead);
+	g_assert_false(pace_allows(&ps, &ahead));
+	g_assert_true(pace_allows(&ps, &read));
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -579,5 +637,8 @@ int main(int argc, char **argv)
 	T("stop early", a_stop_before_anything_happened_stops);
 	T("CN-4 no goodbye", a_server_that_does_not_say_goodbye_is_left_after_two_seconds);
 	T("after a stop", what_comes_after_a_stop_is_cancelled);
+	T("a quick line", a_quick_line_gets_more_to_do_up_to_a_bound);
+	T("a slow line", a_slow_line_is_not_stuffed);
+	T("urgent work does not wait", only_background_work_waits_for_its_budget);
 	return g_test_run();
 }

@@ -53,7 +53,7 @@ static void reading_here_and_there_fetches_nothing_ahead(void)
 	struct world *world = with_messages();
 
 	for (uint32_t i = 0; i < 40; i++)
-		g_assert_cmpint(world_cat(world, 1 + i * 211 % MESSAGES), ==, WORLD_OK);
+		g_assert_cmpint(world_cat(world, 2 + i * 211 % (MESSAGES - 2)), ==, WORLD_OK);
 	g_assert_cmpuint(status_of(world).ahead_fetched, ==, 0);
 	world_free(world);
 }

@@ -12,6 +12,7 @@ struct run {
 	int64_t count; /* messages of the folder */
 	GHashTable *fetched;
 	unsigned plans;
+	bool is_behind; /* what was planned is never there in time */
 };
 
 static uint64_t ahead(void *user G_GNUC_UNUSED, int64_t from, int64_t to, int64_t step, uint64_t limit)
@@ -23,7 +24,7 @@ static uint64_t ahead(void *user G_GNUC_UNUSED, int64_t from, int64_t to, int64_
 
 static void run_init(struct run *run, int64_t count)
 {
-	*run = (struct run){ .count = count };
+	*run = (struct run){ .count = count, .walks.window_max = 64u << 20 };
 	run->fetched = g_hash_table_new(NULL, NULL);
 }
 
@@ -34,7 +35,9 @@ static void run_done(struct run *run)
 
 static void open_at(struct run *run, int64_t position)
 {
-	struct walk_plan plan = walks_note(&run->walks, position, run->count, ahead, run);
+	bool is_here = g_hash_table_contains(run->fetched, GSIZE_TO_POINTER(position));
+	struct walk_plan plan = walks_note(&run->walks, position, run->count,
+		is_here && !run->is_behind, ahead, run);
 	int64_t at = plan.from;
 	uint64_t bytes = 0;
 
@@ -56,18 +59,68 @@ static void walking_up_is_found_at_the_third_message(void)
 	struct run run;
 
 	run_init(&run, 10000);
-	open_at(&run, 0);
-	open_at(&run, 1);
+	run.is_behind = true;
+	open_at(&run, 20);
+	open_at(&run, 21);
 	g_assert_cmpuint(run.plans, ==, 0);
-	open_at(&run, 2);
+	open_at(&run, 22);
 	g_assert_cmpuint(run.plans, ==, 1);
-	for (int64_t i = 3; i < 10000; i++) {
+	for (int64_t i = 23; i < 10000; i++) {
 		g_assert_true(was_fetched(&run, i));
 		open_at(&run, i);
 	}
 	/* The window doubles: few plans for many messages. */
 	g_assert_cmpuint(run.plans, <, 60);
 	run_done(&run);
+}
+
+static void who_begins_at_the_beginning_is_believed_at_once(void)
+{
+	struct run run;
+
+	run_init(&run, 10000);
+	open_at(&run, 0);
+	g_assert_cmpuint(run.plans, ==, 1);
+	g_assert_true(was_fetched(&run, 1));
+	run_done(&run);
+}
+
+static void who_begins_at_the_end_is_believed_at_the_second(void)
+{
+	struct run run;
+
+	run_init(&run, 10000);
+	open_at(&run, 9999);
+	g_assert_cmpuint(run.plans, ==, 0);
+	open_at(&run, 9998);
+	g_assert_cmpuint(run.plans, ==, 1);
+	g_assert_true(was_fetched(&run, 9997));
+	run_done(&run);
+}
+
+static unsigned fetched_after(unsigned steps, bool is_behind)
+{
+	struct run run;
+	unsigned fetched;
+
+	run_init(&run, 100000);
+	run.is_behind = is_behind;
+	for (int64_t i = 0; i < steps; i++)
+		open_at(&run, i);
+	fetched = g_hash_table_size(run.fetched);
+	run_done(&run);
+	return fetched;
+}
+
+static void who_never_waits_is_not_led_farther(void)
+{
+	g_assert_cmpuint(fetched_after(3000, false), <, 3000 + 2 * (1 << 20) / SIZE);
+}
+
+static void who_waits_is_led_farther_up_to_the_bound(void)
+{
+	g_assert_cmpuint(fetched_after(3000, true), >, 3000 + (32 << 20) / SIZE);
+	g_assert_cmpuint(fetched_after(3000, true), <, 3000 + (65 << 20) / SIZE);
 }
 
 static void walking_down_is_found(void)
@@ -187,6 +240,10 @@ int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/engine/walk/up", walking_up_is_found_at_the_third_message);
+	g_test_add_func("/engine/walk/first", who_begins_at_the_beginning_is_believed_at_once);
+	g_test_add_func("/engine/walk/last", who_begins_at_the_end_is_believed_at_the_second);
+	g_test_add_func("/engine/walk/at leisure", who_never_waits_is_not_led_farther);
+	g_test_add_func("/engine/walk/in a hurry", who_waits_is_led_farther_up_to_the_bound);
 	g_test_add_func("/engine/walk/down", walking_down_is_found);
 	g_test_add_func("/engine/walk/stride", a_stride_is_learnt);
 	g_test_add_func("/engine/walk/jitter", jitter_does_not_break_a_walk);

@@ -73,6 +73,22 @@ static void written_bytes_read_from_the_file(void)
 	cache_done(&cache);
 }
 
+/* What was fetched ahead is read later: it needs neither the index nor a second look at its bytes. */
+static void many_bodies_that_nobody_holds_are_at_hand(void)
+{
+	setup();
+	for (uint32_t uid = 1; uid <= 1000; uid++)
+		g_assert_cmpint(add_whole(cache.store, BOX, uid, 100), ==, 0);
+	for (uint32_t uid = 1; uid <= 1000; uid++) {
+		struct body *body = body_open(cache.store, BOX, uid);
+
+		g_assert_true(body_is_ready(body));
+		g_assert_true(body_is_complete(body));
+		body_unref(body);
+	}
+	cache_done(&cache);
+}
+
 static void a_complete_body_survives_reopening(void)
 {
 	setup();
@@ -584,6 +600,7 @@ int main(int argc, char **argv)
 	ADD("a new one covers nothing", a_new_body_covers_nothing);
 	ADD("added bytes read at once from memory", added_bytes_read_at_once_from_memory);
 	ADD("written bytes read from the file", written_bytes_read_from_the_file);
+	ADD("many that nobody holds", many_bodies_that_nobody_holds_are_at_hand);
 	ADD("a complete one survives reopening", a_complete_body_survives_reopening);
 	ADD("pieces out of order are whole", a_large_body_in_pieces_out_of_order_is_whole);
 	ADD("many small pieces make few extents", many_small_pieces_make_few_extents);
