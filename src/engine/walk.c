@@ -10,6 +10,7 @@
 #define WALK_SCORE_MAX    8u           /* so that who turns round is believed soon */
 #define WALK_STRIDE_STEPS 5u           /* equal steps that make a stride */
 #define WALK_WINDOW_FIRST (1024u * 1024)
+#define WALK_LONG         100          /* messages of a listing whose ends tell something */
 #define WALK_STEPS_GROW   4u           /* before that, nobody is led farther */
 
 static bool belongs(const struct walk *walk, int64_t position)
@@ -131,8 +132,10 @@ static struct walk *begin(struct walks *walks, int64_t position, int64_t count)
 		.check_at = position,
 		.window = WALK_WINDOW_FIRST,
 	};
-	/* Nobody picks the first message of a listing but who wants them all. The last one is the
-	 * newest, and often read alone: it makes the next one down a walk. */
+	/* Nobody picks the first message of a long listing but who wants them all. The last one is
+	 * the newest, and often read alone: it makes the next one down a walk. */
+	if (count < WALK_LONG)
+		return walk;
 	if (position == 0) {
 		walk->direction = 1;
 		walk->score = WALK_ACTIVE;

@@ -98,6 +98,19 @@ static void who_begins_at_the_end_is_believed_at_the_second(void)
 	run_done(&run);
 }
 
+static void short_listings_need_three_opens(void)
+{
+	struct run run;
+
+	run_init(&run, 20);
+	open_at(&run, 0);
+	open_at(&run, 1);
+	g_assert_cmpuint(run.plans, ==, 0);
+	open_at(&run, 2);
+	g_assert_cmpuint(run.plans, ==, 1);
+	run_done(&run);
+}
+
 static unsigned fetched_after(unsigned steps, bool is_behind)
 {
 	struct run run;
@@ -242,6 +255,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/engine/walk/up", walking_up_is_found_at_the_third_message);
 	g_test_add_func("/engine/walk/first", who_begins_at_the_beginning_is_believed_at_once);
 	g_test_add_func("/engine/walk/last", who_begins_at_the_end_is_believed_at_the_second);
+	g_test_add_func("/engine/walk/short", short_listings_need_three_opens);
 	g_test_add_func("/engine/walk/at leisure", who_never_waits_is_not_led_farther);
 	g_test_add_func("/engine/walk/in a hurry", who_waits_is_led_farther_up_to_the_bound);
 	g_test_add_func("/engine/walk/down", walking_down_is_found);
