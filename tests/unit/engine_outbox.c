@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* New messages: one APPEND for each final content, and never a loss. Part F, WR-1 … WR-6. */
+#include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <unistd.h>
+
+#include <glib/gstdio.h>
 
 #include "base/log.h"
 #include "engine_world.h"
@@ -261,7 +265,7 @@ static void flushes_between_writes_are_one_append(void)
 	for (unsigned i = 0; i < 3; i++)
 		g_assert_cmpint(flush(draft), ==, WORLD_OK);
 	for (size_t i = 0; i < strlen(MAIL_A); i += 10) {
-		g_autofree char *part = g_strndup(MAIL_A + i, 10);
+		g_autofree char *part = g_strndup(&MAIL_A[i], 10);
 
 		g_assert_cmpint(write_at(draft, i, part), ==, WORLD_OK);
 		g_assert_cmpint(flush(draft), ==, WORLD_OK);
@@ -786,6 +790,53 @@ static void offline_files_are_kept_and_sent_later(void)
 	teardown();
 }
 
+/* ---- a full disk -------------------------------------------------------------------------------
+ */
+
+static void fill(const char *path)
+{
+	static const char page[4096];
+	FILE *file = fopen(path, "w");
+
+	g_assert_nonnull(file);
+	setvbuf(file, NULL, _IONBF, 0);
+	while (fwrite(page, sizeof(page), 1, file) == 1)
+		;
+	fclose(file);
+}
+
+/* The program is told, and nothing is sent that it was not told to be safe; with space it goes on.
+ */
+static void on_a_full_disk_the_program_is_told_and_goes_on_later(void)
+{
+	g_autofree char *state = NULL, *filler = NULL, *text = g_strnfill(300000, 'x');
+	g_autofree char *mail = g_strconcat("Subject: a\r\n\r\n", text, "\r\n", NULL);
+	struct draft *draft;
+
+	begin();
+	state = g_build_filename(world->dir, "state", NULL);
+	filler = g_build_filename(state, "filler", NULL);
+	g_assert_cmpint(g_mkdir(state, 0700), ==, 0);
+	if (mount("tmpfs", state, "tmpfs", 0, "size=1m,mode=0700") < 0) {
+		g_test_skip("cannot mount a tmpfs");
+		teardown();
+		return;
+	}
+	start();
+	draft = create("x");
+	fill(filler);
+	g_assert_cmpint(write_at(draft, 0, mail), ==, MAILFS_ERROR_NO_SPACE);
+	g_assert_cmpuint(draft->size, ==, 0);
+	g_assert_cmpint(g_unlink(filler), ==, 0);
+	g_assert_cmpint(write_at(draft, 0, mail), ==, WORLD_OK);
+	g_assert_cmpint(flush(draft), ==, WORLD_OK);
+	close_it(draft);
+	assert_one_append("x", mail);
+	world_stop(world);
+	g_assert_cmpint(umount2(state, MNT_DETACH), ==, 0);
+	teardown();
+}
+
 /* ---- restarts ----------------------------------------------------------------------------------
  */
 
@@ -938,6 +989,7 @@ int main(int argc, char **argv)
 	T("WR-5 ", without_appenduid_it_is_found_by_its_bytes);
 	T("WR-4 ", one_that_the_server_altered_is_found_by_its_message_id);
 	T("WR-5 ", offline_files_are_kept_and_sent_later);
+	T("", on_a_full_disk_the_program_is_told_and_goes_on_later);
 	T("", a_file_that_was_never_closed_is_not_uploaded_after_a_restart);
 	T("WR-5 ", a_restart_at_any_turn_ends_the_same);
 	T("WR-5 ", a_restart_at_any_turn_of_a_replacement_ends_the_same);
