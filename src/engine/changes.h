@@ -37,6 +37,12 @@ engine_ticket engine_change_flags(struct engine *engine, uint32_t box_id, uint32
 /* It was read and `-o seen=read` was given: \Seen, if it is not and may be. Nobody waits. */
 void engine_mark_read(struct engine *engine, uint32_t box_id, uint32_t uid);
 
+/* ---- keep.c: bodies that are wanted here --------------------------------------------------------- */
+
+/* Fetches the body and never evicts it (true); forgets that and the bytes (false). */
+engine_ticket engine_keep(struct engine *engine, uint32_t box_id, uint32_t uid, bool is_wanted,
+	engine_done_fn done, void *user);
+
 /* ---- mover.c: places ----------------------------------------------------------------------- */
 
 /*
