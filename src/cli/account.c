@@ -219,7 +219,7 @@ void account_backend_config(struct account *account, struct mailfs_backend_confi
 		.subscribed_only = options->subscribed,
 		.want_compress = options->compress == COMPRESS_YES,
 		.want_head = account->view->needs_head,
-		.is_read_only = true, /* nothing above sends a change yet */
+		.is_read_only = options->is_read_only,
 		.connect_timeout_ms = options->timeout * 1000,
 		.silence_timeout_ms = options->timeout * 1000,
 	};

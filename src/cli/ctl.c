@@ -34,6 +34,8 @@ static const char usage_text[] =
 	"    check [OPTIONS] SOURCE          connect, log in, tell what the server can do\n"
 	"    list [-F FILE]                  accounts of the configuration file\n"
 	"    refresh MOUNTPOINT [FOLDER]     look for new mail now\n"
+	"    pending MOUNTPOINT [--retry [ID] | --drop ID]\n"
+	"                                    what is not on the server yet\n"
 	"    umount MOUNTPOINT               unmount, and wait for the end of the daemon\n"
 	"\n"
 	"    -h, --help                      this text\n"
@@ -232,6 +234,54 @@ static int ctl_refresh(int argc, char **argv)
 	return 0;
 }
 
+/* ---- pending ----------------------------------------------------------------------------------- */
+
+static int print_pending(const char *mountpoint)
+{
+	g_autofree char *path = control_path(mountpoint, "pending");
+	g_autofree char *text = NULL;
+	g_autoptr(GError) error = NULL;
+
+	if (!g_file_get_contents(path, &text, NULL, &error))
+		return ctl_fail(EX_UNAVAILABLE, "%s", error->message);
+	if (*text == '\0')
+		fputs("mailfsctl: everything is on the server\n", stderr);
+	fputs(text, stdout);
+	return 0;
+}
+
+static int write_pending(const char *mountpoint, const char *verb, const char *id)
+{
+	g_autofree char *text = g_strdup_printf("%s %s\n", verb, id);
+	int r = write_ctl(mountpoint, text);
+
+	if (r == -ENOENT)
+		return ctl_fail(EX_NOINPUT, "%s: nothing with the id %s waits", mountpoint, id);
+	if (r == -EINVAL)
+		return ctl_fail(EX_USAGE, "pending: not an id: %s", id);
+	if (r < 0)
+		return ctl_fail(EX_TEMPFAIL, "%s: %s", mountpoint, g_strerror(-r));
+	return 0;
+}
+
+static int ctl_pending(int argc, char **argv)
+{
+	static const char usage[] = "usage: mailfsctl pending MOUNTPOINT [--retry [ID] | --drop ID]";
+	g_autofree char *mountpoint = NULL;
+	bool is_retry = argc > 2 && strcmp(argv[2], "--retry") == 0;
+	bool is_drop = argc > 2 && strcmp(argv[2], "--drop") == 0;
+
+	if (argc < 2 || argc > 4 || (argc > 2 && !is_retry && !is_drop) || (is_drop && argc != 4) ||
+		(argc == 4 && strchr(argv[3], '\n')))
+		return ctl_fail(EX_USAGE, "%s", usage);
+	mountpoint = find_mount(argv[1]);
+	if (!mountpoint)
+		return EX_NOINPUT;
+	if (argc == 2)
+		return print_pending(mountpoint);
+	return write_pending(mountpoint, is_retry ? "retry" : "drop", argc == 4 ? argv[3] : "all");
+}
+
 /* ---- umount ------------------------------------------------------------------------------------ */
 
 /* So that a mount right after this one finds the cache unlocked. */
@@ -273,6 +323,7 @@ static const struct {
 	{ "check", ctl_check },
 	{ "list", ctl_list },
 	{ "refresh", ctl_refresh },
+	{ "pending", ctl_pending },
 	{ "umount", ctl_umount },
 };
 
@@ -284,7 +335,7 @@ static bool is_word(const char *word, const char *a, const char *b)
 int ctl_main(int argc, char **argv)
 {
 	if (argc < 2) {
-		fputs("mailfsctl: a verb is missing: status, check, list, refresh or umount\n"
+		fputs("mailfsctl: a verb is missing: status, check, list, refresh, pending or umount\n"
 		      "mailfsctl: see 'mailfsctl --help' or mailfsctl(1)\n",
 			stderr);
 		return EX_USAGE;

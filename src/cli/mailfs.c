@@ -21,9 +21,13 @@
 #include "cli/mountpoint.h"
 #include "cli/shutdown.h"
 #include "cli/signals.h"
+#include "store/journal.h"
 #include "store/store.h"
 
 #define WORKERS 3u
+
+/* After the last close of a new file: long enough for a rename into place. */
+#define UPLOAD_DELAY_MS 2000u
 
 struct mailfs {
 	struct cmdline line;
@@ -33,6 +37,7 @@ struct mailfs {
 	struct daemon daemon;
 
 	struct store *store;
+	struct journal *journal;
 	struct engine *engine;
 	struct fs *fs;
 	GMainLoop *loop;
@@ -285,6 +290,12 @@ static struct engine *make_engine(struct mailfs *self)
 		.no_prefetch = account->options.prefetch == PREFETCH_OFF,
 		.delay_connect = account->options.delay_connect,
 		.loaded_max = loaded_max(),
+		.is_read_only = account->options.is_read_only,
+		.journal = self->journal,
+		.delete_mode = (enum engine_delete)account->options.delete_mode,
+		.is_flags_sync = account->options.flags == FLAGS_SYNC,
+		.confirms_each = account->options.confirm == CONFIRM_EACH,
+		.upload_delay_ms = UPLOAD_DELAY_MS,
 	};
 
 	account_backend_config(account, &config.server);
@@ -309,6 +320,7 @@ static struct fs *make_fs(struct mailfs *self)
 		.flag_bits = options->flag_bits,
 		.ctime_is_mtime = options->ctime == CTIME_MTIME,
 		.exact_size = options->exact_size,
+		.marks_seen = options->seen == SEEN_READ,
 		.is_debug = options->debug,
 		.timeout_ms = options->timeout * 1000,
 	};
@@ -319,6 +331,29 @@ static struct fs *make_fs(struct mailfs *self)
 static char *cache_dir(const struct account *account)
 {
 	return g_build_filename(g_get_user_cache_dir(), "mailfs", account->directory, NULL);
+}
+
+static char *state_dir(const struct account *account)
+{
+	return g_build_filename(g_get_user_state_dir(), "mailfs", account->directory, NULL);
+}
+
+static bool open_journal(struct mailfs *self, GError **error)
+{
+	g_autofree char *dir = state_dir(self->account);
+	g_autofree char *parent = g_path_get_dirname(dir);
+	bool is_read_only = self->account->options.is_read_only;
+
+	if (!is_read_only)
+		g_mkdir_with_parents(parent, 0700); /* journal_open() says what is wrong with it */
+	self->journal = journal_open(
+		&(struct journal_config){
+			.dir = dir,
+			.identity = self->account->identity,
+			.is_read_only = is_read_only,
+		},
+		error);
+	return self->journal != NULL;
 }
 
 static bool open_store(struct mailfs *self, GError **error)
@@ -366,6 +401,7 @@ static void tear_down(struct mailfs *self)
 		engine_free(self->engine);
 	fs_free(self->fs);
 	store_close(self->store);
+	journal_close(self->journal);
 	post_workers_stop();
 	signals_stop();
 	g_main_loop_unref(self->loop);
@@ -376,11 +412,12 @@ static void serve(struct mailfs *self)
 	g_autoptr(GError) error = NULL;
 
 	post_workers_start(WORKERS);
-	if (open_store(self, &error)) {
+	if (open_store(self, &error) && open_journal(self, &error)) {
 		run(self);
 		tear_down(self);
 	} else {
 		report(self, error);
+		store_close(self->store);
 		post_workers_stop();
 	}
 	daemon_failed(&self->daemon, self->code);

@@ -6,6 +6,7 @@
 
 #include "base/parse.h"
 #include "cli/exit_code.h"
+#include "engine/engine.h"
 #include "mailfs/backend.h"
 
 #define O    OPTION_IN_O
@@ -68,6 +69,15 @@ const struct option_info option_table[] = {
 	{ "flagbits", OPTION_YES_NO, BOTH, AT(flag_bits), "=yes|no", NULL, 0, 0,
 		"show \\Flagged as u+x (yes)" },
 
+	{ "delete", OPTION_CHOICE, BOTH, AT(delete_mode), "=trash|expunge|no", "trash|expunge|no", 0, 0,
+		"what rm does: move to the trash folder (trash), remove for ever, or refuse" },
+	{ "flags", OPTION_CHOICE, BOTH, AT(flags), "=async|sync", "async|sync", 0, 0,
+		"sync: a change of flags ends when the server has confirmed it (async)" },
+	{ "confirm", OPTION_CHOICE, BOTH, AT(confirm), "=burst|each", "burst|each", 0, 0,
+		"each: every mv and rm waits for the server, also in a long series (burst)" },
+	{ "seen", OPTION_CHOICE, BOTH, AT(seen), "=never|read", "never|read", 0, 0,
+		"read: reading a message marks it as read (never)" },
+
 	{ "ro", OPTION_FLAG, BOTH, AT(is_read_only), NULL, NULL, 0, 0,
 		"mount read-only" },
 	{ "allow_other", OPTION_FLAG, BOTH, AT(allow_other), NULL, NULL, 0, 0,
@@ -91,7 +101,8 @@ const struct option_info option_table[] = {
 const size_t option_count = G_N_ELEMENTS(option_table);
 
 G_STATIC_ASSERT(G_N_ELEMENTS(option_table) <= 64);
-/* The words of "auth" stand in the order of the enum. */
+/* The words of "delete" and "auth" stand in the order of their enums. */
+G_STATIC_ASSERT(ENGINE_DELETE_TRASH == 0 && ENGINE_DELETE_EXPUNGE == 1 && ENGINE_DELETE_NO == 2);
 G_STATIC_ASSERT(MAILFS_AUTH_ANY == 0 && MAILFS_AUTH_SCRAM == 2 && MAILFS_AUTH_EXTERNAL == 6);
 
 /* Of mount(8), mount.fuse3 and systemd; a trailing '*' stands for anything. */

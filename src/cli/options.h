@@ -15,6 +15,9 @@
 
 enum option_prefetch { PREFETCH_AUTO, PREFETCH_OFF };
 enum option_compress { COMPRESS_AUTO, COMPRESS_NO, COMPRESS_YES };
+enum option_flags { FLAGS_ASYNC, FLAGS_SYNC };
+enum option_confirm { CONFIRM_BURST, CONFIRM_EACH };
+enum option_seen { SEEN_NEVER, SEEN_READ };
 enum option_ctime { CTIME_CHANGE, CTIME_MTIME };
 enum option_tls { TLS_REQUIRED, TLS_NONE };
 
@@ -48,6 +51,12 @@ struct options {
 	bool exact_size;
 	uint32_t ctime; /* enum option_ctime */
 	bool flag_bits;
+
+	/* what is changed */
+	uint32_t delete_mode; /* enum engine_delete */
+	uint32_t flags;       /* enum option_flags */
+	uint32_t confirm;     /* enum option_confirm */
+	uint32_t seen;        /* enum option_seen */
 
 	/* the mount */
 	bool is_read_only;

@@ -4,6 +4,10 @@
 
 #include "base/log.h"
 #include "cli/signals.h"
+#include "engine/changes.h"
+
+/* What is not on the server yet goes there within this, or at the next mount. */
+#define FLUSH_MS 1500u
 
 /* The engine says goodbye to the server within 2 s; a little more is for a busy loop. */
 #define ENGINE_MS 2500u
@@ -41,6 +45,17 @@ static gboolean on_timeout(gpointer user)
 	return G_SOURCE_REMOVE;
 }
 
+/* Changes are on the server, or stay in the journal. */
+static void step_stop(void *user)
+{
+	struct shutdown *shutdown = user;
+
+	if (shutdown->is_over)
+		return;
+	shutdown->timer = g_timeout_add(ENGINE_MS, on_timeout, shutdown);
+	engine_stop(shutdown->engine, on_stopped, shutdown);
+}
+
 void shutdown_begin(struct shutdown *shutdown)
 {
 	signals_arm();
@@ -54,6 +69,5 @@ void shutdown_begin(struct shutdown *shutdown)
 		step_unmount(shutdown);
 		return;
 	}
-	shutdown->timer = g_timeout_add(ENGINE_MS, on_timeout, shutdown);
-	engine_stop(shutdown->engine, on_stopped, shutdown);
+	engine_flush(shutdown->engine, FLUSH_MS, step_stop, shutdown);
 }

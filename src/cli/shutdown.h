@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The end of a mount, one step after the other: stop the engine (bounded), unmount, let the loop
+ * The end of a mount, one step after the other: send what waits (bounded), stop the engine (bounded), unmount, let the loop
  * end. What is freed after the loop is in the caller's hands. Loop thread.
  */
 #pragma once

@@ -2,7 +2,7 @@
 /*
  * .mailfs at the root: not listed, but it can be entered. `ctl` takes one command a line.
  *
- * `status` and `status.json` are written anew whenever their name is looked up, and the kernel may
+ * `status`, `status.json` and `pending` (what is not on the server yet) are written anew whenever their name is looked up, and the kernel may
  * not remember the name. Each text is an inode of its own, as far as the kernel is concerned: it
  * never changes, has its exact size, and may be kept in the page cache, so that it can be read
  * without an open. Programs see the same st_ino always. A text lives until the kernel forgets it.
@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/parse.h"
 #include "base/watchdog.h"
 #include "fs/internal.h"
 
@@ -26,6 +27,7 @@ static const struct {
 	{ CONTROL_STATUS, "status", S_IFREG | 0400 },
 	{ CONTROL_STATUS_JSON, "status.json", S_IFREG | 0400 },
 	{ CONTROL_CTL, "ctl", S_IFREG | 0200 },
+	{ CONTROL_PENDING, "pending", S_IFREG | 0400 },
 };
 
 struct text {
@@ -169,6 +171,28 @@ static const char *trust_text(struct store_trust trust)
 	return trust.proven < STORE_TRUST_PROVEN ? "unproven" : "trusted";
 }
 
+struct pending_counts {
+	uint64_t all, failed;
+};
+
+static void count_item(void *user, const struct engine_pending *item)
+{
+	struct pending_counts *counts = user;
+
+	counts->all++;
+	if (strcmp(item->state, "failed") == 0)
+		counts->failed++;
+}
+
+static void put_pending_counts(struct fs *fs, struct status_writer *writer)
+{
+	struct pending_counts counts = { 0 };
+
+	engine_each_pending(fs->engine, count_item, &counts);
+	put_number(writer, "pending", counts.all);
+	put_number(writer, "pending-failed", counts.failed);
+}
+
 static void put_status(struct fs *fs, struct status_writer *writer)
 {
 	static const char *const states[] = {
@@ -206,6 +230,7 @@ static void put_status(struct fs *fs, struct status_writer *writer)
 	put_number(writer, "body-bytes-fetched", status.body_bytes_fetched);
 	put_number(writer, "reads-from-cache", status.reads_from_cache);
 	put_number(writer, "reads-fetched", status.reads_fetched);
+	put_pending_counts(fs, writer);
 	put_number(writer, "syncs", status.syncs);
 	put_number(writer, "sweeps", status.sweeps);
 	put_number(writer, "loop-longest-ms", (uint64_t)watchdog_longest_us() / 1000);
@@ -216,6 +241,23 @@ static void put_status(struct fs *fs, struct status_writer *writer)
 	put_reasons(writer, engine_reasons(fs->engine));
 	if (writer->is_json)
 		g_string_append(writer->out, "\n}\n");
+}
+
+/* ---- pending ----------------------------------------------------------------------------------- */
+
+static void put_item(void *user, const struct engine_pending *item)
+{
+	GString *out = user;
+
+	g_string_append_printf(out, "%" G_GUINT64_FORMAT "\t%s\t%s\t%s\t%s\t%s\n", (guint64)item->id,
+		item->kind, item->state, item->folder ? item->folder : "-", item->text,
+		item->reason ? item->reason : "-");
+}
+
+/* A line for each: id, kind, state, folder, what, why; with tabs between them. */
+static void put_pending(struct fs *fs, GString *out)
+{
+	engine_each_pending(fs->engine, put_item, out);
 }
 
 /* ---- requests ---------------------------------------------------------------------------------- */
@@ -230,7 +272,10 @@ static uint64_t text_new(struct fs *fs, uint32_t file)
 	while (ino_split(text->ino).id == 0 || g_hash_table_contains(fs->texts, &text->ino));
 	text->made_ns = clock_realtime_ns();
 	text->bytes = writer.out = g_string_new(NULL);
-	put_status(fs, &writer);
+	if (file == CONTROL_PENDING)
+		put_pending(fs, writer.out);
+	else
+		put_status(fs, &writer);
 	g_hash_table_add(fs->texts, text);
 	return text->ino;
 }
@@ -350,6 +395,25 @@ static void ctl_refresh(struct fs *fs, fuse_req_t req, const char *path, size_t 
 		ctl->op.ticket = ticket;
 }
 
+/* "retry ID", "retry all", "drop ID". */
+static void ctl_pending(struct fs *fs, fuse_req_t req, const char *line, size_t size)
+{
+	bool is_retry = *line == 'r';
+	const char *word = strchr(line, ' ') + 1;
+	uint64_t id = 0;
+	int r;
+
+	if (!parse_u64(word, strlen(word), &id) && !(is_retry && strcmp(word, "all") == 0)) {
+		fuse_reply_err(req, EINVAL);
+		return;
+	}
+	r = is_retry ? engine_pending_retry(fs->engine, id) : engine_pending_drop(fs->engine, id);
+	if (r < 0)
+		fuse_reply_err(req, -r);
+	else
+		fuse_reply_write(req, size);
+}
+
 void control_write(struct fs *fs, fuse_req_t req, uint32_t file, const char *bytes, size_t size)
 {
 	g_autofree char *line = NULL;
@@ -360,7 +424,9 @@ void control_write(struct fs *fs, fuse_req_t req, uint32_t file, const char *byt
 	}
 	line = g_strndup(bytes, size);
 	g_strchomp(line);
-	if (strcmp(line, "refresh") == 0)
+	if (g_str_has_prefix(line, "retry ") || g_str_has_prefix(line, "drop "))
+		ctl_pending(fs, req, line, size);
+	else if (strcmp(line, "refresh") == 0)
 		ctl_refresh(fs, req, "", size);
 	else if (g_str_has_prefix(line, "refresh "))
 		ctl_refresh(fs, req, line + strlen("refresh "), size);

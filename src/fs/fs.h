@@ -30,6 +30,7 @@ struct fs_config {
 	bool flag_bits;             /* u+x = \Flagged */
 	bool ctime_is_mtime;
 	bool exact_size;            /* fetch at stat */
+	bool marks_seen;            /* -o seen=read: a read from offset 0 sets \Seen */
 	bool is_debug;              /* libfuse's own trace */
 	unsigned timeout_ms;        /* of a request that waits */
 };

@@ -17,9 +17,16 @@ enum ino_kind {
 	INO_KIND_FOLDER = 1,  /* id = folder->dir_id */
 	INO_KIND_MESSAGE = 2, /* id = mailbox->id, uid */
 	INO_KIND_CONTROL = 3, /* uid = enum control_file, id = which text of it */
+	INO_KIND_DRAFT = 4,   /* id and uid: the 56 bits of the draft's id */
 };
 
-enum control_file { CONTROL_DIR = 1, CONTROL_STATUS, CONTROL_STATUS_JSON, CONTROL_CTL };
+enum control_file {
+	CONTROL_DIR = 1,
+	CONTROL_STATUS,
+	CONTROL_STATUS_JSON,
+	CONTROL_CTL,
+	CONTROL_PENDING,
+};
 
 #define INO_ROUND_MAX 15u
 
@@ -48,4 +55,14 @@ static inline struct ino ino_split(uint64_t value)
 		.id = (uint32_t)(value >> 32) & 0xffffff,
 		.uid = (uint32_t)value,
 	};
+}
+
+static inline uint64_t ino_draft(uint64_t draft_id)
+{
+	return (uint64_t)INO_KIND_DRAFT << 56 | (draft_id & 0xffffffffffffffull);
+}
+
+static inline uint64_t ino_draft_id(uint64_t value)
+{
+	return value & 0xffffffffffffffull;
 }

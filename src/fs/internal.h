@@ -7,6 +7,7 @@
 #include <fuse_lowlevel.h>
 #include <glib.h>
 
+#include "engine/changes.h"
 #include "fs/fs.h"
 #include "fs/ino.h"
 #include "fs/notify.h"
@@ -29,6 +30,7 @@ struct fs {
 	uint64_t last_op;
 	GHashTable *files;  /* inode → struct open_file, of open messages */
 	GHashTable *handles; /* set of struct handle: those that no release came for */
+	GHashTable *draft_handles; /* set of struct draft_handle, likewise */
 	GHashTable *directories; /* set of struct directory, likewise */
 	GHashTable *waiting; /* set of struct waiting */
 	GHashTable *texts;  /* set of struct text, by inode: .mailfs; until the kernel forgets them */
@@ -55,6 +57,10 @@ struct message *fs_message(struct fs *fs, uint64_t ino, struct folder **ret_fold
 struct message *fs_find_name(struct fs *fs, const struct folder *folder, const char *name);
 /* The kernel shall look up the names of this message again. */
 void fs_forget_name(struct fs *fs, const struct folder *folder, uint32_t box_id, uint32_t uid);
+/* What memory knows of a name in a directory: 0 and its attributes (of a message, `message` too,
+ * which may be NULL here), ENOENT, or ESTALE: the directory is no more. */
+int fs_find(struct fs *fs, uint64_t parent, const char *name, struct stat *ret_attr,
+	struct message **ret_message);
 
 /* ---- reply.c ---- */
 
@@ -63,6 +69,9 @@ void fs_message_attr(struct fs *fs, const struct folder *folder, const struct me
 void fs_folder_attr(struct fs *fs, const struct folder *folder, struct stat *ret_attr);
 /* False: the inode is no more. */
 bool fs_attr(struct fs *fs, uint64_t ino, struct stat *ret_attr);
+/* How long the kernel may keep what it was told of this inode, in seconds. */
+double fs_timeout(uint64_t ino);
+void fs_set_owner(const struct fs *fs, struct stat *attr);
 void fs_reply_entry(struct fs *fs, fuse_req_t req, const struct stat *attr);
 /* Its size must be found out before its attributes are told: `-o exact-size`, or there are no opens
  * that would do it and the server lies. */
@@ -117,6 +126,27 @@ bool wait_for_box(struct fs *fs, const struct fuse_buf *buf);
 /* At the end of the mount: all are processed now. */
 void wait_end_all(struct fs *fs);
 
+/* ---- drafts.c: files that are not messages yet ---- */
+
+/* NULL: not the inode of a draft, or of none that is left. */
+struct draft *fs_draft(struct fs *fs, uint64_t ino);
+/* The same, also of one that has left its place and is still open; `fi` may be NULL. */
+struct draft *fs_draft_of(struct fs *fs, uint64_t ino, const struct fuse_file_info *fi);
+void fs_draft_attr(struct fs *fs, const struct draft *draft, struct stat *ret_attr);
+
+/* What fi->fh of a draft points to. It holds the draft and counts as one of its handles. */
+struct draft_handle {
+	struct draft *draft;
+	bool may_write;
+};
+
+/* Takes over the handle that engine_draft_create() or engine_draft_open() counted. */
+struct draft_handle *draft_handle_new(struct fs *fs, struct draft *draft, bool may_write);
+void draft_handle_close(struct fs *fs, struct draft_handle *handle);
+void draft_handle_close_all(struct fs *fs);
+void draft_open(fuse_req_t req, struct draft *draft, struct fuse_file_info *fi);
+void draft_read(fuse_req_t req, struct draft *draft, size_t size, off_t offset);
+
 /* ---- control.c: .mailfs ---- */
 
 bool control_attr(struct fs *fs, uint64_t ino, struct stat *ret_attr);
@@ -154,14 +184,16 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t size, of
 	struct fuse_file_info *fi);
 void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi);
+void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi);
 void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size);
 void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size);
 void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size,
 	int flags);
 void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name);
+/* 0 if the attribute has this value already, else EPERM. */
+void xattr_compare(fuse_req_t req, fuse_ino_t ino, const char *name, GBytes *expected);
 void op_statfs(fuse_req_t req, fuse_ino_t ino);
-/* readonly.c: everything that would change the mailbox. */
 void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev);
 void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode);
 void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name);

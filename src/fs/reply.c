@@ -1,15 +1,29 @@
 /* SPDX-License-Identifier: MIT */
 /* Attributes of what is shown, and the replies that carry them. Loop thread. */
+#include <errno.h>
 #include <string.h>
 
 #include "fs/internal.h"
 
-static void set_owner(const struct fs *fs, struct stat *attr)
+void fs_set_owner(const struct fs *fs, struct stat *attr)
 {
 	attr->st_uid = fs->config.uid;
 	attr->st_gid = fs->config.gid;
 	attr->st_mode &= ~(fs->config.umask & 07777);
 	attr->st_blksize = 4096;
+}
+
+static bool may_change_flags(const struct fs *fs, const struct folder *folder)
+{
+	return !fs->config.is_read_only && (engine_rights(fs->engine, folder) &
+		(MAILFS_RIGHT_SEEN | MAILFS_RIGHT_FLAGS | MAILFS_RIGHT_DELETE)) != 0;
+}
+
+/* A read-only mount says so itself; there, and where it is not known, nothing looks locked. */
+static bool may_change_listing(const struct fs *fs, const struct folder *folder)
+{
+	return fs->config.is_read_only || !folder->name || (engine_rights(fs->engine, folder) &
+		(MAILFS_RIGHT_INSERT | MAILFS_RIGHT_DELETE | MAILFS_RIGHT_CREATE)) != 0;
 }
 
 /* Unread mail is older than anything: `[ -N file ]` is true for it. */
@@ -28,7 +42,7 @@ void fs_message_attr(struct fs *fs, const struct folder *folder, const struct me
 
 	memset(ret_attr, 0, sizeof(*ret_attr));
 	ret_attr->st_ino = ino_make(INO_KIND_MESSAGE, folder->box->id, message->uid);
-	ret_attr->st_mode = S_IFREG | 0400;
+	ret_attr->st_mode = S_IFREG | (may_change_flags(fs, folder) ? 0600 : 0400);
 	if (fs->config.flag_bits && (message->flags & MAILFS_FLAG_FLAGGED) != 0)
 		ret_attr->st_mode |= 0100;
 	ret_attr->st_nlink = 1;
@@ -39,7 +53,7 @@ void fs_message_attr(struct fs *fs, const struct folder *folder, const struct me
 	ret_attr->st_atim.tv_sec = access_time(message);
 	ret_attr->st_ctim.tv_sec = ctime_ns / 1000000000;
 	ret_attr->st_ctim.tv_nsec = ctime_ns % 1000000000;
-	set_owner(fs, ret_attr);
+	fs_set_owner(fs, ret_attr);
 }
 
 void fs_folder_attr(struct fs *fs, const struct folder *folder, struct stat *ret_attr)
@@ -49,7 +63,7 @@ void fs_folder_attr(struct fs *fs, const struct folder *folder, struct stat *ret
 
 	memset(ret_attr, 0, sizeof(*ret_attr));
 	ret_attr->st_ino = fs_folder_ino(fs, folder);
-	ret_attr->st_mode = S_IFDIR | 0700;
+	ret_attr->st_mode = S_IFDIR | (may_change_listing(fs, folder) ? 0700 : 0500);
 	ret_attr->st_nlink = 2 + folder->children->len;
 	ret_attr->st_size = 4096;
 	ret_attr->st_blocks = 8;
@@ -57,7 +71,7 @@ void fs_folder_attr(struct fs *fs, const struct folder *folder, struct stat *ret
 	ret_attr->st_mtim.tv_nsec = changed_ns % 1000000000;
 	ret_attr->st_atim = ret_attr->st_mtim;
 	ret_attr->st_ctim = ret_attr->st_mtim;
-	set_owner(fs, ret_attr);
+	fs_set_owner(fs, ret_attr);
 }
 
 /* Of a message that is there, or is gone and still open. */
@@ -83,8 +97,13 @@ static bool fs_any_message_attr(struct fs *fs, uint64_t ino, struct stat *ret_at
 bool fs_attr(struct fs *fs, uint64_t ino, struct stat *ret_attr)
 {
 	struct ino what = ino_split(ino);
+	const struct draft *draft = fs_draft(fs, ino);
 	struct folder *folder;
 
+	if (draft) {
+		fs_draft_attr(fs, draft, ret_attr);
+		return true;
+	}
 	if (what.kind == INO_KIND_CONTROL)
 		return control_attr(fs, ino, ret_attr);
 	if (what.kind == INO_KIND_MESSAGE)
@@ -103,13 +122,18 @@ bool fs_lacks_size(struct fs *fs, const struct message *message)
 	return wants_exact && (message->bits & MESSAGE_SIZE_EXACT) == 0;
 }
 
+double fs_timeout(uint64_t ino)
+{
+	return ino_split(ino).kind == INO_KIND_DRAFT ? 0 : FS_LONG_TIMEOUT;
+}
+
 void fs_reply_entry(struct fs *fs, fuse_req_t req, const struct stat *attr)
 {
 	struct fuse_entry_param entry = {
 		.ino = fs_node(fs, attr->st_ino),
 		.attr = *attr,
-		.attr_timeout = FS_LONG_TIMEOUT,
-		.entry_timeout = FS_LONG_TIMEOUT,
+		.attr_timeout = fs_timeout(attr->st_ino),
+		.entry_timeout = fs_timeout(attr->st_ino),
 	};
 
 	fuse_reply_entry(req, &entry);
@@ -161,13 +185,23 @@ static bool is_plain_name(struct fs *fs, const struct message *message, const ch
 	return strcmp(plain, name) == 0;
 }
 
+static struct message *visible(struct fs *fs, const struct folder *folder, struct message *message)
+{
+	if (message && engine_is_hidden(fs->engine, folder->box->id, message->uid))
+		return NULL;
+	return message;
+}
+
 struct message *fs_find_name(struct fs *fs, const struct folder *folder, const char *name)
 {
 	uint32_t uids[VIEW_UIDS_MAX];
 	uint32_t hash = view_name_hash(name);
 	size_t count = view_uid_candidates(name, uids, G_N_ELEMENTS(uids));
+	uint32_t given = engine_given_uid(fs->engine, folder->box->id, name);
 	uint32_t alias = 0;
 
+	if (given != 0)
+		return visible(fs, folder, mailbox_find(folder->box, given));
 	view_is_uid_name(name, &alias);
 	for (size_t i = 0; i < count; i++) {
 		struct message *message = mailbox_find(folder->box, uids[i]);
@@ -176,7 +210,34 @@ struct message *fs_find_name(struct fs *fs, const struct folder *folder, const c
 			continue;
 		if (message->uid == alias || is_plain_name(fs, message, name) ||
 			(fs->config.view->needs_head && message->name_hash == hash))
-			return message;
+			return visible(fs, folder, message);
 	}
 	return NULL;
+}
+
+int fs_find(struct fs *fs, uint64_t parent, const char *name, struct stat *ret_attr,
+	struct message **ret_message)
+{
+	struct folder *folder = fs_folder(fs, parent);
+	struct folder *child = folder ? tree_child(folder, name) : NULL;
+	struct draft *draft = folder ? engine_draft_by_name(fs->engine, folder, name) : NULL;
+	struct message *message;
+
+	if (!folder)
+		return ESTALE;
+	if (child) {
+		fs_folder_attr(fs, child, ret_attr);
+		return 0;
+	}
+	if (draft) {
+		fs_draft_attr(fs, draft, ret_attr);
+		return 0;
+	}
+	message = folder->box ? fs_find_name(fs, folder, name) : NULL;
+	if (!message)
+		return ENOENT;
+	if (ret_message)
+		*ret_message = message;
+	fs_message_attr(fs, folder, message, ret_attr);
+	return 0;
 }

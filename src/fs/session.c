@@ -53,7 +53,7 @@ static const struct fuse_lowlevel_ops operations = {
 	.write = op_write,
 	.flush = op_flush,
 	.fsync = op_fsync,
-	.fsyncdir = op_fsync,
+	.fsyncdir = op_fsyncdir,
 	.release = op_release,
 	.getxattr = op_getxattr,
 	.listxattr = op_listxattr,
@@ -128,6 +128,7 @@ struct fs *fs_new(const struct fs_config *config, const struct fs_events *events
 	fs->ops = g_hash_table_new(g_int64_hash, g_int64_equal);
 	fs->files = g_hash_table_new(g_int64_hash, g_int64_equal);
 	fs->handles = g_hash_table_new(NULL, NULL);
+	fs->draft_handles = g_hash_table_new(NULL, NULL);
 	fs->directories = g_hash_table_new(NULL, NULL);
 	fs->waiting = g_hash_table_new(NULL, NULL);
 	fs->listed = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, g_free);
@@ -233,6 +234,7 @@ void fs_unmount(struct fs *fs)
 	fuse_session_destroy(fs->session);
 	fs->session = NULL;
 	handle_close_all(fs);
+	draft_handle_close_all(fs);
 	directory_close_all(fs);
 }
 
@@ -244,6 +246,7 @@ void fs_free(struct fs *fs)
 	g_hash_table_unref(fs->listed);
 	g_hash_table_unref(fs->files);
 	g_hash_table_unref(fs->handles);
+	g_hash_table_unref(fs->draft_handles);
 	g_hash_table_unref(fs->directories);
 	g_hash_table_unref(fs->waiting);
 	g_hash_table_unref(fs->texts);

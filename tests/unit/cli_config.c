@@ -115,7 +115,7 @@ static void mistakes_are_told_with_their_line(void)
 static void keys_of_the_command_line_are_unknown_here(void)
 {
 	assert_refused("[account a]\npassfd = 3\n", "m.conf:2: unknown key: passfd");
-	assert_refused("[account a]\ndelete = trash\n", "m.conf:2: unknown key: delete");
+	assert_refused("[account a]\nerase = trash\n", "m.conf:2: unknown key: erase");
 }
 
 static void a_password_needs_a_private_file(void)

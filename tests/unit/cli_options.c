@@ -71,7 +71,7 @@ static void auth_words_stand_for_the_methods_of_the_backend(void)
 static void unknown_options_are_named(void)
 {
 	assert_refused("ro,nmae=uid", "unknown option: nmae");
-	assert_refused("delete=trash", "unknown option: delete");
+	assert_refused("erase=trash", "unknown option: erase");
 }
 
 static void secrets_in_options_are_refused_and_not_repeated(void)

@@ -13,7 +13,7 @@ void op_access(fuse_req_t req, fuse_ino_t ino, int mask)
 
 	if (!fs_attr(fs, ino, &attr))
 		fuse_reply_err(req, ESTALE);
-	else if ((mask & W_OK) != 0 && !is_control)
+	else if ((mask & W_OK) != 0 && !is_control && fs->config.is_read_only)
 		fuse_reply_err(req, EROFS);
 	else if (((mask & X_OK) != 0 && (attr.st_mode & 0100) == 0) ||
 		((mask & R_OK) != 0 && (attr.st_mode & 0400) == 0) ||

@@ -42,6 +42,15 @@ static void getattr_wait(struct fs *fs, fuse_req_t req, uint64_t ino)
 		getattr->op.ticket = ticket;
 }
 
+/* It has left its place, as a message or for good, and is still open. */
+static void reply_open_draft(struct fs *fs, fuse_req_t req, const struct draft *draft)
+{
+	struct stat attr;
+
+	fs_draft_attr(fs, draft, &attr);
+	fuse_reply_attr(req, &attr, 0);
+}
+
 void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct fs *fs = fs_of(req);
@@ -51,7 +60,9 @@ void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	if (message && fs_lacks_size(fs, message))
 		getattr_wait(fs, req, ino);
 	else if (fs_attr(fs, ino, &attr))
-		fuse_reply_attr(req, &attr, FS_LONG_TIMEOUT);
+		fuse_reply_attr(req, &attr, fs_timeout(ino));
+	else if (fs_draft_of(fs, ino, fi))
+		reply_open_draft(fs, req, fs_draft_of(fs, ino, fi));
 	else
 		fuse_reply_err(req, ESTALE);
 }

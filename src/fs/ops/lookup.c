@@ -16,29 +16,6 @@ static void lookup_release(struct op *op)
 	g_free(((struct lookup *)op)->name);
 }
 
-/* The answer as far as memory knows: an errno, or 0 with the attributes. */
-static int find(struct fs *fs, uint64_t parent, const char *name, struct stat *ret_attr,
-	struct message **ret_message)
-{
-	struct folder *folder = fs_folder(fs, parent);
-	struct folder *child;
-	struct message *message;
-
-	if (!folder)
-		return ESTALE;
-	child = tree_child(folder, name);
-	if (child) {
-		fs_folder_attr(fs, child, ret_attr);
-		return 0;
-	}
-	message = folder->box ? fs_find_name(fs, folder, name) : NULL;
-	if (!message)
-		return ENOENT;
-	*ret_message = message;
-	fs_message_attr(fs, folder, message, ret_attr);
-	return 0;
-}
-
 static void reply_entry(fuse_req_t req, void *data)
 {
 	fs_reply_entry(fs_of(req), req, data);
@@ -63,7 +40,7 @@ static void lookup_answer(struct lookup *lookup)
 	struct message *message = NULL;
 	engine_ticket ticket;
 	struct stat attr;
-	int error = find(fs, lookup->parent, lookup->name, &attr, &message);
+	int error = fs_find(fs, lookup->parent, lookup->name, &attr, &message);
 
 	if (error != 0) {
 		op_finish_errno(&lookup->op, error);
@@ -104,12 +81,14 @@ static void lookup_wait(struct fs *fs, fuse_req_t req, struct folder *folder, ui
 		lookup->op.ticket = ticket;
 }
 
-/* Names without a UID, such as ".noindex" or "cur", are no messages: no need to open a folder. */
-static bool may_be_message(const char *name)
+/* Names without a UID that nobody gave, such as ".noindex" or "cur", are no messages: no need to
+ * open a folder. */
+static bool may_be_message(struct fs *fs, const struct folder *folder, const char *name)
 {
 	uint32_t uid;
 
-	return view_uid_candidates(name, &uid, 1) > 0;
+	return view_uid_candidates(name, &uid, 1) > 0 ||
+		engine_given_uid(fs->engine, folder->box_id, name) != 0;
 }
 
 void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
@@ -133,10 +112,10 @@ void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 		fuse_reply_err(req, ENAMETOOLONG);
 		return;
 	}
-	error = find(fs, parent, name, &attr, &message);
+	error = fs_find(fs, parent, name, &attr, &message);
 	if (error == 0 && !(message && fs_lacks_size(fs, message)))
 		fs_reply_entry(fs, req, &attr);
-	else if (error == ESTALE || (error == ENOENT && (folder->box || !may_be_message(name))))
+	else if (error == ESTALE || (error == ENOENT && (folder->box || !may_be_message(fs, folder, name))))
 		fuse_reply_err(req, error);
 	else
 		lookup_wait(fs, req, folder, parent, name);

@@ -86,17 +86,22 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct fs *fs = fs_of(req);
 	struct ino what = ino_split(ino);
+	struct draft *draft = fs_draft(fs, ino);
 	struct message *message;
 
 	if (what.kind == INO_KIND_CONTROL) {
 		control_open(fs, req, what.uid, fi);
 		return;
 	}
+	if (draft && !fs->config.is_read_only) {
+		draft_open(req, draft, fi);
+		return;
+	}
 	message = fs_message(fs, ino, NULL);
 	if (!message)
 		fuse_reply_err(req, ESTALE);
 	else if ((fi->flags & O_ACCMODE) != O_RDONLY || (fi->flags & O_TRUNC) != 0)
-		fuse_reply_err(req, EROFS);
+		fuse_reply_err(req, fs->config.is_read_only ? EROFS : EPERM); /* messages never change */
 	else if (engine_is_unproven(fs->engine) &&
 		((message->bits & MESSAGE_SIZE_EXACT) == 0 || notifier_is_behind(fs->notifier)))
 		open_exact(fs, req, ino);
@@ -104,15 +109,13 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		reply_open(req, &ino);
 }
 
-/* Asked only where there are no opens, and there once. */
-void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
-{
-	fuse_reply_err(req, fs_of(req)->is_openless ? ENOSYS : 0);
-}
-
 void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	if (ino_split(ino).kind != INO_KIND_CONTROL)
+	enum ino_kind kind = ino_split(ino).kind;
+
+	if (kind == INO_KIND_DRAFT)
+		draft_handle_close(fs_of(req), (struct draft_handle *)(uintptr_t)fi->fh);
+	else if (kind != INO_KIND_CONTROL)
 		handle_close(fs_of(req), (struct handle *)(uintptr_t)fi->fh);
 	fuse_reply_err(req, 0);
 }

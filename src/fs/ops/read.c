@@ -29,10 +29,21 @@ static void read_release(struct op *op)
 	g_free(((struct read_op *)op)->buffer);
 }
 
+/* -o seen=read: whoever reads the beginning has read the message. */
+static void mark_read(const struct read_op *read)
+{
+	struct fs *fs = read->op.fs;
+	struct ino what = ino_split(read->ino);
+
+	if (fs->config.marks_seen && read->offset == 0 && fs_message(fs, read->ino, NULL))
+		engine_mark_read(fs->engine, what.id, what.uid);
+}
+
 static void reply_bytes(fuse_req_t req, void *data)
 {
 	struct read_op *read = data;
 
+	mark_read(read);
 	fuse_reply_buf(req, read->buffer, read->got);
 }
 
@@ -210,6 +221,10 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct f
 
 	if (ino_split(ino).kind == INO_KIND_CONTROL) {
 		control_read(fs, req, ino, size, offset);
+		return;
+	}
+	if (ino_split(ino).kind == INO_KIND_DRAFT) {
+		draft_read(req, ((struct draft_handle *)(uintptr_t)fi->fh)->draft, size, offset);
 		return;
 	}
 	/* The kernel asks again for what readahead could not get: one error would go unseen. */

@@ -6,8 +6,10 @@
  *   1, 2                "." and ".."
  *   3 + n               the nth subfolder of a snapshot taken at offset 0
  *   OFFSET_UID + uid    a message; the next is the first with a higher UID
+ *   OFFSET_DRAFT + id   a file that is not a message yet, likewise
  *
- * Names of messages are in the index; they are read a page at a time and kept in the handle.
+ * Names of messages are in the index; they are read a page at a time and kept in the handle. Names
+ * that somebody gave are in memory.
  */
 #include <errno.h>
 #include <string.h>
@@ -16,6 +18,7 @@
 
 #define OFFSET_FOLDERS 3
 #define OFFSET_UID     (1ll << 32)
+#define OFFSET_DRAFT   (1ll << 60)
 #define NAMES_PAGE     4096u
 
 struct directory {
@@ -217,8 +220,8 @@ static bool add_entry(struct listing *listing, const char *name, const struct st
 	struct fuse_entry_param entry = {
 		.ino = is_known ? fs_node(listing->fs, attr->st_ino) : 0,
 		.attr = *attr,
-		.attr_timeout = FS_LONG_TIMEOUT,
-		.entry_timeout = FS_LONG_TIMEOUT,
+		.attr_timeout = fs_timeout(attr->st_ino),
+		.entry_timeout = fs_timeout(attr->st_ino),
 	};
 	size_t size = listing->is_plus ?
 		fuse_add_direntry_plus(listing->req, at, room, name, &entry, next) :
@@ -278,7 +281,7 @@ static const char *page_name(const struct directory *directory, uint32_t uid, gu
 	return NULL;
 }
 
-/* 1: the end or a full buffer; 0: names beyond the page are needed, of UIDs above *offset. */
+/* 1: all are listed; -1: the buffer is full; 0: names beyond the page are needed, of UIDs above *offset. */
 static int add_messages(struct listing *listing, const struct directory *directory,
 	const struct folder *folder, off_t *offset)
 {
@@ -286,6 +289,8 @@ static int add_messages(struct listing *listing, const struct directory *directo
 	uint64_t after = (uint64_t)(*offset - OFFSET_UID);
 	size_t at = after >= UINT32_MAX ? mailbox_count(folder->box) :
 					  mailbox_lower_bound(folder->box, (uint32_t)after + 1);
+	struct engine *engine = listing->fs->engine;
+	bool has_given = engine_has_given(engine, folder->box->id);
 	guint page_at = 0;
 
 	for (; at < mailbox_count(folder->box); at++) {
@@ -294,7 +299,11 @@ static int add_messages(struct listing *listing, const struct directory *directo
 		char plain[MAILFS_NAME_MAX + 1];
 		struct stat attr;
 
-		if (view->needs_head && message->name_hash != 0) {
+		if (engine_is_hidden(engine, folder->box->id, message->uid))
+			continue;
+		if (has_given)
+			name = engine_given_name(engine, folder->box->id, message->uid);
+		if (!name && view->needs_head && message->name_hash != 0) {
 			if (!directory->has_page || message->uid > directory->page_last ||
 				message->uid <= directory->page_after) {
 				*offset = OFFSET_UID + message->uid - 1;
@@ -313,10 +322,40 @@ static int add_messages(struct listing *listing, const struct directory *directo
 		fs_message_attr(listing->fs, folder, message, &attr);
 		if (!add_entry(listing, name, &attr, OFFSET_UID + message->uid,
 			!fs_lacks_size(listing->fs, message)))
-			return 1;
+			return -1;
 		*offset = OFFSET_UID + message->uid;
 	}
 	return 1;
+}
+
+/* ---- drafts ------------------------------------------------------------------------------------ */
+
+struct draft_listing {
+	struct listing *listing;
+	uint64_t after; /* ids */
+	bool is_full;
+};
+
+static void add_draft(void *user, struct draft *draft)
+{
+	struct draft_listing *drafts = user;
+	struct stat attr;
+
+	if (drafts->is_full || draft->id <= drafts->after)
+		return;
+	fs_draft_attr(drafts->listing->fs, draft, &attr);
+	drafts->is_full = !add_entry(drafts->listing, draft->name, &attr,
+		OFFSET_DRAFT + (off_t)draft->id, true);
+}
+
+static void add_drafts(struct listing *listing, const struct folder *folder, off_t offset)
+{
+	struct draft_listing drafts = {
+		.listing = listing,
+		.after = offset < OFFSET_DRAFT ? 0 : (uint64_t)(offset - OFFSET_DRAFT),
+	};
+
+	engine_each_draft(listing->fs->engine, folder, add_draft, &drafts);
 }
 
 /* ---- readdir ----------------------------------------------------------------------------------- */
@@ -415,11 +454,18 @@ static bool list(struct listing *listing, struct directory *directory, off_t *of
 		if (!add_folders(listing, directory, offset))
 			return true;
 	}
-	if (!folder || !folder->box)
+	if (!folder)
 		return true;
-	if (directory->box_id != folder->box->id)
+	if (folder->box && directory->box_id != folder->box->id)
 		directory->has_page = false;
-	return add_messages(listing, directory, folder, offset) == 1;
+	if (folder->box && *offset < OFFSET_DRAFT) {
+		int state = add_messages(listing, directory, folder, offset);
+
+		if (state != 1)
+			return state < 0;
+	}
+	add_drafts(listing, folder, *offset);
+	return true;
 }
 
 static void readdir_run(struct fs *fs, fuse_req_t req, struct readdir *waiting,

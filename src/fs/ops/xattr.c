@@ -1,284 +1,47 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Extended attributes, read. One table says what there is; what memory does not hold (header
- * fields, ids) is asked from the index, never from the server. Attributes outside `user.` get
- * EOPNOTSUPP: then ls and the kernel stop asking for them.
+ * Extended attributes, read. What memory does not hold (header fields, ids) is asked from the
+ * index, never from the server. Attributes outside `user.` get EOPNOTSUPP: then ls and the kernel
+ * stop asking for them.
  */
 #include <errno.h>
 #include <string.h>
 
-#include "fs/attr_flags.h"
-#include "fs/internal.h"
-#include "mailfs/xattr.h"
-
-/* What a value is made from; `details` is NULL until the index was asked. */
-struct subject {
-	struct fs *fs;
-	const struct folder *folder;
-	const struct message *message; /* NULL: the folder itself */
-	const struct store_details *details;
-};
-
-/* False: not set. `arg` is the table's. */
-typedef bool (*value_fn)(const struct subject *subject, unsigned arg, GString *ret_value);
-
-struct attribute {
-	const char *name;
-	value_fn value;
-	unsigned arg;
-	bool is_listed;
-	bool needs_details;
-};
-
-/* ---- values of messages ------------------------------------------------------------------------ */
-
-static const char *keywords_of(const struct subject *subject)
-{
-	return mailbox_keywords(subject->folder->box, subject->message->keywords);
-}
-
-static bool value_flags(const struct subject *subject, unsigned arg, GString *ret_value)
-{
-	attr_flags_format(subject->message->flags, keywords_of(subject), ret_value);
-	return true;
-}
-
-static bool value_tags(const struct subject *subject, unsigned arg, GString *ret_value)
-{
-	attr_tags_format(keywords_of(subject), ret_value);
-	return ret_value->len > 0;
-}
-
-static bool value_uid(const struct subject *subject, unsigned arg, GString *ret_value)
-{
-	g_string_append_printf(ret_value, "%u", subject->message->uid);
-	return true;
-}
-
-static bool value_uidvalidity(const struct subject *subject, unsigned arg, GString *ret_value)
-{
-	if (subject->folder->uidvalidity == 0)
-		return false;
-	g_string_append_printf(ret_value, "%u", subject->folder->uidvalidity);
-	return true;
-}
-
-static bool value_date(const struct subject *subject, unsigned arg, GString *ret_value)
-{
-	g_autoptr(GDateTime) date = g_date_time_new_from_unix_utc(subject->message->date);
-	g_autofree char *text = date ? g_date_time_format(date, "%Y-%m-%dT%H:%M:%SZ") : NULL;
-
-	if (text)
-		g_string_append(ret_value, text);
-	return text != NULL;
-}
-
-static bool value_mime_type(const struct subject *subject, unsigned arg, GString *ret_value)
-{
-	g_string_append(ret_value, "message/rfc822");
-	return true;
-}
-
-static bool value_flag(const struct subject *subject, unsigned arg, GString *ret_value)
-{
-	g_string_append_c(ret_value, (subject->message->flags & arg) != 0 ? '1' : '0');
-	return true;
-}
-
-static bool value_keyword(const struct subject *subject, unsigned arg, GString *ret_value)
-{
-	static const char *const keywords[] = { "$Forwarded", "$Junk" };
-
-	g_string_append_c(ret_value, attr_has_keyword(keywords_of(subject), keywords[arg]) ? '1' : '0');
-	return true;
-}
-
-static bool value_size(const struct subject *subject, unsigned arg, GString *ret_value)
-{
-	g_string_append_printf(ret_value, "%" G_GUINT64_FORMAT, (guint64)subject->message->size);
-	return true;
-}
-
-static bool value_state(const struct subject *subject, unsigned arg, GString *ret_value)
-{
-	g_string_append(ret_value, "server");
-	return true;
-}
-
-static void append_cut(GString *ret_value, const char *text, size_t max)
-{
-	size_t len = strlen(text);
-
-	if (len > max) {
-		const char *end = text + max;
-
-		/* Back to the start of the character that does not fit. */
-		while (end > text && (*end & 0xc0) == 0x80)
-			end--;
-		len = (size_t)(end - text);
-	}
-	g_string_append_len(ret_value, text, (gssize)len);
-}
-
-enum head_field { HEAD_SUBJECT, HEAD_FROM, HEAD_MESSAGE_ID, HEAD_TO, HEAD_CC, HEAD_SENT };
-
-static bool value_head(const struct subject *subject, unsigned arg, GString *ret_value)
-{
-	const struct mailfs_head *head = &subject->details->head;
-	const char *const fields[] = {
-		[HEAD_SUBJECT] = head->subject, [HEAD_FROM] = head->from,
-		[HEAD_MESSAGE_ID] = head->message_id, [HEAD_TO] = head->to,
-		[HEAD_CC] = head->cc, [HEAD_SENT] = head->date,
-	};
-
-	if (!fields[arg])
-		return false;
-	append_cut(ret_value, fields[arg], arg >= HEAD_TO ? 4096 : MAILFS_XATTR_VALUE_MAX);
-	return true;
-}
-
-static bool value_modseq(const struct subject *subject, unsigned arg, GString *ret_value)
-{
-	if (subject->details->modseq == 0)
-		return false;
-	g_string_append_printf(ret_value, "%" G_GUINT64_FORMAT, (guint64)subject->details->modseq);
-	return true;
-}
-
-static bool value_remote_id(const struct subject *subject, unsigned arg, GString *ret_value)
-{
-	const char *id = arg == 0 ? subject->details->remote_id : subject->details->thread_id;
-
-	if (id)
-		g_string_append(ret_value, id);
-	return id != NULL;
-}
-
-static bool value_cached(const struct subject *subject, unsigned arg, GString *ret_value)
-{
-	const struct store_details *details = subject->details;
-
-	if (details->is_pinned)
-		g_string_append(ret_value, "pinned");
-	else if (details->is_body_complete)
-		g_string_append(ret_value, "yes");
-	else
-		g_string_append(ret_value, details->body_bytes > 0 ? "part" : "no");
-	return true;
-}
-
-static const struct attribute message_attributes[] = {
-	{ MAILFS_XATTR_FLAGS, value_flags, 0, true, false },
-	{ MAILFS_XATTR_TAGS, value_tags, 0, true, false },
-	{ MAILFS_XATTR_UID, value_uid, 0, true, false },
-	{ MAILFS_XATTR_UIDVALIDITY, value_uidvalidity, 0, true, false },
-	{ MAILFS_XATTR_DATE, value_date, 0, true, false },
-	{ MAILFS_XATTR_SUBJECT, value_head, HEAD_SUBJECT, true, true },
-	{ MAILFS_XATTR_FROM, value_head, HEAD_FROM, true, true },
-	{ MAILFS_XATTR_MESSAGE_ID, value_head, HEAD_MESSAGE_ID, true, true },
-	{ MAILFS_XATTR_MIME_TYPE, value_mime_type, 0, true, false },
-	{ MAILFS_XATTR_SEEN, value_flag, MAILFS_FLAG_SEEN, false, false },
-	{ MAILFS_XATTR_FLAGGED, value_flag, MAILFS_FLAG_FLAGGED, false, false },
-	{ MAILFS_XATTR_ANSWERED, value_flag, MAILFS_FLAG_ANSWERED, false, false },
-	{ MAILFS_XATTR_DRAFT, value_flag, MAILFS_FLAG_DRAFT, false, false },
-	{ MAILFS_XATTR_DELETED, value_flag, MAILFS_FLAG_DELETED, false, false },
-	{ MAILFS_XATTR_FORWARDED, value_keyword, 0, false, false },
-	{ MAILFS_XATTR_JUNK, value_keyword, 1, false, false },
-	{ MAILFS_XATTR_TO, value_head, HEAD_TO, false, true },
-	{ MAILFS_XATTR_CC, value_head, HEAD_CC, false, true },
-	{ MAILFS_XATTR_SENT, value_head, HEAD_SENT, false, true },
-	{ MAILFS_XATTR_SIZE, value_size, 0, false, false },
-	{ MAILFS_XATTR_MODSEQ, value_modseq, 0, false, true },
-	{ MAILFS_XATTR_EMAIL_ID, value_remote_id, 0, false, true },
-	{ MAILFS_XATTR_THREAD_ID, value_remote_id, 1, false, true },
-	{ MAILFS_XATTR_CACHED, value_cached, 0, false, true },
-	{ MAILFS_XATTR_STATE, value_state, 0, false, false },
-	{ NULL, NULL, 0, false, false },
-};
-
-/* ---- values of folders ------------------------------------------------------------------------- */
-
-enum folder_number { FOLDER_MESSAGES, FOLDER_UNSEEN, FOLDER_SUBSCRIBED };
-
-static bool value_folder_number(const struct subject *subject, unsigned arg, GString *ret_value)
-{
-	const struct folder *folder = subject->folder;
-
-	if (arg == FOLDER_SUBSCRIBED)
-		g_string_append_c(ret_value, (folder->flags & MAILFS_FOLDER_SUBSCRIBED) != 0 ? '1' : '0');
-	else
-		g_string_append_printf(ret_value, "%u",
-			arg == FOLDER_MESSAGES ? folder->messages : folder->unseen);
-	return folder->name != NULL;
-}
-
-static bool value_uidnext(const struct subject *subject, unsigned arg, GString *ret_value)
-{
-	if (!subject->folder->box)
-		return false;
-	g_string_append_printf(ret_value, "%u", mailbox_uid_max(subject->folder->box) + 1);
-	return true;
-}
-
-static bool value_role(const struct subject *subject, unsigned arg, GString *ret_value)
-{
-	if (subject->folder->role)
-		g_string_append(ret_value, subject->folder->role);
-	return subject->folder->role != NULL;
-}
-
-static bool value_name(const struct subject *subject, unsigned arg, GString *ret_value)
-{
-	if (subject->folder->path)
-		append_cut(ret_value, subject->folder->path, 4096);
-	return subject->folder->path != NULL;
-}
-
-static bool value_folder_state(const struct subject *subject, unsigned arg, GString *ret_value)
-{
-	static const char *const states[] = {
-		[ENGINE_CONNECTING] = "connecting", [ENGINE_ONLINE] = "online",
-		[ENGINE_OFFLINE] = "offline", [ENGINE_LOGIN_REFUSED] = "login refused",
-		[ENGINE_STOPPED] = "stopped",
-	};
-
-	g_string_append(ret_value, states[engine_state(subject->fs->engine)]);
-	return true;
-}
-
-static const struct attribute folder_attributes[] = {
-	{ MAILFS_XATTR_MESSAGES, value_folder_number, FOLDER_MESSAGES, false, false },
-	{ MAILFS_XATTR_UNSEEN, value_folder_number, FOLDER_UNSEEN, false, false },
-	{ MAILFS_XATTR_UIDVALIDITY, value_uidvalidity, 0, false, false },
-	{ "user.mailfs.uidnext", value_uidnext, 0, false, false },
-	{ MAILFS_XATTR_ROLE, value_role, 0, false, false },
-	{ MAILFS_XATTR_SUBSCRIBED, value_folder_number, FOLDER_SUBSCRIBED, false, false },
-	{ MAILFS_XATTR_STATE, value_folder_state, 0, false, false },
-	{ MAILFS_XATTR_NAME, value_name, 0, false, false },
-	{ NULL, NULL, 0, false, false },
-};
-
-/* ---- requests ---------------------------------------------------------------------------------- */
+#include "fs/attributes.h"
 
 struct xattr_op {
 	struct op op;
 	uint64_t ino;
 	const struct attribute *attribute; /* NULL: the list */
 	size_t size;
+	GBytes *expected; /* not NULL: nothing is read, the value is compared with this */
 };
 
-/* What goes back: bytes, or their number when the program asked for that with size 0. */
+/* What goes back: bytes, or their number when the program asked for that with size 0; or whether
+ * they are the expected ones. */
 struct xattr_reply {
 	const char *bytes;
 	size_t len, size;
+	GBytes *expected;
 };
+
+static void xattr_release(struct op *op)
+{
+	g_clear_pointer(&((struct xattr_op *)op)->expected, g_bytes_unref);
+}
 
 static bool subject_of(struct fs *fs, uint64_t ino, struct subject *ret_subject,
 	const struct attribute **ret_table)
 {
 	struct folder *folder = NULL;
 	const struct message *message = fs_message(fs, ino, &folder);
+	const struct draft *draft = fs_draft(fs, ino);
 
+	if (draft) {
+		*ret_subject = (struct subject){ .fs = fs, .draft = draft };
+		*ret_table = draft_attributes;
+		return true;
+	}
 	if (!message)
 		folder = fs_folder(fs, ino);
 	if (!folder)
@@ -288,11 +51,21 @@ static bool subject_of(struct fs *fs, uint64_t ino, struct subject *ret_subject,
 	return true;
 }
 
+static bool is_expected(const struct xattr_reply *reply)
+{
+	gsize len;
+	const void *bytes = g_bytes_get_data(reply->expected, &len);
+
+	return len == reply->len && (len == 0 || memcmp(bytes, reply->bytes, len) == 0);
+}
+
 static void reply_xattr(fuse_req_t req, void *data)
 {
 	const struct xattr_reply *reply = data;
 
-	if (reply->size == 0)
+	if (reply->expected)
+		fuse_reply_err(req, is_expected(reply) ? 0 : EPERM);
+	else if (reply->size == 0)
 		fuse_reply_xattr(req, reply->len);
 	else if (reply->len > reply->size)
 		fuse_reply_err(req, ERANGE);
@@ -303,7 +76,8 @@ static void reply_xattr(fuse_req_t req, void *data)
 static void answer(struct fs *fs, fuse_req_t req, struct xattr_op *waiting, GString *value,
 	size_t size, int error)
 {
-	struct xattr_reply reply = { value->str, value->len, size };
+	struct xattr_reply reply = { value->str, value->len, size,
+		waiting ? waiting->expected : NULL };
 
 	if (waiting && error != 0)
 		op_finish_errno(&waiting->op, error);
@@ -346,14 +120,14 @@ static void on_details(void *user, const struct store_details *details)
 	if (!waiting->attribute)
 		append_names(&subject, table, value);
 	else if (!waiting->attribute->value(&subject, waiting->attribute->arg, value))
-		error = ENODATA;
+		error = waiting->expected ? EPERM : ENODATA;
 	answer(waiting->op.fs, waiting->op.req, waiting, value, waiting->size, error);
 }
 
 static void ask_index(struct fs *fs, fuse_req_t req, uint64_t ino,
-	const struct attribute *attribute, size_t size)
+	const struct attribute *attribute, size_t size, GBytes *expected)
 {
-	struct xattr_op *waiting = (struct xattr_op *)op_new(fs, req, sizeof(*waiting), NULL);
+	struct xattr_op *waiting = (struct xattr_op *)op_new(fs, req, sizeof(*waiting), xattr_release);
 	struct ino what = ino_split(ino);
 
 	if (!waiting)
@@ -361,6 +135,7 @@ static void ask_index(struct fs *fs, fuse_req_t req, uint64_t ino,
 	waiting->ino = ino;
 	waiting->attribute = attribute;
 	waiting->size = size;
+	waiting->expected = expected ? g_bytes_ref(expected) : NULL;
 	engine_load_details(fs->engine, what.id, what.uid, on_details, op_ref_new(&waiting->op));
 }
 
@@ -395,13 +170,22 @@ void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 		return;
 	}
 	if (table->needs_details) {
-		ask_index(fs, req, ino, table, size);
+		ask_index(fs, req, ino, table, size, NULL);
 		return;
 	}
 	value = g_string_new(NULL);
 	if (!table->value(&subject, table->arg, value))
 		error = ENODATA;
 	answer(fs, req, NULL, value, size, error);
+}
+
+static void answer_draft_names(struct fs *fs, fuse_req_t req, const struct subject *subject,
+	size_t size)
+{
+	g_autoptr(GString) names = g_string_new(NULL);
+
+	append_names(subject, draft_attributes, names);
+	answer(fs, req, NULL, names, size, 0);
 }
 
 void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
@@ -415,8 +199,33 @@ void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 		answer(fs, req, NULL, nothing, size, 0);
 	else if (!subject_of(fs, ino, &subject, &table))
 		fuse_reply_err(req, ESTALE);
+	else if (subject.draft)
+		answer_draft_names(fs, req, &subject, size);
 	else if (!subject.message)
 		answer(fs, req, NULL, nothing, size, 0);
 	else
-		ask_index(fs, req, ino, NULL, size);
+		ask_index(fs, req, ino, NULL, size, NULL);
+}
+
+void xattr_compare(fuse_req_t req, fuse_ino_t ino, const char *name, GBytes *expected)
+{
+	struct fs *fs = fs_of(req);
+	g_autoptr(GString) value = g_string_new(NULL);
+	const struct attribute *table;
+	struct subject subject;
+
+	if (!subject_of(fs, ino, &subject, &table)) {
+		fuse_reply_err(req, ESTALE);
+		return;
+	}
+	table = find_attribute(table, name);
+	if (table && table->needs_details) {
+		ask_index(fs, req, ino, table, 0, expected);
+		return;
+	}
+	if (!table || !table->value(&subject, table->arg, value)) {
+		fuse_reply_err(req, EPERM);
+		return;
+	}
+	reply_xattr(req, &(struct xattr_reply){ value->str, value->len, 0, expected });
 }

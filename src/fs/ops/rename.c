@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * rename(2), by what is renamed:
+ *
+ *   draft                     takes the name; over a message: replaces it when it is uploaded
+ *   message, same folder      another name on this mount, nothing else
+ *   message, other folder     moved on the server
+ *   folder                    renamed on the server, with what is below it
+ *
+ * What is in the way of a message is removed only after the message has arrived (WR-7).
+ */
+#include <errno.h>
+#include <linux/fs.h>
+#include <string.h>
+
+#include "fs/change.h"
+#include "fs/internal.h"
+
+struct place {
+	struct folder *folder;
+	struct stat attr;
+	bool is_there;
+};
+
+/* The kernel moves the entry that it has to the new name; but there is another inode now. */
+static void forget_entry(struct fs *fs, uint64_t parent, const char *name)
+{
+	if (fs->session)
+		notifier_entry(fs->notifier, parent, name);
+}
+
+static void reply_renamed(struct change *change, fuse_req_t req)
+{
+	fuse_reply_err(req, 0);
+	forget_entry(change->op.fs, change->parent, change->name);
+}
+
+/* ---- what was in the way ----------------------------------------------------------------------- */
+
+static void remove_other(struct change *change)
+{
+	struct fs *fs = change->op.fs;
+	struct ino other = ino_split(change->other);
+	struct draft *draft = fs_draft(fs, change->other);
+
+	change->next = NULL;
+	if (draft)
+		change_wait(change, engine_draft_unlink(fs->engine, draft, change_done, change));
+	else if (fs_message(fs, change->other, NULL))
+		change_wait(change, engine_delete(fs->engine, other.id, other.uid, change_done, change));
+	else
+		change_done(change, NULL);
+}
+
+static struct change *rename_new(fuse_req_t req, uint64_t newparent, const char *newname,
+	const struct place *to)
+{
+	struct change *change = change_new(fs_of(req), req, reply_renamed);
+
+	if (!change)
+		return NULL;
+	change->parent = newparent;
+	change->name = g_strdup(newname);
+	if (to->is_there) {
+		change->other = to->attr.st_ino;
+		change->next = remove_other;
+	}
+	return change;
+}
+
+/* ---- by kind ----------------------------------------------------------------------------------- */
+
+static void rename_draft(fuse_req_t req, uint64_t ino, const struct place *to, const char *newname)
+{
+	struct fs *fs = fs_of(req);
+	struct ino other = ino_split(to->attr.st_ino);
+	bool is_over_message = to->is_there && other.kind == INO_KIND_MESSAGE;
+	struct change *change = change_new(fs, req, NULL);
+
+	if (change)
+		engine_draft_rename(fs->engine, fs_draft(fs, ino), to->folder, newname,
+			is_over_message ? other.uid : 0, change_done_ref, op_ref_new(&change->op));
+}
+
+static void rename_message(fuse_req_t req, uint64_t ino, const struct place *from,
+	const struct place *to, uint64_t newparent, const char *newname)
+{
+	struct fs *fs = fs_of(req);
+	struct ino what = ino_split(ino);
+	struct change *change = rename_new(req, newparent, newname, to);
+	engine_ticket ticket;
+
+	if (!change)
+		return;
+	if (from->folder == to->folder)
+		ticket = engine_give_name(fs->engine, what.id, what.uid, newname, change_done, change);
+	else
+		ticket = engine_move(fs->engine, what.id, what.uid, to->folder, newname, change_done,
+			change);
+	change_wait(change, ticket);
+}
+
+static void rename_folder(fuse_req_t req, uint64_t ino, const struct place *to, uint64_t newparent,
+	const char *newname)
+{
+	static const struct place nothing;
+	struct fs *fs = fs_of(req);
+	struct folder *folder = fs_folder(fs, ino);
+	struct change *change;
+
+	if (!g_utf8_validate(newname, -1, NULL)) {
+		fuse_reply_err(req, EILSEQ);
+		return;
+	}
+	change = rename_new(req, newparent, newname, &nothing);
+	if (change)
+		change_wait(change, engine_rename_folder(fs->engine, folder, to->folder, newname,
+			change_done, change));
+}
+
+/* ---- the request ------------------------------------------------------------------------------- */
+
+static bool is_inside(const struct folder *folder, const struct folder *ancestor)
+{
+	for (; folder; folder = folder->parent) {
+		if (folder == ancestor)
+			return true;
+	}
+	return false;
+}
+
+static bool is_control(uint64_t parent, const char *name)
+{
+	return ino_split(parent).kind == INO_KIND_CONTROL ||
+		(parent == INO_ROOT && strcmp(name, ".mailfs") == 0);
+}
+
+/* An errno when the two do not go together. */
+static int check_kinds(struct fs *fs, const struct place *from, const struct place *to,
+	unsigned flags)
+{
+	bool is_folder = S_ISDIR(from->attr.st_mode);
+
+	if (to->is_there && (flags & RENAME_NOREPLACE) != 0)
+		return EEXIST;
+	if (is_folder && is_inside(to->folder, fs_folder(fs, from->attr.st_ino)))
+		return EINVAL;
+	if (!to->is_there)
+		return 0;
+	if (is_folder)
+		return S_ISDIR(to->attr.st_mode) ? ENOTEMPTY : ENOTDIR;
+	return S_ISDIR(to->attr.st_mode) ? EISDIR : 0;
+}
+
+static int find_place(struct fs *fs, uint64_t parent, const char *name, struct place *ret_place)
+{
+	int error;
+
+	*ret_place = (struct place){ .folder = fs_folder(fs, parent) };
+	if (!ret_place->folder)
+		return ESTALE;
+	error = fs_find(fs, parent, name, &ret_place->attr, NULL);
+	ret_place->is_there = error == 0;
+	return error;
+}
+
+static int check(struct fs *fs, const char *newname, unsigned flags, const struct place *from,
+	const struct place *to)
+{
+	if ((flags & ~(unsigned)RENAME_NOREPLACE) != 0)
+		return EINVAL; /* RENAME_EXCHANGE, RENAME_WHITEOUT */
+	if (strlen(newname) > 255)
+		return ENAMETOOLONG;
+	if (!to->folder)
+		return ESTALE;
+	return check_kinds(fs, from, to, flags);
+}
+
+void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t newparent,
+	const char *newname, unsigned flags)
+{
+	struct fs *fs = fs_of(req);
+	struct place from, to;
+	int error = 0;
+
+	if (is_control(parent, name) || is_control(newparent, newname))
+		error = EPERM;
+	else if (fs->config.is_read_only)
+		error = EROFS;
+	if (error == 0)
+		error = find_place(fs, parent, name, &from);
+	if (error == 0) {
+		find_place(fs, newparent, newname, &to);
+		error = check(fs, newname, flags, &from, &to);
+	}
+	if (error != 0)
+		fuse_reply_err(req, error);
+	else if (to.is_there && to.attr.st_ino == from.attr.st_ino)
+		fuse_reply_err(req, 0); /* two names of one message: POSIX says nothing happens */
+	else if (fs_draft(fs, from.attr.st_ino))
+		rename_draft(req, from.attr.st_ino, &to, newname);
+	else if (S_ISDIR(from.attr.st_mode))
+		rename_folder(req, from.attr.st_ino, &to, newparent, newname);
+	else
+		rename_message(req, from.attr.st_ino, &from, &to, newparent, newname);
+}
