@@ -124,6 +124,7 @@ service stats {{
 protocol imap {{
   mail_plugins = {imap_plugins}
   mail_max_userip_connections = {max_userip}
+  rawlog_dir = %h/dovecot.rawlog
   {capability}
 }}
 protocol pop3 {{

@@ -28,6 +28,7 @@ def settle(mount, timeout=30):
 def commands(server, word):
     """How many commands of this name clients have sent."""
     text = b"".join(server.commands())
+    assert b" LOGOUT" in text, "nothing was recorded"
     return len(re.findall(rb"(?im)^\S+ " + word.encode() + rb"\b", text))
 
 

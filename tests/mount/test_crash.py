@@ -22,8 +22,7 @@ DEAD = (errno.ENOTCONN, errno.ECONNABORTED, errno.EIO, errno.ESTALE, errno.EINTR
 
 def message(*what):
     """As a server stores it: with a line end."""
-    data = mail(*what)
-    return data if data.endswith(b"\r\n") else data + b"\r\n"
+    return mail(*what).rstrip(b"\r\n") + b"\r\n"
 
 
 def old(word, count=3):
