@@ -136,6 +136,7 @@ struct mailfs_sync_state {
 	uint32_t exists;
 	bool read_only;
 	unsigned rights;              /* enum mailfs_right: what this login may do here */
+	unsigned denied;              /* those that an ACL withholds; others are read-only's */
 	bool keywords_allowed;        /* PERMANENTFLAGS has \* or is absent */
 	unsigned permanent_flags;     /* enum mailfs_flag */
 	const char *const *keywords;  /* of PERMANENTFLAGS; NULL-terminated or NULL */

@@ -17,8 +17,10 @@ bool changes_allowed(const struct engine *engine, const struct folder *folder, u
 	GError **error)
 {
 	unsigned have = engine_rights(engine, folder);
+	/* An ACL is the better reason: the folder's READ-ONLY follows from it. */
+	bool is_denied = !engine->config.is_read_only && (rights & folder->denied) != 0;
 
-	if (have == 0)
+	if (have == 0 && !is_denied)
 		g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_READ_ONLY, "%s is read-only",
 			engine->config.is_read_only || !folder->path ? "the mount" : folder->path);
 	else if ((rights & ~have) != 0)
@@ -35,6 +37,7 @@ static bool take_rights(struct folder *folder, const struct mailfs_sync_state *s
 		folder->permanent_flags != state->permanent_flags;
 
 	folder->rights = rights;
+	folder->denied = state->denied;
 	folder->permanent_flags = state->permanent_flags;
 	folder->keywords_allowed = state->keywords_allowed;
 	g_strfreev(folder->keywords);

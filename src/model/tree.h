@@ -39,6 +39,7 @@ struct folder {
 
 	/* What the server allowed when it was last opened there; all, until then. */
 	unsigned rights;          /* enum mailfs_right */
+	unsigned denied;          /* those that an ACL withholds */
 	unsigned permanent_flags; /* enum mailfs_flag */
 	bool keywords_allowed;    /* any; else those below */
 	char **keywords;          /* of PERMANENTFLAGS; NULL-terminated or NULL */

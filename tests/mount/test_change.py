@@ -244,6 +244,7 @@ def test_rm_moves_to_the_trash(world):
 
 def test_nm10_rm_without_a_trash_folder_is_refused(mount, imap_server):
     server = imap_server()
+    server.account["INBOX"].add(mail("stays"))
     m = mount(server)
     m.list("INBOX")
     path = sorted(files(m, "INBOX").values())[0]

@@ -346,12 +346,20 @@ static bool can_delta(const struct sync *sync)
 
 /* The server's READ-ONLY counts more than rights, and UIDs that do not last cannot be changed
  * safely (ID-2, FL-5). */
-static unsigned rights_of(const struct sync *sync)
+static unsigned rights_of(const struct sync *sync, unsigned granted)
 {
 	const struct box *box = &sync->request.session->box;
 
 	if (box->is_read_only || sync->request.session->config.is_read_only || box->uidvalidity == 0)
 		return 0;
+	return granted;
+}
+
+/* What an ACL grants; all, where none is told of. */
+static unsigned granted_by(const struct sync *sync)
+{
+	const struct box *box = &sync->request.session->box;
+
 	if (sync->rights != RIGHTS_UNKNOWN)
 		return sync->rights;
 	return box->has_rights ? box->rights : MAILFS_RIGHTS_ALL;
@@ -369,12 +377,14 @@ static unsigned flags_of(const struct box *box)
 static void report_state(struct sync *sync, bool is_reset)
 {
 	const struct box *box = &sync->request.session->box;
+	unsigned granted = granted_by(sync);
 	struct mailfs_sync_state state = {
 		.uidvalidity = box->uidvalidity,
 		.uidnext = box->uidnext,
 		.exists = box->exists,
 		.read_only = box->is_read_only,
-		.rights = rights_of(sync),
+		.rights = rights_of(sync, granted),
+		.denied = MAILFS_RIGHTS_ALL & ~granted,
 		.keywords_allowed = !box->has_permanent_flags || box->has_star,
 		.permanent_flags = flags_of(box),
 		.keywords = (const char *const *)box->keywords,
