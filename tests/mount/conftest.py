@@ -52,6 +52,8 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "may_skip: a skip is no failure, even where FUSE works")
     config.addinivalue_line("markers", "smoke: part of the short suite on the release build")
     signal.signal(signal.SIGALRM, on_alarm)
+    for number in (signal.SIGINT, signal.SIGHUP):  # ignored in jobs of a script, and then by children
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     mounting.end_on_sigterm()
     if HAVE_FUSE and os.getuid() == 0 and not os.listdir("/sys/fs/fuse/connections"):
         subprocess.run(["mount", "-t", "fusectl", "none", "/sys/fs/fuse/connections"],

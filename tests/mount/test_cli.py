@@ -87,7 +87,7 @@ def test_bare_call_is_two_lines_and_64(mailfs_binary, tmp_path):
 
 @pytest.mark.parametrize("arguments, part", [
     (["-o", "ro,nmae=uid", "imaps://a@h", "/x"], "unknown option: nmae"),
-    (["-o", "delete=trash", "imaps://a@h", "/x"], "delete"),
+    (["-o", "delete=all", "imaps://a@h", "/x"], "delete"),
     (["-o", "timeout=0", "imaps://a@h", "/x"], "timeout"),
     (["-x", "imaps://a@h", "/x"], "-x"),
     (["imaps://a@h"], "MOUNTPOINT"),

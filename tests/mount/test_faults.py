@@ -317,15 +317,15 @@ def test_SIGTERM_while_the_kernel_waits_to_be_told(mount, imap_server):
     for name in ("Slow", "Slow/Gone", "Other"):
         server.account.add(name)
     m = mount(server, ["name=uid", "connections=4"])
-    server.on("EXAMINE", lambda c, tag, line: (c.sleep(0.5), c.default()), match=b"Other", times=1)
+    server.on("SELECT", lambda c, tag, line: (c.sleep(0.5), c.default()), match=b"Other", times=1)
     other = popen(["ls", m.join("Other")])
-    assert server.wait_for(lambda: server.commands[-1].name == "EXAMINE")
+    assert server.wait_for(lambda: server.commands[-1].name == "SELECT")
     assert os.listdir(m.join("INBOX")) and os.path.isdir(m.join("Slow/Gone"))
     other.communicate(timeout=10)
-    server.on("EXAMINE", reply(HANG), match=b"Slow")
+    server.on("SELECT", reply(HANG), match=b"Slow")
     seekers = [popen(["sh", "-c", "while test -d $0; do stat $0/Slow/%d.eml; done" % at, m.path])
                for at in range(1, 5)]
-    assert server.wait_for(lambda: server.commands[-1].name == "EXAMINE")
+    assert server.wait_for(lambda: server.commands[-1].name == "SELECT")
     del server.account.folders[b"Slow/Gone"]
     os.kill(m.pid, signal.SIGUSR1)
     wait_until(lambda: m.status()["folders"] == 3, 2, "the new folder list")

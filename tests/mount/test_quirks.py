@@ -115,22 +115,22 @@ def test_SZ_1_the_kernel_hears_of_a_size_late(mount, imap_server):
     for name in ("Slow", "Slow/Gone", "Other"):
         server.account.add(name)
 
-    def examines(name):
+    def selects(name):
         return [command for command in list(server.commands)
-                if command.name == "EXAMINE" and name in command.line]
+                if command.name == "SELECT" and name in command.line]
 
     m = mount(server, ["name=uid", "timeout=4", "connections=4"])
     path = m.join("INBOX", "1.eml")
-    server.on("EXAMINE", lambda c, tag, line: (c.sleep(0.5), c.default()), match=b"Other", times=1)
+    server.on("SELECT", lambda c, tag, line: (c.sleep(0.5), c.default()), match=b"Other", times=1)
     other = popen(["ls", m.join("Other")])
-    assert server.wait_for(lambda: examines(b"Other"))
+    assert server.wait_for(lambda: selects(b"Other"))
     assert os.stat(path).st_size == 9500
     other.communicate(timeout=10)
     assert m.status()["connections"] == 2, "the list of folders would wait for what hangs"
     assert os.path.isdir(m.join("Slow/Gone"))
-    server.on("EXAMINE", reply(HANG), match=b"Slow")
+    server.on("SELECT", reply(HANG), match=b"Slow")
     holder = popen(["stat", m.join("Slow", "7.eml")])
-    assert server.wait_for(lambda: examines(b"Slow"))
+    assert server.wait_for(lambda: selects(b"Slow"))
     del server.account.folders[b"Slow/Gone"]
     os.kill(m.pid, signal.SIGUSR1)
     wait_until(lambda: m.status()["folders"] == 3, 2, "the new folder list")
@@ -845,7 +845,7 @@ EX_4 = {
     "LIST RETURN": ("LIST", rb"(?i)RETURN", "LIST-EXTENDED;LIST-STATUS;SPECIAL-USE"),
     "ENABLE": ("ENABLE", None, "ENABLE"),
     "ID": ("ID", None, "ID"),
-    "EXAMINE QRESYNC": ("EXAMINE", rb"(?i)QRESYNC|CONDSTORE", "QRESYNC;CONDSTORE"),
+    "SELECT QRESYNC": ("SELECT", rb"(?i)QRESYNC|CONDSTORE", "QRESYNC;CONDSTORE"),
     "UID SEARCH RETURN": ("UID SEARCH", rb"(?i)RETURN", "ESEARCH"),
     "CHANGEDSINCE": ("UID FETCH", rb"(?i)CHANGEDSINCE", "QRESYNC;CONDSTORE"),
 }
@@ -860,8 +860,8 @@ def test_EX_4_advertised_but_broken(mount, imap_server, what, how):
 
     @server.on(name, match=match)
     def broken(c, tag, line):
-        if name == "EXAMINE" and how == "OK":
-            c.default()  # an EXAMINE that says nothing at all is another case
+        if name == "SELECT" and how == "OK":
+            c.default()  # a SELECT that says nothing at all is another case
         elif how == "fin":
             c.fin()
         else:
@@ -1065,7 +1065,7 @@ def test_NM_7_parents_that_are_no_mailboxes(mount, imap_server):
     assert m.read("Non/Child", "1.eml") == mail("non")
     assert m.read("Missing/Parent/Deep", "1.eml") == mail("deep")
     assert m.read("Leaf", "1.eml") == mail("leaf")
-    asked = {line for line in server.lines("EXAMINE")}
+    asked = {line for line in server.lines("SELECT")}
     assert not any(re.search(r'"?No"?$|"?Non"?$|"?Missing(/Parent)?"?$', line) for line in asked)
 
 
@@ -1367,7 +1367,7 @@ def test_CN_4_server_is_silent_at_the_start(mount, imap_server, stage):
 
 
 @pytest.mark.smoke
-@pytest.mark.parametrize("stage", ["UID FETCH", "EXAMINE", "NOOP", "LIST"])
+@pytest.mark.parametrize("stage", ["UID FETCH", "SELECT", "NOOP", "LIST"])
 def test_CN_4_cached_data_answers_while_the_server_is_silent(mount, imap_server, stage):
     server = serve(imap_server, [mail("one", 500), mail("two", 500)])
     server.account.add("Other").add(mail("other"))
@@ -1375,7 +1375,7 @@ def test_CN_4_cached_data_answers_while_the_server_is_silent(mount, imap_server,
     assert m.read("INBOX", "1.eml") == mail("one", 500)
     for name in (stage, "NOOP", "STATUS"):
         server.on(name, reply(HANG))
-    waiting = popen(["cat", m.join("Other", "1.eml") if stage == "EXAMINE" else m.join("INBOX", "2.eml")])
+    waiting = popen(["cat", m.join("Other", "1.eml") if stage == "SELECT" else m.join("INBOX", "2.eml")])
     asking = popen(["sh", "-c", 'echo refresh > "$1"', "sh", m.join(".mailfs", "ctl")])
     time.sleep(0.3)
     for command in (["ls", "-l", m.join("INBOX")], ["cat", m.join("INBOX", "1.eml")],
@@ -1427,7 +1427,7 @@ def test_CN_4_killed_reader_leaves_the_mount_alive(mount, imap_server):
 
 def test_CN_5_authenticated_but_not_connected(mount, imap_server):
     server = serve(imap_server, [mail("one")])
-    for name in ("LIST", "NAMESPACE", "ENABLE", "ID", "EXAMINE", "STATUS", "LSUB"):
+    for name in ("LIST", "NAMESPACE", "ENABLE", "ID", "SELECT", "EXAMINE", "STATUS", "LSUB"):
         server.on(name, reply("%t BAD User is authenticated but not connected."))
     failure = mount(server, SHORT, start=False).fails()
     assert failure.code in (69, 75, 77), failure.stderr
@@ -1685,7 +1685,7 @@ def test_SEC_5_SEC_12_starttls_is_stripped(mount, imap_server, case):
     refused(mount, server)
 
 
-@pytest.mark.parametrize("where", ["GREETING", "AUTHENTICATE", "EXAMINE"])
+@pytest.mark.parametrize("where", ["GREETING", "AUTHENTICATE", "SELECT"])
 def test_SEC_6_referrals_are_not_followed(mount, imap_server, where):
     evil = imap_server()
     server = serve(imap_server, [mail("one")])
@@ -1693,14 +1693,14 @@ def test_SEC_6_referrals_are_not_followed(mount, imap_server, where):
     if where == "GREETING":
         server.greeting = b"* BYE " + text.encode() + b"\r\n"
     else:
-        for name in (where, "LOGIN") if where == "AUTHENTICATE" else (where, "SELECT"):
+        for name in (where, "LOGIN") if where == "AUTHENTICATE" else (where, "EXAMINE"):
             server.on(name, reply("%t NO " + text))
     m = mount(server, SHORT, start=False)
     try:
         m.start()
         run(["ls", m.join("INBOX")], check=False)
     except Exception as failure:
-        assert where != "EXAMINE", failure
+        assert where != "SELECT", failure
     assert not evil.connections
 
 
