@@ -55,6 +55,13 @@ engine_ticket engine_keep(struct engine *engine, uint32_t box_id, uint32_t uid, 
  */
 engine_ticket engine_move(struct engine *engine, uint32_t box_id, uint32_t uid,
 	struct folder *target, const char *name, engine_done_fn done, void *user);
+/* Was a message promised to `target` under this name and is not shown there yet? Then it is still
+ * found where it was (a box of 0: nowhere any more). */
+bool engine_find_arriving(const struct engine *engine, const struct folder *target,
+	const char *name, uint32_t *ret_box_id, uint32_t *ret_uid);
+/* All that was promised to the folder is shown there, or has turned out not to come. OFFLINE. */
+engine_ticket engine_await_arrivals(struct engine *engine, struct folder *folder,
+	engine_done_fn done, void *user);
 /* As `-o delete` says: into \Trash, or for ever. Inside \Trash for ever. NOT_POSSIBLE: `no`, or no
  * trash folder. Answers like engine_move(). */
 engine_ticket engine_delete(struct engine *engine, uint32_t box_id, uint32_t uid,

@@ -43,6 +43,7 @@ static void move_free(gpointer data)
 {
 	struct move *move = data;
 
+	g_free(move->arrival);
 	g_free(move->name);
 	g_free(move);
 }
@@ -70,6 +71,7 @@ void move_end(struct move *move)
 	if (move->id != 0)
 		journal_drop(mover->engine->config.journal, &move->id, 1, JOURNAL_LAZY, NULL, NULL);
 	mover->moves--;
+	move_unlist_arrival(move);
 	place_steal(lane_place(move->lane), move->uid);
 	move_free(move);
 }
@@ -207,6 +209,7 @@ static void on_journalled(void *user, const GError *error)
 	lane->writing--;
 	move->state = MOVE_QUEUED;
 	if (error) {
+		move_unlist_arrival(move);
 		move->is_promised = false;
 		move_refuse(move, error);
 		mover_check_settlers(mover);
@@ -216,6 +219,49 @@ static void on_journalled(void *user, const GError *error)
 	/* The answer of the outbox, which cannot be cancelled, waits for the server all the same. */
 	if (move->is_promised && move->can_cancel)
 		move_answer(move, NULL);
+}
+
+static char *arrival_key(const char *target, const char *name)
+{
+	return g_strconcat(target, "\n", name, NULL);
+}
+
+void move_list_arrival(struct move *move)
+{
+	if (!move->is_promised || !move->name || !move->lane->target || move->arrival)
+		return;
+	move->arrival = arrival_key(move->lane->target, move->name);
+	g_hash_table_replace(move->mover->arriving, move->arrival, move);
+}
+
+/* Another one of that name may have taken its place in the table. */
+void move_unlist_arrival(struct move *move)
+{
+	GHashTable *arriving = move->mover->arriving;
+
+	if (move->arrival && g_hash_table_lookup(arriving, move->arrival) == move)
+		g_hash_table_remove(arriving, move->arrival);
+	g_clear_pointer(&move->arrival, g_free);
+}
+
+bool engine_find_arriving(const struct engine *engine, const struct folder *target,
+	const char *name, uint32_t *ret_box_id, uint32_t *ret_uid)
+{
+	GHashTable *arriving = engine->mover->arriving;
+	g_autofree char *key = NULL;
+	const struct folder *source;
+	const struct move *move;
+
+	if (g_hash_table_size(arriving) == 0 || !target->name)
+		return false;
+	key = arrival_key(target->name, name);
+	move = g_hash_table_lookup(arriving, key);
+	if (!move)
+		return false;
+	source = lane_source(move->lane);
+	*ret_box_id = source ? source->box->id : 0;
+	*ret_uid = move->uid;
+	return true;
 }
 
 void mover_on_row(void *user, const struct journal_move *row)
@@ -242,6 +288,7 @@ void mover_on_row(void *user, const struct journal_move *row)
 	move->target_uid = row->target_uid;
 	mover->moves++;
 	place_put(lane_place(lane), row->uid, move);
+	move_list_arrival(move);
 	if (row->target)
 		lane_doubt(lane, move);
 	else
@@ -279,6 +326,7 @@ struct move *move_new(struct lane *lane, const struct folder *source, uint32_t u
 void move_submit(struct move *move)
 {
 	move->state = MOVE_WRITING;
+	move_list_arrival(move);
 	move->lane->writing++;
 	g_hash_table_add(move->mover->writing, move);
 	move_write(move, on_journalled, move);
@@ -294,6 +342,7 @@ struct mover *mover_new(struct engine *engine)
 	mover->map = place_map_new(sizeof(struct place), move_unmap, NULL);
 	mover->lanes = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, lane_free);
 	mover->writing = g_hash_table_new(NULL, NULL);
+	mover->arriving = g_hash_table_new(g_str_hash, g_str_equal);
 	mover->settlers = g_ptr_array_new_with_free_func(g_free);
 	return mover;
 }
@@ -302,6 +351,7 @@ struct mover *mover_new(struct engine *engine)
 void mover_free(struct mover *mover)
 {
 	g_hash_table_unref(mover->lanes);
+	g_hash_table_unref(mover->arriving);
 	place_map_free(mover->map);
 	g_hash_table_unref(mover->writing);
 	g_ptr_array_unref(mover->settlers);

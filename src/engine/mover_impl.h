@@ -34,6 +34,7 @@ struct move {
 	uint32_t uid;
 	bool is_promised; /* answered, or about to be, before the server has confirmed */
 	char *name;
+	char *arrival; /* key in mover->arriving; NULL = not in there */
 	uint32_t target_uidvalidity, target_floor, target_uid;
 	uint64_t size; /* to know it again; 0 = not known */
 	int64_t date;
@@ -81,6 +82,7 @@ struct mover {
 	struct place_map *map; /* UID → struct move * */
 	GHashTable *lanes;     /* key → struct lane * */
 	GHashTable *writing;   /* struct move * that the journal has not answered */
+	GHashTable *arriving;  /* "target\nname" → struct move *: promised, not shown there yet */
 	GPtrArray *settlers;   /* struct settler *, see mover.c */
 	unsigned moves;
 };
@@ -105,6 +107,9 @@ void move_refuse(struct move *move, const GError *error);
 void mover_check_settlers(struct mover *mover);
 struct folder *lane_source(const struct lane *lane); /* loaded, of that UIDVALIDITY; else NULL */
 struct folder *lane_target(const struct lane *lane); /* NULL also for removals */
+/* A promised one is found under its new name from now on (engine_find_arriving), or no more. */
+void move_list_arrival(struct move *move);
+void move_unlist_arrival(struct move *move);
 /* A new row over the one in the journal. */
 void move_write(struct move *move, store_done_fn done, void *user);
 
@@ -119,10 +124,15 @@ void move_batch_free(struct move_batch *batch);
 
 /* Has left the source. */
 void lane_land(struct lane *lane, struct move *move);
-/* Shows them: at once, or when the target was looked at. */
+/* Shows them: at once, or when the target was looked at. Not in the middle of a burst, unless
+ * somebody waits. */
 void lane_show_landed(struct lane *lane);
 /* Messages of the target that may be the copy: above the floor, same size and date; uint32_t. */
 GArray *move_candidates(const struct move *move);
+
+/* ---- mover_tell.c ---- */
+
+bool lane_has_settlers(const struct lane *lane);
 
 /* ---- mover_resolve.c ---- */
 

@@ -141,6 +141,7 @@ static void finish_landed(struct lane *lane, guint count)
 		struct move *move = g_ptr_array_index(lane->landed, i);
 
 		bind_name(move);
+		move_unlist_arrival(move);
 		if (move->done) {
 			struct answer answer = { move->done, move->user };
 
@@ -165,10 +166,10 @@ static bool is_waited_for(const struct lane *lane)
 	for (guint i = 0; i < lane->landed->len; i++) {
 		const struct move *move = g_ptr_array_index(lane->landed, i);
 
-		if (move->done || move->name)
+		if (move->done)
 			return true;
 	}
-	return false;
+	return lane_has_settlers(lane);
 }
 
 static void on_target_synced(void *user, const GError *error)
@@ -192,10 +193,9 @@ void lane_show_landed(struct lane *lane)
 		finish_landed(lane, lane->landed->len);
 		return;
 	}
-	if (!g_queue_is_empty(&lane->queue) && !is_waited_for(lane)) {
-		finish_landed(lane, lane->landed->len);
+	/* They are found where they were until then (engine_find_arriving). */
+	if (!g_queue_is_empty(&lane->queue) && !is_waited_for(lane))
 		return;
-	}
 	lane->is_landing = true;
 	lane->landing = lane->landed->len;
 	syncer_sync(lane->mover->engine, target, on_target_synced, lane);

@@ -12,6 +12,7 @@ struct settler {
 	engine_done_fn done;
 	void *user;
 	char *folder;
+	bool is_arrival; /* only what comes to the folder, and failures are for others */
 };
 
 static void settler_free(struct mover *mover, struct settler *settler)
@@ -52,9 +53,10 @@ static GPtrArray *all_lanes(const struct mover *mover)
 	return lanes;
 }
 
-static bool is_of(const struct lane *lane, const char *folder)
+static bool is_of(const struct lane *lane, const char *folder, bool is_arrival)
 {
-	return strcmp(lane->folder, folder) == 0 || g_strcmp0(lane->target, folder) == 0;
+	return (!is_arrival && strcmp(lane->folder, folder) == 0) ||
+		g_strcmp0(lane->target, folder) == 0;
 }
 
 /* What nobody was promised is waited for by its own. */
@@ -64,8 +66,21 @@ static bool is_settled(const struct lane *lane)
 		if (((struct move *)g_ptr_array_index(lane->unknown, i))->is_promised)
 			return false;
 	}
-	return lane->writing == 0 && !lane->batch && !lane->resolver &&
+	return lane->writing == 0 && !lane->batch && !lane->resolver && lane->landed->len == 0 &&
 		g_queue_is_empty((GQueue *)&lane->queue);
+}
+
+bool lane_has_settlers(const struct lane *lane)
+{
+	const GPtrArray *settlers = lane->mover->settlers;
+
+	for (guint i = 0; i < settlers->len; i++) {
+		const struct settler *settler = g_ptr_array_index(settlers, i);
+
+		if (is_of(lane, settler->folder, settler->is_arrival))
+			return true;
+	}
+	return false;
 }
 
 static bool is_away(const struct engine *engine)
@@ -76,7 +91,7 @@ static bool is_away(const struct engine *engine)
 }
 
 /* True: there is an answer. */
-static bool look(struct mover *mover, const char *folder, GError **error)
+static bool look(struct mover *mover, const char *folder, bool is_arrival, GError **error)
 {
 	g_autoptr(GPtrArray) lanes = all_lanes(mover);
 	bool all = true;
@@ -84,10 +99,10 @@ static bool look(struct mover *mover, const char *folder, GError **error)
 	for (guint i = 0; i < lanes->len; i++) {
 		struct lane *lane = g_ptr_array_index(lanes, i);
 
-		if (!is_of(lane, folder))
+		if (!is_of(lane, folder, is_arrival))
 			continue;
 		all &= is_settled(lane);
-		if (lane->failure && !*error)
+		if (lane->failure && !is_arrival && !*error)
 			*error = g_steal_pointer(&lane->failure);
 	}
 	if (!all && !*error && is_away(mover->engine))
@@ -107,24 +122,27 @@ void mover_check_settlers(struct mover *mover)
 	for (guint i = 0; i < tickets->len; i++) {
 		struct engine_waiter *waiter = g_hash_table_lookup(mover->engine->waiters,
 			&g_array_index(tickets, engine_ticket, i));
+		const struct settler *settler = (struct settler *)waiter;
 		g_autoptr(GError) error = NULL;
 
-		if (!waiter || !look(mover, ((struct settler *)waiter)->folder, &error))
+		if (!waiter || !look(mover, settler->folder, settler->is_arrival, &error))
 			continue;
 		engine_waiter_remove(mover->engine, waiter);
 		settler_fail(mover->engine, waiter, error);
 	}
 }
 
-engine_ticket engine_settle(struct engine *engine, struct folder *folder, engine_done_fn done,
-	void *user)
+static engine_ticket settle(struct engine *engine, const struct folder *folder, bool is_arrival,
+	engine_done_fn done, void *user)
 {
 	struct mover *mover = engine->mover;
+	g_autoptr(GPtrArray) lanes = all_lanes(mover);
 	g_autoptr(GError) error = NULL;
 	struct settler *settler;
+	engine_ticket ticket;
 
 	mover_flush(mover);
-	if (!folder->name || look(mover, folder->name, &error)) {
+	if (!folder->name || look(mover, folder->name, is_arrival, &error)) {
 		done(user, error);
 		return 0;
 	}
@@ -132,9 +150,30 @@ engine_ticket engine_settle(struct engine *engine, struct folder *folder, engine
 	settler->done = done;
 	settler->user = user;
 	settler->folder = g_strdup(folder->name);
+	settler->is_arrival = is_arrival;
 	g_ptr_array_add(mover->settlers, settler);
 	engine_waiter_add(engine, &settler->waiter, &settler_class);
-	return settler->waiter.ticket;
+	ticket = settler->waiter.ticket;
+	for (guint i = 0; i < lanes->len; i++)
+		lane_show_landed(g_ptr_array_index(lanes, i));
+	mover_check_settlers(mover);
+	return g_hash_table_contains(engine->waiters, &ticket) ? ticket : 0;
+}
+
+engine_ticket engine_settle(struct engine *engine, struct folder *folder, engine_done_fn done,
+	void *user)
+{
+	return settle(engine, folder, false, done, user);
+}
+
+engine_ticket engine_await_arrivals(struct engine *engine, struct folder *folder,
+	engine_done_fn done, void *user)
+{
+	if (engine->mover->moves == 0) {
+		done(user, NULL);
+		return 0;
+	}
+	return settle(engine, folder, true, done, user);
 }
 
 bool mover_flush(struct mover *mover)
@@ -243,7 +282,7 @@ void mover_folder_renamed(struct mover *mover, const char *from, const char *to,
 
 static const char *state_name(const struct move *move)
 {
-	if (move->state == MOVE_SENT)
+	if (move->state == MOVE_SENT || move->state == MOVE_LANDED)
 		return "sending";
 	return move->state == MOVE_UNKNOWN || move->state == MOVE_RESOLVING ? "unknown" : "waiting";
 }
@@ -271,7 +310,7 @@ static void tell(const struct move *move, engine_pending_fn fn, void *user)
 
 static bool is_over(const struct move *move)
 {
-	return move->state == MOVE_LANDED || move->state == MOVE_LEFT;
+	return move->state == MOVE_LEFT;
 }
 
 void mover_each(struct mover *mover, engine_pending_fn fn, void *user)

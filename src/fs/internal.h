@@ -57,10 +57,26 @@ struct message *fs_message(struct fs *fs, uint64_t ino, struct folder **ret_fold
 struct message *fs_find_name(struct fs *fs, const struct folder *folder, const char *name);
 /* The kernel shall look up the names of this message again. */
 void fs_forget_name(struct fs *fs, const struct folder *folder, uint32_t box_id, uint32_t uid);
+/* Is a message on its way to that name? As it is where it was; not found there any more: an inode
+ * of 0. What is done to it must wait until it has arrived. */
+bool fs_find_arriving(struct fs *fs, const struct folder *folder, const char *name,
+	struct stat *ret_attr);
 /* What memory knows of a name in a directory: 0 and its attributes (of a message, `message` too,
  * which may be NULL here), ENOENT, or ESTALE: the directory is no more. */
 int fs_find(struct fs *fs, uint64_t parent, const char *name, struct stat *ret_attr,
 	struct message **ret_message);
+
+/* ---- arrive.c ---- */
+
+/* A request that begins anew when what is on its way to `folder` has arrived there. */
+struct again {
+	void (*begin)(fuse_req_t req, const struct again *again);
+	uint64_t parent, newparent;
+	const char *name, *newname; /* NULL = none */
+	unsigned flags;
+};
+/* True: a message is on its way to that name; the request is begun again then. */
+bool fs_begin_again(fuse_req_t req, uint64_t parent, const char *name, const struct again *again);
 
 /* ---- reply.c ---- */
 

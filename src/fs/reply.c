@@ -215,6 +215,23 @@ struct message *fs_find_name(struct fs *fs, const struct folder *folder, const c
 	return NULL;
 }
 
+bool fs_find_arriving(struct fs *fs, const struct folder *folder, const char *name,
+	struct stat *ret_attr)
+{
+	const struct folder *source;
+	struct message *message;
+	uint32_t box_id, uid;
+
+	if (!engine_find_arriving(fs->engine, folder, name, &box_id, &uid))
+		return false;
+	memset(ret_attr, 0, sizeof(*ret_attr));
+	source = box_id != 0 ? tree_by_box(engine_tree(fs->engine), box_id) : NULL;
+	message = source ? mailbox_find(source->box, uid) : NULL;
+	if (message)
+		fs_message_attr(fs, source, message, ret_attr);
+	return true;
+}
+
 int fs_find(struct fs *fs, uint64_t parent, const char *name, struct stat *ret_attr,
 	struct message **ret_message)
 {

@@ -289,6 +289,29 @@ def test_a_thousand_moves_are_few_commands(mount, make_dovecot):
     assert commands(server, "UID MOVE") <= 10
 
 
+@pytest.mark.deadline(180)
+@pytest.mark.parametrize("options", [["name=uid"], []])
+def test_what_a_burst_moved_is_there_at_once(mount, make_dovecot, options):
+    server = make_dovecot({"INBOX": mails(100), "Archive": [], "Trash": []})
+    m = mount(server, options)
+    here, there = m.join("INBOX"), m.join("Archive")
+    bodies = sorted(truth(server, "INBOX").values())
+    m.list("INBOX")
+    for _ in range(3):
+        run("mv %s/* %s/" % (here, there), 60)
+        assert len(os.listdir(there)) == 100 and os.listdir(here) == []
+        here, there = there, here
+    names = os.listdir(here)
+    run("mv %s/* %s/; cat %s/* > %s/all; mv %s/%s %s/" % (here, there, there, m.home, there, names[0],
+                                                         here), 60)
+    assert os.path.getsize(os.path.join(m.home, "all")) == sum(map(len, bodies))
+    assert os.listdir(here) == [names[0]]
+    run("rm %s/*" % there, 60)
+    assert os.listdir(there) == []
+    settle(m)
+    assert len(server.uids("Trash")) == 99
+
+
 @pytest.mark.deadline(120)
 def test_rm_r_of_a_folder_of_thousands(mount, make_dovecot):
     server = make_dovecot({"INBOX": [], "Old": mails(2000), "Trash": []})

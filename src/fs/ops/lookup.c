@@ -21,6 +21,34 @@ static void reply_entry(fuse_req_t req, void *data)
 	fs_reply_entry(fs_of(req), req, data);
 }
 
+/* Not to be remembered: soon it is another inode. */
+static void reply_arriving(struct fs *fs, fuse_req_t req, const struct stat *attr)
+{
+	const struct fuse_entry_param entry = { .ino = fs_node(fs, attr->st_ino), .attr = *attr };
+
+	fuse_reply_entry(req, &entry);
+}
+
+static void lookup_again(fuse_req_t req, const struct again *again)
+{
+	op_lookup(req, again->parent, again->name);
+}
+
+/* True: the name is one that a message is on its way to; answered, or it will be. */
+static bool lookup_arriving(struct fs *fs, fuse_req_t req, uint64_t parent, const char *name)
+{
+	const struct again again = { .begin = lookup_again, .parent = parent, .name = name };
+	const struct folder *folder = fs_folder(fs, parent);
+	struct stat attr;
+
+	if (!folder || !fs_find_arriving(fs, folder, name, &attr))
+		return false;
+	if (attr.st_ino == 0)
+		return fs_begin_again(req, parent, name, &again);
+	reply_arriving(fs, req, &attr);
+	return true;
+}
+
 static void lookup_answer(struct lookup *lookup);
 
 static void on_exact(void *user, const GError *error)
@@ -113,6 +141,8 @@ void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 		return;
 	}
 	error = fs_find(fs, parent, name, &attr, &message);
+	if (error == ENOENT && lookup_arriving(fs, req, parent, name))
+		return;
 	if (error == 0 && !(message && fs_lacks_size(fs, message)))
 		fs_reply_entry(fs, req, &attr);
 	else if (error == ESTALE || (error == ENOENT && (folder->box || !may_be_message(fs, folder, name))))

@@ -174,15 +174,35 @@ static void opendir_reply(fuse_req_t req, void *data)
 		fuse_reply_err(req, ESTALE);
 }
 
-static void on_opened(void *user, const GError *error)
+/* Offline, what is on its way is not shown. */
+static void on_arrived(void *user, const GError *error)
 {
 	struct opendir *opendir = user;
 
 	opendir->op.ticket = 0;
-	if (error)
+	op_finish(&opendir->op, opendir_reply, &opendir->ino);
+}
+
+/* What was moved here is listed here, though the move was answered early. */
+static void on_opened(void *user, const GError *error)
+{
+	struct opendir *opendir = user;
+	struct fs *fs = opendir->op.fs;
+	struct folder *folder = fs_folder(fs, opendir->ino);
+	engine_ticket ticket;
+
+	opendir->op.ticket = 0;
+	if (error) {
 		op_finish_error(&opendir->op, error);
-	else
-		op_finish(&opendir->op, opendir_reply, &opendir->ino);
+		return;
+	}
+	if (!folder) {
+		op_finish_errno(&opendir->op, ESTALE);
+		return;
+	}
+	ticket = engine_await_arrivals(fs->engine, folder, on_arrived, opendir);
+	if (ticket != 0)
+		opendir->op.ticket = ticket;
 }
 
 void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)

@@ -176,12 +176,29 @@ static int check(struct fs *fs, const char *newname, unsigned flags, const struc
 	return check_kinds(fs, from, to, flags);
 }
 
+static void rename_again(fuse_req_t req, const struct again *again)
+{
+	op_rename(req, again->parent, again->name, again->newparent, again->newname, again->flags);
+}
+
 void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t newparent,
 	const char *newname, unsigned flags)
 {
 	struct fs *fs = fs_of(req);
+	const struct again again = {
+		.begin = rename_again,
+		.parent = parent,
+		.name = name,
+		.newparent = newparent,
+		.newname = newname,
+		.flags = flags,
+	};
 	struct place from, to;
 	int error = 0;
+
+	if (fs_begin_again(req, parent, name, &again) ||
+		fs_begin_again(req, newparent, newname, &again))
+		return;
 
 	if (is_control(parent, name) || is_control(newparent, newname))
 		error = EPERM;

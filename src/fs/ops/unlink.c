@@ -34,11 +34,20 @@ static void unlink_message(fuse_req_t req, uint64_t ino)
 		change_wait(change, engine_delete(fs->engine, what.id, what.uid, change_done, change));
 }
 
+static void unlink_again(fuse_req_t req, const struct again *again)
+{
+	op_unlink(req, again->parent, again->name);
+}
+
 void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct fs *fs = fs_of(req);
+	const struct again again = { .begin = unlink_again, .parent = parent, .name = name };
 	int error = check_place(fs, parent, name);
 	struct stat attr;
+
+	if (fs_begin_again(req, parent, name, &again))
+		return;
 
 	if (error == 0)
 		error = fs_find(fs, parent, name, &attr, NULL);
