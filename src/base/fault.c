@@ -44,4 +44,12 @@ void fault_point(const char *name)
 		raise(SIGKILL);
 }
 
+uint32_t fault_number(const char *variable, uint32_t usual)
+{
+	const char *text = g_getenv(variable);
+	uint32_t number;
+
+	return text && parse_u32(text, strlen(text), &number) ? number : usual;
+}
+
 #endif

@@ -7,11 +7,20 @@
  */
 #pragma once
 
+#include <stdint.h>
+
 #ifdef MAILFS_FAULTS
 /* `name`: for people, "journal: before commit". */
 void fault_point(const char *name);
+/* A number of the environment, so that tests need not wait; without it, or without faults: `usual`. */
+uint32_t fault_number(const char *variable, uint32_t usual);
 #else
 static inline void fault_point(const char *name)
 {
+}
+
+static inline uint32_t fault_number(const char *variable, uint32_t usual)
+{
+	return usual;
 }
 #endif

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/fault.h"
 #include "base/parse.h"
 #include "base/post.h"
 #include "base/watchdog.h"
@@ -295,7 +296,7 @@ static struct engine *make_engine(struct mailfs *self)
 		.delete_mode = (enum engine_delete)account->options.delete_mode,
 		.is_flags_sync = account->options.flags == FLAGS_SYNC,
 		.confirms_each = account->options.confirm == CONFIRM_EACH,
-		.upload_delay_ms = UPLOAD_DELAY_MS,
+		.upload_delay_ms = fault_number("MAILFS_UPLOAD_DELAY_MS", UPLOAD_DELAY_MS),
 	};
 
 	account_backend_config(account, &config.server);
