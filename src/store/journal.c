@@ -157,6 +157,10 @@ static bool open_file(
 	g_autofree char *why = NULL;
 	int rc = journal_db_open(path, identity, journal->is_read_only, &db, &why);
 
+	if (rc == SQLITE_AUTH && journal->is_read_only) {
+		log_info("journal", "%s is not used: %s", path, why);
+		return true;
+	}
 	if (rc != SQLITE_OK)
 		return fail_sql(error, path, rc, why);
 	rc = read_all(journal, db, path);

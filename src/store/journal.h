@@ -31,7 +31,9 @@ struct journal;
 
 struct journal_config {
 	const char *dir;      /* made with 0700 when missing */
-	const char *identity; /* "imap://user@host:port"; another one is refused (INVALID) */
+	/* "imap://user@host:port". What is pending for another one is refused (INVALID), or, with
+	 * is_read_only, not seen. */
+	const char *identity;
 	bool is_read_only;    /* nothing is made or written; a missing journal is an empty one */
 };
 

@@ -219,8 +219,19 @@ static int check_versions(struct journal_db *db, char **ret_why)
 	return *ret_why ? SQLITE_CORRUPT : SQLITE_OK;
 }
 
+/* The account has moved to another server. Only names are left, which mean nothing there. */
+static int adopt(struct journal_db *db, const char *identity)
+{
+	int rc = journal_db_execute(db, "BEGIN IMMEDIATE; DELETE FROM name");
+
+	if (rc == SQLITE_OK)
+		rc = journal_db_put_meta(db, "identity", identity);
+	return rc == SQLITE_OK ? journal_db_execute(db, "COMMIT") : rc;
+}
+
 static int check_identity(struct journal_db *db, const char *identity, char **ret_why)
 {
+	g_autofree char *pending = NULL;
 	int rc;
 	g_autofree char *known =
 		journal_db_query(db, "SELECT value FROM meta WHERE key='identity'", &rc);
@@ -229,11 +240,14 @@ static int check_identity(struct journal_db *db, const char *identity, char **re
 		*ret_why = g_strdup("it does not say whose it is");
 		return SQLITE_CORRUPT;
 	}
-	if (rc == SQLITE_OK && strcmp(known, identity) != 0) {
-		*ret_why = g_strdup_printf("it belongs to %s, not to %s", known, identity);
-		return SQLITE_AUTH;
-	}
-	return rc;
+	if (rc != SQLITE_OK || strcmp(known, identity) == 0)
+		return rc;
+	pending = journal_db_query(db, "SELECT EXISTS(SELECT 1 FROM flags) OR EXISTS(SELECT 1 FROM move)"
+		" OR EXISTS(SELECT 1 FROM draft) OR EXISTS(SELECT 1 FROM damaged)", &rc);
+	if (rc == SQLITE_OK && !db->is_read_only && g_strcmp0(pending, "0") == 0)
+		return adopt(db, identity);
+	*ret_why = g_strdup_printf("it holds changes for %s, not for %s", known, identity);
+	return rc == SQLITE_OK ? SQLITE_AUTH : rc;
 }
 
 int journal_db_open(const char *path, const char *identity, bool is_read_only,

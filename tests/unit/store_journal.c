@@ -475,17 +475,49 @@ static void bytes_of_a_damaged_row_are_not_swept(void)
 	teardown();
 }
 
-static void a_journal_of_another_account_is_refused(void)
+static void open_as_another(bool is_read_only, GError **error)
 {
-	struct journal_config config = { .dir = NULL, .identity = "imap://you@example.org:993" };
+	it.journal = journal_open(&(struct journal_config){ .dir = it.dir,
+		.identity = "imap://you@example.org:993", .is_read_only = is_read_only }, error);
+}
+
+static void changes_for_another_account_are_refused(void)
+{
 	g_autoptr(GError) error = NULL;
 
 	setup();
+	put_draft(1, "a", JOURNAL_SYNCED);
 	close_it();
-	config.dir = it.dir;
-	g_assert_null(journal_open(&config, &error));
+	open_as_another(false, &error);
+	g_assert_null(it.journal);
 	g_assert_error(error, MAILFS_ERROR, MAILFS_ERROR_INVALID);
 	open_it();
+	teardown();
+}
+
+static void a_read_only_mount_sees_nothing_of_another_account(void)
+{
+	setup();
+	put_draft(1, "a", JOURNAL_SYNCED);
+	close_it();
+	open_as_another(true, NULL);
+	g_assert_nonnull(it.journal);
+	assert_shows("");
+	close_it();
+	open_it();
+	teardown();
+}
+
+static void an_idle_journal_serves_another_account(void)
+{
+	setup();
+	journal_put_name(it.journal, &(struct journal_name){ "INBOX", 7, 8, "mine" }, NULL, NULL);
+	close_it();
+	open_as_another(false, NULL);
+	g_assert_nonnull(it.journal);
+	assert_shows("");
+	close_it();
+	open_it(); /* and back */
 	teardown();
 }
 
@@ -636,7 +668,9 @@ int main(int argc, char **argv)
 	T(a_missing_journal_is_not_made_anew_beside_its_messages);
 	T(a_damaged_row_is_set_aside_and_the_others_stay);
 	T(bytes_of_a_damaged_row_are_not_swept);
-	T(a_journal_of_another_account_is_refused);
+	T(changes_for_another_account_are_refused);
+	T(a_read_only_mount_sees_nothing_of_another_account);
+	T(an_idle_journal_serves_another_account);
 	T(a_second_mount_is_refused);
 	T(nobody_else_can_read_it);
 	T(read_only_makes_nothing_and_writes_nothing);
