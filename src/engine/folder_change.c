@@ -27,6 +27,7 @@ struct folder_change {
 	char *name;      /* that exists now, as the server told */
 	unsigned tries;
 	GError *lost; /* the outcome is unknown because of this */
+	bool is_refused; /* `lost` is the refusal */
 };
 
 /* ---- who waits --------------------------------------------------------------------------------- */
@@ -155,7 +156,7 @@ static void on_listed(void *user, const GError *error)
 		change_end(change, NULL);
 		return;
 	}
-	if (error || (!is_so(change) && (change->tries++ > 0 || !change->done))) {
+	if (error || change->is_refused || (!is_so(change) && (change->tries++ > 0 || !change->done))) {
 		change_end(change, lost);
 		return;
 	}
@@ -173,6 +174,15 @@ static bool is_lost(const GError *error)
 	return g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_CONNECTION_LOST);
 }
 
+/* The server's tree is not the one that we know, or half of it was done. */
+static bool is_odd(const GError *error)
+{
+	return g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_EXISTS) ||
+		g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_GONE) ||
+		g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_PROTOCOL) ||
+		g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_TRY_LATER);
+}
+
 static void on_done(void *user, const char *name, const GError *error)
 {
 	struct folder_change *change = user;
@@ -180,9 +190,11 @@ static void on_done(void *user, const char *name, const GError *error)
 
 	pool_done(engine->pool, &change->job, error);
 	fault_point("folder: after the command");
-	if (error && !is_lost(error)) {
+	change->is_refused = error && !is_lost(error);
+	if (change->is_refused)
 		engine_add_reason(engine, "%s: %s", change->component ? change->component : change->folder,
 			error->message);
+	if (change->is_refused && !is_odd(error)) {
 		change_end(change, error);
 		return;
 	}
