@@ -219,6 +219,7 @@ struct mailfs_store_request {
 /* Valid with and without error. Error and !is_outcome_known: the message may have been stored. */
 struct mailfs_append_result {
 	bool is_outcome_known; /* refused by a tagged answer, or not all of it was sent */
+	bool is_refused;       /* by a tagged NO or BAD: never repeated blindly (WR-2) */
 	uint32_t uidvalidity, uid; /* APPENDUID, plausible; 0 = not told */
 	bool has_replaced; /* replaces_uid is gone in the same stroke */
 };

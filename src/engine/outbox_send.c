@@ -17,7 +17,7 @@
 #define DATE_MAX   2145916799 /* the end of 2037 */
 #define DOUBTS_MAX 2u
 
-static void fail(struct outbox_item *item, const GError *error)
+static void fail_as(struct outbox_item *item, const GError *error, bool is_refused)
 {
 	enum change_verdict verdict = change_judge(item->outbox->engine, error);
 
@@ -31,10 +31,15 @@ static void fail(struct outbox_item *item, const GError *error)
 		outbox_wait_and_see(item, error);
 	else if (verdict == CHANGE_REFUSED ||
 		 g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_GONE) ||
-		 (verdict == CHANGE_DOUBT && ++item->doubts > DOUBTS_MAX))
+		 (verdict == CHANGE_DOUBT && (is_refused || ++item->doubts > DOUBTS_MAX)))
 		outbox_refused(item, error);
 	else
 		outbox_again(item, error);
+}
+
+static void fail(struct outbox_item *item, const GError *error)
+{
+	fail_as(item, error, false);
 }
 
 static void fail_with(struct outbox_item *item, enum mailfs_error code, const char *text)
@@ -86,7 +91,7 @@ static void on_append(void *user, const struct mailfs_append_result *result, con
 	item->session = NULL;
 	pool_done(item->outbox->engine->pool, &item->job, error);
 	if (error && result->is_outcome_known) {
-		fail(item, error);
+		fail_as(item, error, result->is_refused);
 		return;
 	}
 	if (error) {

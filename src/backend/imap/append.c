@@ -154,6 +154,7 @@ static void on_refused(struct append *append, const struct imap_response *respon
 	}
 	/* OK before it had everything: nobody knows what it stored. */
 	append->state = response->status == IMAP_OK ? APPEND_SENT : APPEND_ANSWERED;
+	append->result.is_refused = response->status == IMAP_NO || response->status == IMAP_BAD;
 	request_finish(&append->request, error);
 }
 
