@@ -183,6 +183,17 @@ def test_wr7_ex2_a_move_that_fails_loses_nothing(world, fault, capabilities):
         assert before in [m.read(folder, name) for name in m.list(folder)]
 
 
+def test_wr7_mv_over_a_message_that_was_given_its_name(world):
+    server, m = world()
+    for name in ("one", "two"):
+        assert save(m, mail(name), name) == 0
+    settle(m)
+    os.rename(m.join("INBOX", "one"), m.join("INBOX", "two"))
+    settle(m)
+    assert m.list("INBOX") == ["two"] and m.read("INBOX", "two") == mail("one")
+    assert bodies(server) == [mail("one")] and bodies(server, "Trash") == [mail("two")]
+
+
 # 35. STORE.
 
 

@@ -82,6 +82,19 @@ static void rename_draft(fuse_req_t req, uint64_t ino, const struct place *to, c
 			is_over_message ? other.uid : 0, change_done_ref, op_ref_new(&change->op));
 }
 
+static void on_name_freed(void *user, const GError *error)
+{
+}
+
+/* The one in the way keeps the name that it has by itself, until it is removed. */
+static void free_name(struct fs *fs, uint32_t box_id, const char *name)
+{
+	uint32_t uid = engine_given_uid(fs->engine, box_id, name);
+
+	if (uid != 0)
+		engine_give_name(fs->engine, box_id, uid, NULL, on_name_freed, NULL);
+}
+
 static void rename_message(fuse_req_t req, uint64_t ino, const struct place *from,
 	const struct place *to, uint64_t newparent, const char *newname)
 {
@@ -92,11 +105,13 @@ static void rename_message(fuse_req_t req, uint64_t ino, const struct place *fro
 
 	if (!change)
 		return;
-	if (from->folder == to->folder)
+	if (from->folder == to->folder) {
+		free_name(fs, what.id, newname);
 		ticket = engine_give_name(fs->engine, what.id, what.uid, newname, change_done, change);
-	else
+	} else {
 		ticket = engine_move(fs->engine, what.id, what.uid, to->folder, newname, change_done,
 			change);
+	}
 	change_wait(change, ticket);
 }
 
