@@ -72,6 +72,7 @@ struct rename {
 	struct outbox_item *item;
 	struct outbox_item *former; /* dropped when the row is safe; NULL = none */
 	char *folder, *name;        /* until the outcome of the upload is known */
+	uint32_t over_uidvalidity, over_uid; /* likewise */
 	engine_done_fn done;
 	void *user;
 };
@@ -169,7 +170,8 @@ static void on_outcome(void *user, const GError *error)
 	if (item->outbox && to && from && !error && item->phase == OUTBOX_LANDED && from->box)
 		engine_move(engine, from->box->id, item->uid, to, rename->name, on_moved, rename);
 	else if (item->outbox && to && item->phase == OUTBOX_IDLE && !item->is_dropped)
-		rename_now(rename, to, rename->name, 0);
+		rename_now(rename, to, rename->name,
+			to->box && to->box->uidvalidity == rename->over_uidvalidity ? rename->over_uid : 0);
 	else
 		rename_end(rename, error);
 }
@@ -217,6 +219,8 @@ void engine_draft_rename(struct engine *engine, struct draft *draft, struct fold
 	if (is_flying && strcmp(folder->name, draft->folder) != 0) {
 		rename->folder = g_strdup(folder->name);
 		rename->name = g_strdup(name);
+		rename->over_uid = over_uid;
+		rename->over_uidvalidity = folder->box ? folder->box->uidvalidity : 0;
 		outbox_wait_inside(item, on_outcome, rename);
 	} else {
 		rename_now(rename, folder, name, over_uid);
