@@ -22,17 +22,17 @@ struct place {
 	bool is_there;
 };
 
-/* The kernel moves the entry that it has to the new name; but there is another inode now. */
-static void forget_entry(struct fs *fs, uint64_t parent, const char *name)
-{
-	if (fs->session)
-		notifier_entry(fs->notifier, parent, name);
-}
-
+/* The kernel moves the entry that it has to the new name; but there is another inode now. With its
+ * attributes forgotten, the next look gets ESTALE and looks the name up again. The name itself is
+ * not taken away: that waits for the directory, which another rename may hold, and a process that is
+ * killed in that wait cannot end. */
 static void reply_renamed(struct change *change, fuse_req_t req)
 {
+	struct fs *fs = change->op.fs;
+
 	fuse_reply_err(req, 0);
-	forget_entry(change->op.fs, change->parent, change->name);
+	if (fs->session)
+		notifier_attributes(fs->notifier, change->ino);
 }
 
 /* ---- what was in the way ----------------------------------------------------------------------- */
@@ -52,13 +52,14 @@ static void remove_other(struct change *change)
 		change_done(change, NULL);
 }
 
-static struct change *rename_new(fuse_req_t req, uint64_t newparent, const char *newname,
-	const struct place *to)
+static struct change *rename_new(fuse_req_t req, uint64_t ino, uint64_t newparent,
+	const char *newname, const struct place *to)
 {
 	struct change *change = change_new(fs_of(req), req, reply_renamed);
 
 	if (!change)
 		return NULL;
+	change->ino = ino;
 	change->parent = newparent;
 	change->name = g_strdup(newname);
 	if (to->is_there) {
@@ -100,7 +101,7 @@ static void rename_message(fuse_req_t req, uint64_t ino, const struct place *fro
 {
 	struct fs *fs = fs_of(req);
 	struct ino what = ino_split(ino);
-	struct change *change = rename_new(req, newparent, newname, to);
+	struct change *change = rename_new(req, ino, newparent, newname, to);
 	engine_ticket ticket;
 
 	if (!change)
@@ -127,7 +128,7 @@ static void rename_folder(fuse_req_t req, uint64_t ino, const struct place *to, 
 		fuse_reply_err(req, EILSEQ);
 		return;
 	}
-	change = rename_new(req, newparent, newname, &nothing);
+	change = rename_new(req, ino, newparent, newname, &nothing);
 	if (change)
 		change_wait(change, engine_rename_folder(fs->engine, folder, to->folder, newname,
 			change_done, change));
