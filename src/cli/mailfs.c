@@ -400,9 +400,10 @@ static void tear_down(struct mailfs *self)
 {
 	if (self->shutdown.is_stopped)
 		engine_free(self->engine);
-	fs_free(self->fs);
+	/* Both answer what is still due, and an engine that stays passes it on. */
 	store_close(self->store);
 	journal_close(self->journal);
+	fs_free(self->fs);
 	post_workers_stop();
 	signals_stop();
 	g_main_loop_unref(self->loop);
