@@ -135,6 +135,12 @@ const struct open_file *file_find(struct fs *fs, uint64_t ino);
 /* How far a message that is gone can be read. */
 uint64_t file_gone_size(const struct open_file *file);
 
+/* ---- directory.c: open directories ---- */
+
+bool directory_is_open(struct fs *fs, uint64_t ino);
+/* At the end of the mount, when nothing waits any more: no release comes. */
+void directory_close_all(struct fs *fs);
+
 /* ---- wait.c: mailboxes that left memory ---- */
 
 /* True: the request waits until its mailbox is loaded, and is processed then. */
@@ -190,9 +196,6 @@ void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 	struct fuse_file_info *fi);
 void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
-bool directory_is_open(struct fs *fs, uint64_t ino);
-/* At the end of the mount, when nothing waits any more: no release comes. */
-void directory_close_all(struct fs *fs);
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 	struct fuse_file_info *fi);
