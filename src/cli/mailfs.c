@@ -22,8 +22,7 @@
 #include "cli/mountpoint.h"
 #include "cli/shutdown.h"
 #include "cli/signals.h"
-#include "store/journal.h"
-#include "store/store.h"
+#include "cli/storage.h"
 
 #define WORKERS 3u
 
@@ -37,8 +36,7 @@ struct mailfs {
 	char *mountpoint; /* canonical */
 	struct daemon daemon;
 
-	struct store *store;
-	struct journal *journal;
+	struct storage storage;
 	struct engine *engine;
 	struct fs *fs;
 	GMainLoop *loop;
@@ -281,7 +279,7 @@ static struct engine *make_engine(struct mailfs *self)
 		.backend = &imap_backend,
 		.account = account->name,
 		.identity = account->identity,
-		.store = self->store,
+		.store = self->storage.store,
 		.component = fs_component,
 		.name = account->view->needs_head ? fs_message_name : NULL,
 		.name_user = (void *)account->view,
@@ -292,7 +290,7 @@ static struct engine *make_engine(struct mailfs *self)
 		.delay_connect = account->options.delay_connect,
 		.loaded_max = loaded_max(),
 		.is_read_only = account->options.is_read_only,
-		.journal = self->journal,
+		.journal = self->storage.journal,
 		.delete_mode = (enum engine_delete)account->options.delete_mode,
 		.is_flags_sync = account->options.flags == FLAGS_SYNC,
 		.confirms_each = account->options.confirm == CONFIRM_EACH,
@@ -329,52 +327,6 @@ static struct fs *make_fs(struct mailfs *self)
 	return fs_new(&config, &events, self);
 }
 
-static char *cache_dir(const struct account *account)
-{
-	return g_build_filename(g_get_user_cache_dir(), "mailfs", account->directory, NULL);
-}
-
-static char *state_dir(const struct account *account)
-{
-	return g_build_filename(g_get_user_state_dir(), "mailfs", account->directory, NULL);
-}
-
-static bool open_journal(struct mailfs *self, GError **error)
-{
-	g_autofree char *dir = state_dir(self->account);
-	g_autofree char *parent = g_path_get_dirname(dir);
-	bool is_read_only = self->account->options.is_read_only;
-
-	if (!is_read_only)
-		g_mkdir_with_parents(parent, 0700); /* journal_open() says what is wrong with it */
-	self->journal = journal_open(
-		&(struct journal_config){
-			.dir = dir,
-			.identity = self->account->identity,
-			.is_read_only = is_read_only,
-		},
-		error);
-	return self->journal != NULL;
-}
-
-static bool open_store(struct mailfs *self, GError **error)
-{
-	g_autofree char *dir = cache_dir(self->account);
-	g_autofree char *parent = g_path_get_dirname(dir);
-
-	g_mkdir_with_parents(parent, 0700); /* store_open() says what is wrong with it */
-	self->store = store_open(
-		&(struct store_config){
-			.dir = dir,
-			.identity = self->account->identity,
-			.max_bytes = self->account->options.cache_size,
-		},
-		error);
-	if (!self->store && g_error_matches(*error, MAILFS_ERROR, MAILFS_ERROR_IN_USE))
-		g_prefix_error(error, "%s is mounted already, see 'mailfsctl status': ", self->account->name);
-	return self->store != NULL;
-}
-
 static void run(struct mailfs *self)
 {
 	self->fs = make_fs(self);
@@ -401,8 +353,7 @@ static void tear_down(struct mailfs *self)
 	if (self->shutdown.is_stopped)
 		engine_free(self->engine);
 	/* Both answer what is still due, and an engine that stays passes it on. */
-	store_close(self->store);
-	journal_close(self->journal);
+	storage_close(&self->storage);
 	fs_free(self->fs);
 	post_workers_stop();
 	signals_stop();
@@ -414,12 +365,12 @@ static void serve(struct mailfs *self)
 	g_autoptr(GError) error = NULL;
 
 	post_workers_start(WORKERS);
-	if (open_store(self, &error) && open_journal(self, &error)) {
+	if (storage_open(&self->storage, self->account, &error)) {
 		run(self);
 		tear_down(self);
 	} else {
 		report(self, error);
-		store_close(self->store);
+		storage_close(&self->storage);
 		post_workers_stop();
 	}
 	daemon_failed(&self->daemon, self->code);
@@ -443,7 +394,7 @@ static bool check_allow_other(const struct mailfs *self, GError **error)
 /* SEC-55: a mount over its own cache waits for itself. */
 static bool check_own_files(const struct mailfs *self, GError **error)
 {
-	g_autofree char *cache = cache_dir(self->account);
+	g_autofree char *cache = storage_cache_dir(self->account);
 	g_autofree char *state = g_build_filename(g_get_user_state_dir(), "mailfs", NULL);
 	const char *const paths[] = { cache, state, self->account->config_path,
 		self->account->options.tls_ca };

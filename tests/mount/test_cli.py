@@ -630,6 +630,18 @@ def test_ctl_status_finds_the_mounts(mount, server, ctl):
     assert "mountpoint: " + one.path in done.stdout
 
 
+def test_ctl_status_does_not_wait_for_a_mount_that_hangs(mount, server, ctl):
+    one, two = mount(server), mount(server)
+    os.kill(one.pid, signal.SIGSTOP)
+    try:
+        done = ctl("status", timeout=20 * mounting.SLOW)
+        assert done.returncode == 75
+        assert "%s/.mailfs/status: does not answer" % one.path in done.stderr
+        assert "mountpoint: " + two.path in done.stdout
+    finally:
+        os.kill(one.pid, signal.SIGCONT)
+
+
 def test_ctl_wants_a_mount(ctl, tmp_path):
     for verb in ("status", "refresh", "umount"):
         done = ctl(verb, str(tmp_path))
