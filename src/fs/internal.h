@@ -26,6 +26,12 @@ struct fs {
 	GSource *source;
 	bool is_ended;
 
+	/* requests.c */
+	struct fuse_buf input;
+	int64_t answered_us; /* the last request */
+	unsigned haste;      /* how many came in quick succession, about */
+	bool has_cpus;       /* more than one */
+
 	GHashTable *ops; /* id → struct op */
 	uint64_t last_op;
 	GHashTable *files;  /* inode → struct open_file, of open messages */
@@ -92,6 +98,13 @@ void fs_reply_entry(struct fs *fs, fuse_req_t req, const struct stat *attr);
 /* Its size must be found out before its attributes are told: `-o exact-size`, or there are no opens
  * that would do it and the server lies. */
 bool fs_lacks_size(struct fs *fs, const struct message *message);
+
+/* ---- requests.c ---- */
+
+/* Answers what the kernel asks, or begins to. False: it has ended the mount. */
+bool requests_take(struct fs *fs);
+void requests_init(struct fs *fs);
+void requests_done(struct fs *fs);
 
 /* ---- rounds.c: mounts without opens ---- */
 

@@ -15,7 +15,6 @@
 #include "fs/internal.h"
 #include "view/sanitize.h"
 
-#define REQUESTS_PER_TURN 64
 #define DRAIN_US          G_USEC_PER_SEC
 #define MAX_BACKGROUND    64 /* the default of 12 lets stalled readahead starve the mount */
 
@@ -81,36 +80,11 @@ static void note_end(struct fs *fs)
 	fs->events.ended(fs->user);
 }
 
-/* False: the kernel has ended the mount. */
-static bool take_requests(struct fs *fs)
-{
-	struct fuse_buf buf = { 0 };
-	int turns = 0;
-
-	while (turns++ < REQUESTS_PER_TURN && !fuse_session_exited(fs->session)) {
-		int got = fuse_session_receive_buf(fs->session, &buf);
-
-		if (got == -EINTR)
-			continue;
-		if (got <= 0 && got != -EAGAIN) {
-			free(buf.mem);
-			return false;
-		}
-		if (got == -EAGAIN)
-			break;
-		buf.size = (size_t)got;
-		if (!wait_for_box(fs, &buf))
-			fuse_session_process_buf(fs->session, &buf);
-	}
-	free(buf.mem);
-	return !fuse_session_exited(fs->session);
-}
-
 static gboolean on_readable(gint fd, GIOCondition condition, gpointer user)
 {
 	struct fs *fs = user;
 
-	if (take_requests(fs))
+	if (requests_take(fs))
 		return G_SOURCE_CONTINUE;
 	note_end(fs);
 	return G_SOURCE_REMOVE;
@@ -134,6 +108,7 @@ struct fs *fs_new(const struct fs_config *config, const struct fs_events *events
 	fs->listed = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, g_free);
 	control_init(fs);
 	rounds_init(fs);
+	requests_init(fs);
 	return fs;
 }
 
@@ -213,7 +188,7 @@ static void drain(struct fs *fs)
 
 	while (!notifier_is_over(fs->notifier) && clock_monotonic_us() < until_us) {
 		poll(&poll_fd, is_alive ? 1 : 0, 1);
-		is_alive = is_alive && take_requests(fs);
+		is_alive = is_alive && requests_take(fs);
 		op_finish_all(fs, ENOTCONN);
 	}
 }
@@ -242,6 +217,7 @@ void fs_free(struct fs *fs)
 {
 	fs_unmount(fs);
 	rounds_done(fs);
+	requests_done(fs);
 	g_hash_table_unref(fs->ops);
 	g_hash_table_unref(fs->listed);
 	g_hash_table_unref(fs->files);

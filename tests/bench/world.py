@@ -28,6 +28,7 @@ TOOLS = {
     "delay_proxy": [],
     "raw_fetch": ["openssl"],
     "passthrough": ["fuse3", "glib-2.0"],
+    "floor": ["fuse3", "glib-2.0"],
 }
 
 
@@ -44,7 +45,7 @@ class World:
         self.server = None
         self.proxies = {}
         self.mounts = []
-        self.passthroughs = []
+        self.plain_mounts = []
         self.tools = os.path.join(self.place, "tools")
         self.scratch = os.path.join(self.place, "scratch")
         self.library = None
@@ -68,7 +69,7 @@ class World:
         measure.end_children()
         for mount in list(self.mounts):
             mount.end()
-        for one in list(self.passthroughs):
+        for one in list(self.plain_mounts):
             one.end()
         for proxy in self.proxies.values():
             proxy.end()
@@ -253,8 +254,9 @@ class World:
                    *self.options.mount_options]
         return MailMount(self, source, options, home)
 
-    def passthrough(self, directory):
-        return Passthrough(self, directory)
+    def plain_mount(self, *command):
+        """passthrough or floor, with its arguments but for the mountpoint."""
+        return PlainMount(self, command)
 
     def directory(self):
         return Directory(self.scratch)
@@ -405,25 +407,24 @@ class MailMount:
             empty(self.home)
 
 
-class Passthrough:
-    """The plain FUSE file system over a directory."""
+class PlainMount:
+    """A file system of one of our tools: what FUSE costs without mail."""
 
-    def __init__(self, world, directory):
+    def __init__(self, world, command):
         self.world = world
-        self.directory = directory
-        self.path = tempfile.mkdtemp(prefix="passthrough-", dir=world.scratch)
+        self.command = [os.path.join(world.tools, command[0]), *command[1:]]
+        self.path = tempfile.mkdtemp(prefix=command[0] + "-", dir=world.scratch)
         self.process = None
 
     def __enter__(self):
-        self.world.passthroughs.append(self)
-        self.process = subprocess.Popen(
-            [os.path.join(self.world.tools, "passthrough"), self.directory, self.path],
-            stdin=subprocess.DEVNULL, start_new_session=True)
+        self.world.plain_mounts.append(self)
+        self.process = subprocess.Popen([*self.command, self.path], stdin=subprocess.DEVNULL,
+                                        start_new_session=True)
         deadline = time.monotonic() + 10
         while not mounting.is_mounted(self.path):
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self.end()
-                raise Failed("the passthrough does not mount")
+                raise Failed("%s does not mount" % self.command[0])
             time.sleep(0.01)
         return self
 
@@ -435,9 +436,9 @@ class Passthrough:
         return self.process.pid
 
     def end(self):
-        if self not in self.world.passthroughs:
+        if self not in self.world.plain_mounts:
             return
-        self.world.passthroughs.remove(self)
+        self.world.plain_mounts.remove(self)
         self.process.terminate()
         try:
             self.process.wait(5)
