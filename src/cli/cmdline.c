@@ -87,6 +87,15 @@ static bool take_letter(struct cmdline *line, int letter, char **argv, GError **
 	}
 }
 
+/*
+ * mount(8) makes a path of an account's name if there happens to be such a file where it was started:
+ * "home" becomes "/home" at boot. No account has a name with a slash in it.
+ */
+static char *undo_path(const char *source)
+{
+	return *source == '/' ? g_path_get_basename(source) : g_strdup(source);
+}
+
 static bool take_names(struct cmdline *line, int argc, char **argv, bool is_check, GError **error)
 {
 	int wanted = is_check ? 1 : 2;
@@ -97,7 +106,7 @@ static bool take_names(struct cmdline *line, int argc, char **argv, bool is_chec
 		return refuse(error, "SOURCE is missing:", "a URL or the name of an account");
 	if (argc - optind < wanted)
 		return refuse(error, "MOUNTPOINT is missing:", "a directory");
-	line->source = g_strdup(argv[optind]);
+	line->source = is_check ? g_strdup(argv[optind]) : undo_path(argv[optind]);
 	line->mountpoint = is_check ? NULL : g_strdup(argv[optind + 1]);
 	return true;
 }

@@ -20,6 +20,8 @@
 #include "cli/daemon.h"
 #include "cli/exit_code.h"
 #include "cli/mountpoint.h"
+#include "cli/notify.h"
+#include "cli/preflight.h"
 #include "cli/shutdown.h"
 #include "cli/signals.h"
 #include "cli/storage.h"
@@ -74,17 +76,25 @@ static void report(struct mailfs *self, const GError *error)
 	self->code = exit_code(error, self->is_helper);
 }
 
-/* The server is away, and the mount shows what is in the cache. */
-static void warn_offline(struct mailfs *self)
+/* " why", or "". */
+static const char *last_reason(struct mailfs *self)
 {
 	const GPtrArray *reasons = engine_reasons(self->engine);
 	const char *last = reasons->len > 0 ? g_ptr_array_index(reasons, reasons->len - 1) : "";
 	const char *text = strchr(last, ' '); /* behind the time */
 
+	return text ? text : "";
+}
+
+/* The server is away, and the mount shows what is in the cache. */
+static void warn_offline(struct mailfs *self)
+{
+	const char *text = last_reason(self);
+
 	if (engine_state(self->engine) != ENGINE_OFFLINE)
 		return;
 	log_warn(self->account->name, "the server is away%s%s; showing what is in the cache",
-		text ? ":" : "", text ? text : "");
+		*text ? ":" : "", text);
 }
 
 /* ---- events ------------------------------------------------------------------------------------ */
@@ -138,6 +148,7 @@ static void on_started(void *user, const GError *error)
 	self->is_mounted = true;
 	signals_set_mountpoint(self->mountpoint);
 	daemon_ready(&self->daemon);
+	notify_send("READY=1");
 }
 
 static void on_listing_changed(void *user, const struct folder *folder)
@@ -188,8 +199,11 @@ static void on_state_changed(void *user, enum engine_state state)
 		[ENGINE_STOPPED] = "stopped",
 	};
 	struct mailfs *self = user;
+	const char *reason = state == ENGINE_OFFLINE || state == ENGINE_LOGIN_REFUSED ? last_reason(self) : "";
+	g_autofree char *text = g_strconcat(names[state], *reason ? ":" : "", reason, NULL);
 
 	log_info(self->account->name, "%s", names[state]);
+	notify_status(text);
 }
 
 static void on_ended(void *user)
@@ -211,6 +225,7 @@ static void stop(struct mailfs *self)
 
 		report(self, error);
 	}
+	notify_send("STOPPING=1");
 	shutdown_begin(&self->shutdown);
 }
 
@@ -218,10 +233,12 @@ static void reload(struct mailfs *self)
 {
 	g_autoptr(GError) error = NULL;
 
+	notify_reloading();
 	if (!account_reload(self->account, &error))
 		log_warn(self->account->name, "%s; nothing was changed", error->message);
 	fs_drop_caches(self->fs);
 	engine_refresh(self->engine, NULL, NULL, NULL);
+	notify_send("READY=1");
 }
 
 static void more_logging(void)
@@ -378,48 +395,20 @@ static void serve(struct mailfs *self)
 
 /* ---- before the fork --------------------------------------------------------------------------- */
 
-/* SEC-50: root's mounts open nobody's mail to others by accident. */
-static bool check_allow_other(const struct mailfs *self, GError **error)
-{
-	const struct options *options = &self->account->options;
-
-	if (!options->allow_other || getuid() != 0 || options->uid != OPTION_UNSET ||
-		options->default_permissions)
-		return true;
-	g_set_error(error, CLI_ERROR, EX_USAGE,
-		"allow_other: root must say whose mail it is: add uid=N (or default_permissions)");
-	return false;
-}
-
-/* SEC-55: a mount over its own cache waits for itself. */
-static bool check_own_files(const struct mailfs *self, GError **error)
-{
-	g_autofree char *cache = storage_cache_dir(self->account);
-	g_autofree char *state = g_build_filename(g_get_user_state_dir(), "mailfs", NULL);
-	const char *const paths[] = { cache, state, self->account->config_path,
-		self->account->options.tls_ca };
-
-	for (size_t i = 0; i < G_N_ELEMENTS(paths); i++) {
-		if (!paths[i] || !mountpoint_holds(self->mountpoint, paths[i]))
-			continue;
-		g_set_error(error, CLI_ERROR, EX_CONFIG,
-			"%s lies inside the mount point %s; choose another mount point, or move it "
-			"(XDG_CACHE_HOME, XDG_STATE_HOME, XDG_CONFIG_HOME)",
-			paths[i], self->mountpoint);
-		return false;
-	}
-	return true;
-}
-
 static bool prepare(struct mailfs *self, GError **error)
 {
 	self->account = account_new(self->line.source, self->line.config_path, &self->line.options, error);
-	if (!self->account || !check_allow_other(self, error))
+	if (!self->account)
 		return false;
 	self->mountpoint = mountpoint_canonical(self->line.mountpoint);
-	if (!mountpoint_prepare(self->mountpoint, self->account->options.nonempty, error))
-		return false;
-	return check_own_files(self, error) && secret_prepare(self->account->secret, error);
+	if (self->is_helper && preflight_is_mounted(self->account, self->mountpoint)) {
+		self->line.is_fake = true;
+		return true;
+	}
+	return preflight_allow_other(self->account, error) &&
+		mountpoint_prepare(self->mountpoint, self->account->options.nonempty, error) &&
+		preflight_own_files(self->account, self->mountpoint, error) &&
+		secret_prepare(self->account->secret, error);
 }
 
 static void start(struct mailfs *self)

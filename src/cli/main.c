@@ -5,6 +5,7 @@
 #include <glib.h>
 
 #include "cli/mailfs.h"
+#include "cli/notify.h"
 
 int main(int argc, char **argv)
 {
@@ -12,6 +13,7 @@ int main(int argc, char **argv)
 	const char *name = slash ? slash + 1 : argc > 0 ? argv[0] : "mailfs";
 
 	process_harden();
+	notify_init();
 	if (strcmp(name, "mailfsctl") == 0)
 		return ctl_main(argc, argv);
 	return mailfs_main(argc, argv, g_str_has_prefix(name, "mount."));

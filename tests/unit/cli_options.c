@@ -294,6 +294,16 @@ static void a_helper_takes_the_words_of_mount(void)
 	g_assert_false(line.is_foreground);
 }
 
+static void a_name_that_mount_made_a_path_of_is_a_name(void)
+{
+	g_assert_true(command(true, NULL, "/home", "/mnt", "-o", "rw", NULL));
+	g_assert_cmpstr(line.source, ==, "home");
+	g_assert_true(command(false, NULL, "/home", "/mnt", NULL));
+	g_assert_cmpstr(line.source, ==, "home");
+	g_assert_true(command(true, NULL, "imaps://a@h/b", "/mnt", NULL));
+	g_assert_cmpstr(line.source, ==, "imaps://a@h/b");
+}
+
 static void a_helper_is_sloppy_wherever_s_stands(void)
 {
 	g_assert_true(command(true, NULL, "work", "/mnt", "-o", "foo", "-s", NULL));
@@ -337,6 +347,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/cli/cmdline/long", long_options_and_config_are_known);
 	g_test_add_func("/cli/cmdline/wrong", wrong_command_lines_are_usage_errors);
 	g_test_add_func("/cli/cmdline/helper", a_helper_takes_the_words_of_mount);
+	g_test_add_func("/cli/cmdline/helper path", a_name_that_mount_made_a_path_of_is_a_name);
 	g_test_add_func("/cli/cmdline/helper sloppy", a_helper_is_sloppy_wherever_s_stands);
 	g_test_add_func("/cli/cmdline/helper fake", f_of_a_helper_is_fake);
 	code = g_test_run();
