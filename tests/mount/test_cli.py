@@ -340,6 +340,43 @@ def test_credentials_directory(mount, server):
     one.stop()
 
 
+def mount_with_tokens(mount, server, tokens):
+    """Mounts with a token-command that gives these, one after the other; the last one for ever."""
+    one = mount(server, password=None, start=False)
+    path = os.path.join(one.home, "tokens")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write("\n".join(tokens) + "\n")
+    write_config(one, "[account work]\nsource = %s\ntls = none\ntoken-command = sh -c "
+                 "'head -n 1 %s; [ $(wc -l <%s) = 1 ] || sed -i 1d %s'\n" % (one.source, path, path, path))
+    one.source, one.options = "work", ["connections=1", "auth=oauth"]
+    return one
+
+
+@pytest.mark.parametrize("mechanism", ["XOAUTH2", "OAUTHBEARER"])
+def test_cn_5_an_old_token_is_replaced_at_each_login(mount, imap_server, mechanism):
+    server = imap_server()
+    server.capabilities = ["IMAP4rev1", "SASL-IR", "AUTH=" + mechanism]
+    server.token = "new"
+    one = mount_with_tokens(mount, server, ["old", "new"])
+    one.start()
+    assert [login[1:3] for login in server.logins] == [("old", False), ("new", True)]
+    server.token = "newer"
+    with open(os.path.join(one.home, "tokens"), "w", encoding="utf-8") as file:
+        file.write("newer\n")
+    server.drop()
+    assert server.wait_for(lambda: [login[1:3] for login in server.logins][2:] == [("newer", True)])
+    one.stop()
+
+
+def test_cn_5_a_token_that_stays_bad_is_sent_once(mount, imap_server):
+    server = imap_server()
+    server.capabilities = ["IMAP4rev1", "SASL-IR", "AUTH=XOAUTH2"]
+    assert mount_with_tokens(mount, server, ["bad"]).fails().code == 77
+    assert [login[1:3] for login in server.logins] == [("bad", False)]
+    assert mount_with_tokens(mount, server, ["bad1", "bad2", "bad3"]).fails().code == 77
+    assert [login[1] for login in server.logins] == ["bad", "bad1", "bad2"]
+
+
 @pytest.mark.parametrize("text, part", [
     ("[account work]\nsource = imaps://a@h\nnmae = uid\n", ":3: unknown key: nmae"),
     ("[account work]\nuser = x\n", "no source"),
@@ -395,8 +432,12 @@ def test_sec_52_password_is_nowhere(mount, imap_server, tls):
     assert "cli" in one.stderr or "imap" in one.stderr  # something was logged at all
     assert CANARY not in one.stderr
     assert base64.b64encode(b"\0demo\0" + CANARY.encode()).decode() not in one.stderr
-    for path, data in files_below(os.path.join(one.home, "cache")):
-        assert CANARY.encode() not in data, path
+    found = 0
+    for directory in ("cache", "state", "runtime"):
+        for path, data in files_below(os.path.join(one.home, directory)):
+            found += 1
+            assert CANARY.encode() not in data, path
+    assert found
 
 
 def test_sec_52_no_core_dump_and_no_memory_for_others(mount, server):

@@ -12,6 +12,8 @@
 /* Longer initial responses (tokens of some providers) wait for "+": servers limit the line. */
 #define INITIAL_RESPONSE_MAX 2000
 
+static enum step login_ask_secret(struct login *l);
+
 static bool may_send_plaintext(const struct mailfs_session *s)
 {
 	return stream_is_tls(s->stream) || stream_is_loopback(s->stream) ||
@@ -79,6 +81,22 @@ static bool is_mech_unknown(const struct login *l)
 		strcasestr(r->text, "unknown auth");
 }
 
+/* A token ends at its hour: whoever makes them is asked for another one, once. CN-5. */
+static bool may_ask_again(const struct login *l)
+{
+	return l->s->config.auth == MAILFS_AUTH_OAUTH && !l->has_asked_again && l->secret &&
+		l->error->code == MAILFS_ERROR_LOGIN;
+}
+
+static enum step ask_again(struct login *l, const char *more)
+{
+	l->has_asked_again = true;
+	l->refused_token = g_steal_pointer(&l->secret);
+	l->refusal = more ? g_strdup_printf("%s (%s)", l->error->message, more)
+			  : g_strdup(l->error->message);
+	return login_ask_secret(l);
+}
+
 static enum step login_refused(struct login *l)
 {
 	const char *more = l->sasl ? sasl_error(l->sasl) : NULL;
@@ -92,6 +110,8 @@ static enum step login_refused(struct login *l)
 		l->step = login_ask_caps;
 		return STEP_AGAIN;
 	}
+	if (may_ask_again(l))
+		return ask_again(l, more);
 	if (more)
 		session_fail(l->s, (enum mailfs_error)l->error->code, "%s (%s)", l->error->message, more);
 	else
@@ -200,8 +220,24 @@ static enum step login_send_sasl(struct login *l)
 	return STEP_WAIT;
 }
 
+/* The same one again would be refused again, and count as an attack (SEC-19). */
+static enum step login_have_another(struct login *l)
+{
+	bool is_same = strcmp(l->refused_token, l->secret) == 0;
+
+	login_wipe(&l->refused_token);
+	if (is_same) {
+		session_fail(l->s, MAILFS_ERROR_LOGIN, "%s", l->refusal);
+		return STEP_WAIT;
+	}
+	l->step = l->s->caps.is_known ? login_auth : login_ask_caps;
+	return STEP_AGAIN;
+}
+
 static enum step login_have_secret(struct login *l)
 {
+	if (l->refused_token)
+		return login_have_another(l);
 	return l->mech == SASL_MECH_NONE ? login_send_login(l) : login_send_sasl(l);
 }
 

@@ -375,15 +375,21 @@ struct login *login_new(struct mailfs_session *s)
 	return l;
 }
 
+void login_wipe(char **secret)
+{
+	if (*secret)
+		explicit_bzero(*secret, strlen(*secret));
+	g_clear_pointer(secret, g_free);
+}
+
 void login_free(struct login *l)
 {
 	login_timer_clear(l);
 	if (l->wait)
 		l->wait->login = NULL;
-	if (l->secret) {
-		explicit_bzero(l->secret, strlen(l->secret));
-		g_free(l->secret);
-	}
+	login_wipe(&l->secret);
+	login_wipe(&l->refused_token);
+	g_free(l->refusal);
 	sasl_free(l->sasl);
 	explicit_bzero(l->binding, sizeof(l->binding));
 	g_free(l);

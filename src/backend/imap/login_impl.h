@@ -35,6 +35,9 @@ struct login {
 	struct sasl *sasl;
 	struct secret_wait *wait;
 	char *secret; /* wiped when the login is through */
+	bool has_asked_again;
+	char *refused_token; /* while another one is asked for */
+	char *refusal;       /* what the server said to it */
 	uint8_t binding[256];
 	size_t binding_len;
 	const char *binding_type;
@@ -48,6 +51,7 @@ void login_timer_start(struct login *l); /* anew */
 void login_timer_clear(struct login *l);
 void login_send(struct login *l, struct imap_cmd *cmd, const char *what);
 void login_send_secret(struct login *l, struct imap_cmd *cmd);
+void login_wipe(char **secret); /* and frees it */
 
 /* Steps that the halves hand over to. */
 enum step login_ask_caps(struct login *l);
