@@ -18,3 +18,8 @@
 #define WIRE_KEYWORD_SENT_MAX   64                 /* length of a keyword that we send */
 #define WIRE_KEYWORDS_SENT_MAX  100                /* keywords in a command that we send */
 #define WIRE_LEADING_NUL_MAX    1024               /* NULs before a line (seen in the field) */
+#define WIRE_POP3_LINE_MAX      (16 * 1024)        /* a status line, or a line of a listing */
+#define WIRE_POP3_CODE_MAX      64                 /* a response code */
+#define WIRE_POP3_UIDL_MAX      70                 /* RFC 1939 §7; a longer one is hashed */
+#define WIRE_POP3_KEY_MAX       160                /* what a message is known by */
+#define WIRE_POP3_MESSAGES_MAX  (4u * 1000 * 1000) /* in one maildrop */
