@@ -88,6 +88,7 @@ struct mailfs_server_info {
 	uint64_t append_limit;  /* octets; 0 = unknown */
 	bool can_range;         /* fetches of a range are possible */
 	bool can_delta;         /* sync of a known folder costs no full sweep */
+	unsigned login_delay;   /* s that the server wants between two logins; 0 = none */
 };
 
 /* Received so far by a session. */
@@ -103,13 +104,26 @@ struct mailfs_session_events {
 	void (*folder_changed)(void *user, const char *folder);
 	/* Text that the server wants a person to see ([ALERT]); already printable. */
 	void (*alert)(void *user, const char *text);
-	/* The end. `error` is never NULL; after close() no `dead` comes. */
+	/* The end. `error` is never NULL; after close() no `dead` comes. MAILFS_ERROR_CANCELLED: nothing
+	 * is wrong, the session has served its purpose (of a protocol whose sessions are snapshots). */
 	void (*dead)(void *user, const GError *error);
 };
 
 struct mailfs_session; /* the backend's own */
 
 /* ---- requests ----------------------------------------------------------------------------- */
+
+/*
+ * Messages that are known by keys (MAILFS_TRAIT_KEYS): their servers have no UIDs. The engine gives
+ * each key a UID of its own, growing, and keeps the pairs with the folder; UIDVALIDITY is the
+ * engine's, too. A key is printable ASCII, at most 160 bytes. A backend with keys asks `uid_of_key`
+ * for each message of a listing before it reports anything of it; to fetch or remove messages it
+ * is given the `keys` along with the UIDs.
+ *
+ * Returns the UID, allotted when the key is new (0: none may be, leave the message out), and which
+ * fields (enum mailfs_info_field) are to be reported of it; 0: mentioning it by `uids` will do.
+ */
+typedef uint32_t (*mailfs_key_fn)(void *user, const char *key, unsigned *ret_wanted);
 
 /* Names a request until its done; 0 is none. */
 typedef uint64_t mailfs_ticket;
@@ -163,6 +177,7 @@ struct mailfs_sync_request {
 	void (*uids)(void *user, const uint32_t *uids, size_t count);
 	/* UIDs first … last are gone; may span UIDs that never were. Never expand it. */
 	void (*vanished)(void *user, uint32_t first, uint32_t last);
+	mailfs_key_fn uid_of_key; /* for a backend with keys */
 	void (*done)(void *user, const struct mailfs_sync_result *result, const GError *error);
 	void *user;
 };
@@ -172,6 +187,7 @@ struct mailfs_uids_request {
 	const char *folder;
 	uint32_t first, last; /* last = UINT32_MAX: to the end */
 	void (*uids)(void *user, const uint32_t *uids, size_t count); /* ascending */
+	mailfs_key_fn uid_of_key; /* for a backend with keys; allots nothing here */
 	mailfs_done_fn done;
 	void *user;
 };
@@ -186,11 +202,13 @@ struct mailfs_fetch_request {
 	const char *folder;
 	uint32_t uidvalidity;   /* the folder's, else MAILFS_ERROR_STALE */
 	const uint32_t *uids;   /* ascending */
+	const char *const *keys; /* theirs, for a backend with keys; "" = it has none any more */
 	size_t uid_count;
 	bool is_range;          /* one UID and `range`; else whole messages */
 	struct mailfs_range range;
 	bool is_background;     /* may wait behind other requests of the session */
-	/* `size` octets follow, exactly. A range that reaches past the end is shorter than asked. */
+	/* `size` octets follow, exactly, or (UINT64_MAX) so many as come before `end`. A range that
+	 * reaches past the end is shorter than asked. */
 	void (*begin)(void *user, uint32_t uid, uint64_t size);
 	void (*data)(void *user, uint32_t uid, const void *bytes, size_t len);
 	void (*end)(void *user, uint32_t uid);
@@ -270,6 +288,7 @@ struct mailfs_remove_request {
 	const char *folder;
 	uint32_t uidvalidity;
 	const uint32_t *uids; /* ascending */
+	const char *const *keys; /* as in a fetch */
 	size_t uid_count;
 	void (*removed)(void *user, uint32_t uid); /* verified; also when it was gone before */
 	mailfs_done_fn done;
@@ -296,9 +315,24 @@ struct mailfs_folder_request {
 	void *user;
 };
 
-/* A protocol. All functions: loop thread. A slot of a change is NULL where the protocol cannot. */
+/* What is peculiar to a protocol; nobody above asks which one it is. */
+enum mailfs_trait {
+	MAILFS_TRAIT_KEYS = 1u << 0, /* messages have keys: see mailfs_key_fn */
+	/* A session keeps others out, also those of other programs: one at a time, opened when there is
+	 * something to do and closed soon after it. It sees what was there when it was opened. */
+	MAILFS_TRAIT_EXCLUSIVE = 1u << 1,
+};
+
+/*
+ * A protocol. All functions: loop thread. A slot of a change is NULL where the protocol cannot:
+ * what would need it is read-only. Without `store` flags are not the server's at all: the cache
+ * keeps them.
+ */
 struct mailfs_backend {
 	const char *name; /* "imap" */
+	unsigned traits;  /* enum mailfs_trait */
+	const char *only_folder; /* the account is this one folder; NULL = folders are listed */
+	unsigned poll_seconds;   /* how often to look, unless it was configured; 0 = as usual */
 
 	struct mailfs_session *(*open)(const struct mailfs_backend_config *config,
 		const struct mailfs_session_events *events, void *user);
@@ -337,3 +371,4 @@ struct mailfs_backend {
 };
 
 extern const struct mailfs_backend imap_backend;
+extern const struct mailfs_backend pop3_backend;

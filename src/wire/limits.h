@@ -22,4 +22,4 @@
 #define WIRE_POP3_CODE_MAX      64                 /* a response code */
 #define WIRE_POP3_UIDL_MAX      70                 /* RFC 1939 §7; a longer one is hashed */
 #define WIRE_POP3_KEY_MAX       160                /* what a message is known by */
-#define WIRE_POP3_MESSAGES_MAX  (4u * 1000 * 1000) /* in one maildrop */
+#define WIRE_POP3_MESSAGES_MAX  (1000u * 1000)    /* in one maildrop */

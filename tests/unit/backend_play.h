@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Shared by the tests of the IMAP backend: a scripted server on a loopback socket, in the same main loop. A script
+ * Shared by the tests of the backends: a scripted server on a loopback socket, in the same main loop. A script
  * is an array of lines:
  *   "S: text"   send text and CRLF; %t is the tag of the last command that was expected, %u of
  *               the one before, %v of the one before that, %w of the one before that
@@ -36,8 +36,11 @@ struct play {
 	char *tags[4]; /* newest first */
 
 	/* the client */
+	const struct mailfs_backend *backend;
 	struct mailfs_backend_config config;
 	const char *password;
+	GHashTable *keys; /* key → UID, of a backend with keys */
+	uint32_t last_uid;
 	struct mailfs_session *session;
 	void (*act)(struct play *play);
 	GString *log;
@@ -395,7 +398,10 @@ static inline void on_begin(void *user, uint32_t uid, uint64_t size)
 
 	play->body_size = size;
 	play->body_seen = 0;
-	g_string_append_printf(play->log, "begin %u %u|", uid, (unsigned)size);
+	if (size == UINT64_MAX)
+		g_string_append_printf(play->log, "begin %u|", uid);
+	else
+		g_string_append_printf(play->log, "begin %u %u|", uid, (unsigned)size);
 }
 
 static inline void on_data(void *user, uint32_t uid, const void *bytes, size_t len)
@@ -405,17 +411,18 @@ static inline void on_data(void *user, uint32_t uid, const void *bytes, size_t l
 	play->body_seen += len;
 	g_assert_cmpuint(play->body_seen, <=, play->body_size);
 	/* The pieces of a big body depend on how the network cuts it. */
-	if (play->body_size <= 200)
+	if (play->body_size <= 200 || play->body_size == UINT64_MAX)
 		g_string_append_printf(play->log, "%.*s|", (int)len, (const char *)bytes);
 	if (play->cancel_in_data)
-		imap_backend.cancel(play->session, play->ticket);
+		play->backend->cancel(play->session, play->ticket);
 }
 
 static inline void on_end(void *user, uint32_t uid)
 {
 	struct play *play = user;
 
-	g_assert_cmpuint(play->body_seen, ==, play->body_size);
+	if (play->body_size != UINT64_MAX)
+		g_assert_cmpuint(play->body_seen, ==, play->body_size);
 	g_string_append_printf(play->log, "end %u|", uid);
 }
 
@@ -431,35 +438,50 @@ static inline void do_list(struct play *play)
 	struct mailfs_list_request request = { .folder = on_folder, .done = on_list_done, .user = play };
 
 	play->open++;
-	g_assert_cmpuint(imap_backend.list(play->session, &request), !=, 0);
+	g_assert_cmpuint(play->backend->list(play->session, &request), !=, 0);
+}
+
+static inline uint32_t on_key(void *user, const char *key, unsigned *ret_wanted)
+{
+	struct play *play = user;
+	uint32_t uid = GPOINTER_TO_UINT(g_hash_table_lookup(play->keys, key));
+
+	*ret_wanted = uid == 0 ? ~0u : 0;
+	if (uid == 0) {
+		uid = ++play->last_uid;
+		g_hash_table_insert(play->keys, g_strdup(key), GUINT_TO_POINTER(uid));
+	}
+	return uid;
 }
 
 static inline void do_sync(struct play *play)
 {
 	struct mailfs_sync_request request = {
 		.folder = "INBOX", .known = play->known, .state = on_state, .messages = on_messages,
-		.uids = on_uids, .vanished = on_vanished, .done = on_sync_done, .user = play,
+		.uids = on_uids, .vanished = on_vanished, .uid_of_key = on_key, .done = on_sync_done,
+		.user = play,
 	};
 
 	play->open++;
-	imap_backend.sync(play->session, &request);
+	play->backend->sync(play->session, &request);
 }
 
 static inline void do_uids(struct play *play)
 {
 	struct mailfs_uids_request request = {
-		.folder = "INBOX", .first = 5, .last = UINT32_MAX, .uids = on_uids,
+		.folder = "INBOX", .first = play->backend == &imap_backend ? 5 : 1, .last = UINT32_MAX, .uids = on_uids,
+		.uid_of_key = on_key,
 		.done = on_uids_done, .user = play,
 	};
 
 	play->open++;
-	imap_backend.uids(play->session, &request);
+	play->backend->uids(play->session, &request);
 }
 
 static inline void do_poll(struct play *play)
 {
 	play->open++;
-	imap_backend.poll(play->session, on_poll_done, play);
+	play->backend->poll(play->session, on_poll_done, play);
 }
 
 static inline void fetch_uids(struct play *play, const char *folder, const uint32_t *uids, size_t count,
@@ -474,7 +496,7 @@ static inline void fetch_uids(struct play *play, const char *folder, const uint3
 	if (range)
 		request.range = *range;
 	play->open++;
-	play->ticket = imap_backend.fetch(play->session, &request);
+	play->ticket = play->backend->fetch(play->session, &request);
 }
 
 static inline void do_fetch(struct play *play)
@@ -497,7 +519,8 @@ static inline void do_fetch_range(struct play *play)
 
 static inline void play_init(struct play *play, const char *const *script)
 {
-	*play = (struct play){ .script = script, .password = "p" };
+	*play = (struct play){ .script = script, .password = "p", .backend = &imap_backend };
+	play->keys = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
 	play->listener = g_socket_listener_new();
 	play->port = g_socket_listener_add_any_inet_port(play->listener, NULL, NULL);
 	g_assert_cmpuint(play->port, !=, 0);
@@ -528,7 +551,7 @@ static inline void play_run(struct play *play, const char *until)
 
 	if (!play->session) {
 		g_socket_listener_accept_async(play->listener, NULL, on_accepted, play);
-		play->session = imap_backend.open(&play->config, &events, play);
+		play->session = play->backend->open(&play->config, &events, play);
 	}
 	while (!g_str_has_suffix(play->log->str, until) && !play->is_dead && !play->is_timed_out)
 		g_main_context_iteration(NULL, TRUE);
@@ -542,7 +565,7 @@ static inline void play_run(struct play *play, const char *until)
 
 static inline void play_done(struct play *play)
 {
-	imap_backend.free(play->session);
+	play->backend->free(play->session);
 	server_close(play);
 	g_socket_listener_close(play->listener);
 	/* The accept that was cancelled still reports. */
@@ -552,6 +575,7 @@ static inline void play_done(struct play *play)
 	g_string_free(play->input, TRUE);
 	g_string_free(play->extra, TRUE);
 	g_string_free(play->log, TRUE);
+	g_hash_table_unref(play->keys);
 	for (size_t i = 0; i < G_N_ELEMENTS(play->tags); i++)
 		g_free(play->tags[i]);
 }

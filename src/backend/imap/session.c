@@ -7,7 +7,7 @@
 
 #include <stdarg.h>
 
-#include "backend/imap/config.h"
+#include "backend/config.h"
 #include "backend/imap/login.h"
 #include "backend/imap/request.h"
 #include "base/log.h"
@@ -257,28 +257,6 @@ void session_ready(struct mailfs_session *s)
 
 /* ---- life -------------------------------------------------------------------------------------- */
 
-/* Connections of one account resume each other's TLS sessions: the last configuration is kept. */
-static struct tls_config *shared_tls(const struct mailfs_backend_config *config, GError **error)
-{
-	static struct tls_config *last;
-	static char *last_key;
-	g_autofree char *key = g_strdup_printf("%s:%u\n%s\n%s", config->host, config->port,
-		config->tls_ca_file ? config->tls_ca_file : "",
-		config->tls_fingerprint ? config->tls_fingerprint : "");
-	struct tls_config *fresh;
-
-	if (g_strcmp0(key, last_key) == 0)
-		return tls_config_ref(last);
-	fresh = tls_config_new(config->tls_ca_file, config->tls_fingerprint, "imap", error);
-	if (!fresh)
-		return NULL;
-	g_clear_pointer(&last, tls_config_unref);
-	g_free(last_key);
-	last_key = g_steal_pointer(&key);
-	last = tls_config_ref(fresh);
-	return fresh;
-}
-
 static void dial(struct mailfs_session *s)
 {
 	static const struct stream_events events = {
@@ -295,7 +273,7 @@ static void dial(struct mailfs_session *s)
 	GError *error = NULL;
 
 	if (s->config.tls != MAILFS_TLS_NONE) {
-		s->tls = shared_tls(&s->config, &error);
+		s->tls = config_tls(&s->config, "imap", &error);
 		if (!s->tls) {
 			session_fail_take(s, error);
 			return;

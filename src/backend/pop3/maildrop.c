@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: MIT */
+/* UIDL, LIST, and what to do where they are missing or wrong. Loop thread. */
+#include "backend/pop3/maildrop.h"
+
+#include <string.h>
+
+#include "backend/pop3/session.h"
+#include "base/parse.h"
+#include "wire/limits.h"
+
+#define TOP_BYTES 4096u /* of a header, about */
+
+void maildrop_init(struct maildrop *drop)
+{
+	*drop = (struct maildrop){ 0 };
+	drop->entries = g_array_new(FALSE, FALSE, sizeof(struct maildrop_entry));
+	drop->uidls = g_array_new(FALSE, FALSE, sizeof(struct maildrop_entry));
+	drop->by_key = g_hash_table_new(g_str_hash, g_str_equal);
+	drop->texts = g_string_chunk_new(16 * 1024);
+}
+
+void maildrop_done(struct maildrop *drop)
+{
+	g_array_unref(drop->entries);
+	g_array_unref(drop->uidls);
+	g_hash_table_unref(drop->by_key);
+	g_string_chunk_free(drop->texts);
+}
+
+void maildrop_forget(struct maildrop *drop)
+{
+	g_hash_table_remove_all(drop->by_key);
+	g_array_set_size(drop->entries, 0);
+	g_array_set_size(drop->uidls, 0);
+	g_string_chunk_clear(drop->texts);
+	drop->state = MAILDROP_UNKNOWN;
+	drop->open = 0;
+}
+
+const struct maildrop_entry *maildrop_find(const struct maildrop *drop, const char *key)
+{
+	guint at = GPOINTER_TO_UINT(g_hash_table_lookup(drop->by_key, key));
+
+	return at > 0 ? &g_array_index(drop->entries, struct maildrop_entry, at - 1) : NULL;
+}
+
+/* ---- lines ----------------------------------------------------------------------------------- */
+
+static const char *skip_spaces(const char *text)
+{
+	while (*text == ' ' || *text == '\t')
+		text++;
+	return text;
+}
+
+bool maildrop_split(const char *line, uint32_t *ret_number, const char **ret_rest)
+{
+	size_t len;
+
+	line = skip_spaces(line);
+	if (g_ascii_strncasecmp(line, "+OK ", 4) == 0)
+		line = skip_spaces(line + 4);
+	len = strspn(line, "0123456789");
+	if (!parse_u32(line, len, ret_number) || *ret_number == 0 ||
+		(line[len] != '\0' && line[len] != ' ' && line[len] != '\t'))
+		return false;
+	*ret_rest = skip_spaces(line + len);
+	return true;
+}
+
+bool maildrop_key_of_uidl(const char *uidl, GString *out)
+{
+	size_t len = strlen(uidl);
+	bool is_safe;
+
+	/* Trailing spaces are none of it; spaces inside are, whatever the RFC says. */
+	while (len > 0 && (uidl[len - 1] == ' ' || uidl[len - 1] == '\t'))
+		len--;
+	if (len == 0)
+		return false;
+	is_safe = len <= WIRE_POP3_UIDL_MAX;
+	for (size_t i = 0; i < len && is_safe; i++)
+		is_safe = uidl[i] > 0x20 && uidl[i] < 0x7f;
+	if (is_safe) {
+		g_string_append_len(out, uidl, (gssize)len);
+	} else {
+		g_autofree char *hash = g_compute_checksum_for_data(G_CHECKSUM_SHA256,
+			(const guchar *)uidl, len);
+
+		g_string_append_printf(out, "sha256:%s", hash);
+	}
+	return true;
+}
+
+static bool is_too_much(struct mailfs_session *s, const GArray *entries)
+{
+	if (entries->len < WIRE_POP3_MESSAGES_MAX)
+		return false;
+	pop3_session_fail(s, MAILFS_ERROR_PROTOCOL, "the maildrop has more than %u messages",
+		(unsigned)WIRE_POP3_MESSAGES_MAX);
+	return true;
+}
+
+static void on_uidl_line(struct pop3_command *command, const char *text)
+{
+	struct mailfs_session *s = command->user;
+	struct maildrop_entry entry = { 0 };
+	g_autoptr(GString) key = g_string_new(NULL);
+	const char *rest;
+
+	if (!maildrop_split(text, &entry.number, &rest) || is_too_much(s, s->drop.uidls))
+		return;
+	if (maildrop_key_of_uidl(rest, key))
+		entry.key = g_string_chunk_insert_len(s->drop.texts, key->str, (gssize)key->len);
+	g_array_append_val(s->drop.uidls, entry);
+}
+
+static void on_list_line(struct pop3_command *command, const char *text)
+{
+	struct mailfs_session *s = command->user;
+	struct maildrop_entry entry = { 0 };
+	const char *rest;
+
+	if (!maildrop_split(text, &entry.number, &rest) || is_too_much(s, s->drop.entries))
+		return;
+	/* Negative, absurd, missing: it is not known (P3-1). */
+	if (!parse_u64(rest, strspn(rest, "0123456789"), &entry.size) || entry.size >= 1ull << 40)
+		entry.size = 0;
+	g_array_append_val(s->drop.entries, entry);
+}
+
+/* ---- putting it together --------------------------------------------------------------------- */
+
+static int by_number(gconstpointer a, gconstpointer b)
+{
+	const struct maildrop_entry *left = a, *right = b;
+
+	return left->number < right->number ? -1 : left->number > right->number;
+}
+
+/* One for each number: the first counts. */
+static void sort(GArray *entries)
+{
+	guint kept = 0;
+
+	g_array_sort(entries, by_number); /* stable */
+	for (guint i = 0; i < entries->len; i++) {
+		const struct maildrop_entry *entry = &g_array_index(entries, struct maildrop_entry, i);
+
+		if (kept == 0 ||
+			g_array_index(entries, struct maildrop_entry, kept - 1).number != entry->number)
+			g_array_index(entries, struct maildrop_entry, kept++) = *entry;
+	}
+	g_array_set_size(entries, kept);
+}
+
+/* Some servers give the number of the message as its UIDL: the next one has it tomorrow. */
+static bool are_numbers(const GArray *uidls)
+{
+	for (guint i = 0; i < uidls->len; i++) {
+		const struct maildrop_entry *entry = &g_array_index(uidls, struct maildrop_entry, i);
+		uint32_t number;
+
+		if (!entry->key || !parse_u32(entry->key, strlen(entry->key), &number) ||
+			number != entry->number)
+			return false;
+	}
+	return uidls->len > 0;
+}
+
+/* False: they do not agree about what is there. */
+static bool join(struct maildrop *drop)
+{
+	sort(drop->entries);
+	sort(drop->uidls);
+	if (drop->no_uidl || are_numbers(drop->uidls))
+		return true;
+	if (drop->entries->len != drop->uidls->len)
+		return false;
+	for (guint i = 0; i < drop->entries->len; i++) {
+		struct maildrop_entry *entry = &g_array_index(drop->entries, struct maildrop_entry, i);
+		const struct maildrop_entry *uidl = &g_array_index(drop->uidls, struct maildrop_entry, i);
+
+		if (entry->number != uidl->number)
+			return false;
+		entry->key = uidl->key;
+	}
+	return true;
+}
+
+static const char *unique_key(struct maildrop *drop, const struct maildrop_entry *entry)
+{
+	g_autoptr(GString) key = g_string_new(NULL);
+	unsigned n = 1;
+
+	do {
+		g_string_printf(key, "%.*s~%" G_GUINT64_FORMAT, (int)WIRE_POP3_KEY_MAX - 40, entry->key,
+			entry->size);
+		if (n > 1)
+			g_string_append_printf(key, "~%u", n);
+		n++;
+	} while (g_hash_table_contains(drop->by_key, key->str));
+	return g_string_chunk_insert_len(drop->texts, key->str, (gssize)key->len);
+}
+
+/* Counts the keys first: all that share one are named otherwise, the first as well. */
+static void index_keys(struct maildrop *drop)
+{
+	g_autoptr(GHashTable) counts = g_hash_table_new(g_str_hash, g_str_equal);
+
+	for (guint i = 0; i < drop->entries->len; i++) {
+		const char *key = g_array_index(drop->entries, struct maildrop_entry, i).key;
+
+		if (key)
+			g_hash_table_insert(counts, (gpointer)key, GUINT_TO_POINTER(
+				GPOINTER_TO_UINT(g_hash_table_lookup(counts, key)) + 1));
+	}
+	for (guint i = 0; i < drop->entries->len; i++) {
+		struct maildrop_entry *entry = &g_array_index(drop->entries, struct maildrop_entry, i);
+
+		if (!entry->key)
+			continue;
+		if (GPOINTER_TO_UINT(g_hash_table_lookup(counts, entry->key)) > 1) {
+			entry->key = unique_key(drop, entry);
+			entry->is_weak = true;
+		}
+		g_hash_table_insert(drop->by_key, (gpointer)entry->key, GUINT_TO_POINTER(i + 1));
+	}
+}
+
+/* The callbacks change the list. */
+static struct pop3_request *next_waiting(struct mailfs_session *s)
+{
+	for (GList *at = s->requests.head; at; at = at->next) {
+		struct pop3_request *request = at->data;
+
+		if (request->is_started && request->needs_drop && !request->is_begun)
+			return request;
+	}
+	return NULL;
+}
+
+static void listed(struct mailfs_session *s)
+{
+	struct pop3_request *request;
+
+	index_keys(&s->drop);
+	s->drop.state = MAILDROP_LISTED;
+	s->is_used = true;
+	/* One of them may have the maildrop listed anew. */
+	while (!s->failure && s->drop.state == MAILDROP_LISTED && (request = next_waiting(s))) {
+		request->is_begun = true;
+		request->start(request);
+	}
+}
+
+static void failed(struct mailfs_session *s, const GError *error)
+{
+	struct pop3_request *request;
+
+	maildrop_forget(&s->drop);
+	while ((request = next_waiting(s)))
+		pop3_request_finish(request, error);
+}
+
+/* ---- without UIDL ---------------------------------------------------------------------------- */
+
+struct top {
+	struct mailfs_session *s;
+	GChecksum *sum;
+};
+
+static void top_free(gpointer user)
+{
+	struct top *top = user;
+
+	g_checksum_free(top->sum);
+	g_free(top);
+}
+
+static void on_top_data(struct pop3_command *command, const uint8_t *bytes, size_t len)
+{
+	struct top *top = command->user;
+
+	g_checksum_update(top->sum, bytes, (gssize)len);
+}
+
+static void on_top_done(struct pop3_command *command, const char *text, const GError *error)
+{
+	struct top *top = command->user;
+	struct mailfs_session *s = top->s;
+	struct maildrop_entry *entry =
+		&g_array_index(s->drop.entries, struct maildrop_entry, command->index);
+	g_autofree char *key = g_strdup_printf("top:%s-%" G_GUINT64_FORMAT,
+		g_checksum_get_string(top->sum), entry->size);
+
+	if (!error) {
+		entry->key = g_string_chunk_insert(s->drop.texts, key);
+		entry->is_weak = true;
+	}
+	if (--s->drop.open == 0)
+		listed(s);
+}
+
+static void ask_tops(struct mailfs_session *s)
+{
+	static const struct pop3_hooks hooks = { .data = on_top_data, .done = on_top_done };
+
+	s->drop.open = 1;
+	for (guint i = 0; i < s->drop.entries->len; i++) {
+		const struct maildrop_entry *entry =
+			&g_array_index(s->drop.entries, struct maildrop_entry, i);
+		struct pop3_command *command;
+		struct top *top;
+
+		if (entry->key)
+			continue;
+		top = g_new0(struct top, 1);
+		top->s = s;
+		top->sum = g_checksum_new(G_CHECKSUM_SHA256);
+		command = pop3_command_new(&hooks, POP3_OCTETS, "reading a header", "TOP %u 0",
+			entry->number);
+		command->user = top;
+		command->user_free = top_free;
+		command->index = i;
+		command->bytes = TOP_BYTES;
+		s->drop.open++;
+		pop3_queue_add(&s->queue, command);
+	}
+	if (--s->drop.open == 0)
+		listed(s);
+}
+
+/* ---- asking ---------------------------------------------------------------------------------- */
+
+static void on_both(struct mailfs_session *s)
+{
+	g_autoptr(GError) error = NULL;
+
+	if (join(&s->drop)) {
+		ask_tops(s);
+		return;
+	}
+	error = g_error_new(MAILFS_ERROR, MAILFS_ERROR_PROTOCOL,
+		"UIDL and LIST disagree about what is in the maildrop (%u and %u messages)",
+		s->drop.uidls->len, s->drop.entries->len);
+	failed(s, error);
+}
+
+static void on_uidl_done(struct pop3_command *command, const char *text, const GError *error)
+{
+	struct mailfs_session *s = command->user;
+
+	s->drop.no_uidl = error != NULL;
+}
+
+static void on_list_done(struct pop3_command *command, const char *text, const GError *error)
+{
+	struct mailfs_session *s = command->user;
+
+	if (error)
+		failed(s, error);
+	else if (!s->failure)
+		on_both(s);
+}
+
+/* LIST comes last: its answer is the end. */
+bool maildrop_want(struct mailfs_session *s)
+{
+	static const struct pop3_hooks uidl = { .line = on_uidl_line, .done = on_uidl_done };
+	static const struct pop3_hooks list = { .line = on_list_line, .done = on_list_done };
+	struct pop3_command *command;
+
+	if (s->drop.state != MAILDROP_UNKNOWN)
+		return s->drop.state == MAILDROP_LISTED;
+	s->drop.state = MAILDROP_ASKED;
+	command = pop3_command_new(&uidl, POP3_MANY_LINES, "UIDL", "UIDL");
+	command->user = s;
+	pop3_queue_add(&s->queue, command);
+	command = pop3_command_new(&list, POP3_MANY_LINES, "LIST", "LIST");
+	command->user = s;
+	pop3_queue_add(&s->queue, command);
+	return false;
+}

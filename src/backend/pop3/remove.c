@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Messages removed for ever: UIDL n once more, DELE n for what still has the key, QUIT, which makes
+ * it true (P3-7, P3-12). The request is alone in its session, and the last one. What the listing does
+ * not have was gone before. Nothing counts as removed before QUIT was answered by +OK: when that
+ * answer is lost, or is a refusal, the next listing knows. Loop thread. RFC 1939 §5, §6.
+ */
+#include <string.h>
+
+#include "backend/pop3/request.h"
+#include "backend/pop3/session.h"
+
+enum fate { FATE_OPEN, FATE_GONE, FATE_VERIFIED, FATE_DELETED, FATE_REFUSED };
+
+struct victim {
+	uint32_t uid, number;
+	char *key;
+	enum fate fate;
+};
+
+struct removal {
+	struct pop3_request request;
+	struct mailfs_remove_request args;
+	struct victim *victims;
+	size_t count;
+	unsigned open;   /* commands without an answer */
+	GError *refusal; /* the first one */
+};
+
+static void removal_go_on(struct removal *removal);
+
+static void refuse(struct removal *removal, struct victim *victim, const GError *error)
+{
+	victim->fate = FATE_REFUSED;
+	if (!removal->refusal)
+		removal->refusal = g_error_copy(error);
+}
+
+static bool has(const struct removal *removal, enum fate fate)
+{
+	for (size_t i = 0; i < removal->count; i++) {
+		if (removal->victims[i].fate == fate)
+			return true;
+	}
+	return false;
+}
+
+static void tell(struct removal *removal, enum fate fate)
+{
+	for (size_t i = 0; i < removal->count; i++) {
+		if (removal->victims[i].fate == fate)
+			removal->args.removed(removal->args.user, removal->victims[i].uid);
+	}
+}
+
+static void add_command(struct removal *removal, size_t index, const struct pop3_hooks *hooks,
+	const char *verb)
+{
+	struct pop3_command *command = pop3_command_new(hooks, POP3_ONE_LINE, "removing a message",
+		"%s %u", verb, removal->victims[index].number);
+
+	command->request = &removal->request;
+	command->index = index;
+	removal->open++;
+	pop3_queue_add(&removal->request.session->queue, command);
+}
+
+static void answered(struct removal *removal)
+{
+	if (--removal->open == 0)
+		removal_go_on(removal);
+}
+
+/* ---- UIDL n ---------------------------------------------------------------------------------- */
+
+static bool is_still(const struct victim *victim, const char *text)
+{
+	g_autoptr(GString) key = g_string_new(NULL);
+	uint32_t number;
+	const char *rest;
+
+	return maildrop_split(text, &number, &rest) && number == victim->number &&
+		maildrop_key_of_uidl(rest, key) && strcmp(key->str, victim->key) == 0;
+}
+
+static void on_uidl(struct pop3_command *command, const char *text, const GError *error)
+{
+	struct removal *removal = (struct removal *)command->request;
+	struct victim *victim = &removal->victims[command->index];
+	g_autoptr(GError) other = NULL;
+
+	if (!error && is_still(victim, text)) {
+		victim->fate = FATE_VERIFIED;
+	} else {
+		other = g_error_new(MAILFS_ERROR, MAILFS_ERROR_PROTOCOL,
+			"the server names message %u differently now", victim->number);
+		refuse(removal, victim, error ? error : other);
+	}
+	answered(removal);
+}
+
+/* ---- DELE n ---------------------------------------------------------------------------------- */
+
+static void on_dele(struct pop3_command *command, const char *text, const GError *error)
+{
+	struct removal *removal = (struct removal *)command->request;
+	struct victim *victim = &removal->victims[command->index];
+
+	if (error)
+		refuse(removal, victim, error);
+	else
+		victim->fate = FATE_DELETED;
+	answered(removal);
+}
+
+/* ---- QUIT ------------------------------------------------------------------------------------ */
+
+static void on_quit(struct pop3_command *command, const char *text, const GError *error)
+{
+	struct removal *removal = (struct removal *)command->request;
+	struct mailfs_session *s = removal->request.session;
+	g_autoptr(GError) lost = NULL;
+
+	pop3_session_has_quit(s);
+	pop3_session_end(s);
+	if (error) {
+		/* Some may be gone, some not. RFC 1939 §6. */
+		lost = g_error_new(MAILFS_ERROR, MAILFS_ERROR_CONNECTION_LOST,
+			"what was deleted is not known: %s", error->message);
+		pop3_request_finish(&removal->request, lost);
+		return;
+	}
+	tell(removal, FATE_DELETED);
+	pop3_request_finish(&removal->request, removal->refusal);
+}
+
+static void quit(struct removal *removal)
+{
+	static const struct pop3_hooks hooks = { .done = on_quit };
+	struct pop3_command *command = pop3_command_new(&hooks, POP3_ONE_LINE, "QUIT", "QUIT");
+
+	command->request = &removal->request;
+	removal->request.session->is_quit_sent = true;
+	pop3_queue_add(&removal->request.session->queue, command);
+}
+
+/* ---- one after the other --------------------------------------------------------------------- */
+
+static void removal_go_on(struct removal *removal)
+{
+	static const struct pop3_hooks hooks = { .done = on_dele };
+
+	if (!has(removal, FATE_VERIFIED)) {
+		if (has(removal, FATE_DELETED))
+			quit(removal);
+		else
+			pop3_request_finish(&removal->request, removal->refusal);
+		return;
+	}
+	for (size_t i = 0; i < removal->count; i++) {
+		if (removal->victims[i].fate == FATE_VERIFIED)
+			add_command(removal, i, &hooks, "DELE");
+	}
+}
+
+static void find(struct removal *removal, struct victim *victim)
+{
+	const struct maildrop_entry *entry =
+		maildrop_find(&removal->request.session->drop, victim->key);
+	g_autoptr(GError) weak = NULL;
+
+	if (!entry) {
+		victim->fate = FATE_GONE;
+	} else if (entry->is_weak) {
+		weak = g_error_new(MAILFS_ERROR, MAILFS_ERROR_READ_ONLY,
+			"the server has no name (UIDL) for this message alone: it is not deleted");
+		refuse(removal, victim, weak);
+	} else {
+		victim->number = entry->number;
+	}
+}
+
+static void removal_begin(struct pop3_request *request)
+{
+	static const struct pop3_hooks hooks = { .done = on_uidl };
+	struct removal *removal = (struct removal *)request;
+
+	for (size_t i = 0; i < removal->count; i++)
+		find(removal, &removal->victims[i]);
+	tell(removal, FATE_GONE);
+	removal->open = 1;
+	for (size_t i = 0; i < removal->count; i++) {
+		if (removal->victims[i].fate == FATE_OPEN)
+			add_command(removal, i, &hooks, "UIDL");
+	}
+	answered(removal);
+}
+
+static void removal_done(struct pop3_request *request, const GError *error)
+{
+	struct removal *removal = (struct removal *)request;
+
+	removal->args.done(removal->args.user, error);
+}
+
+static void removal_free(struct pop3_request *request)
+{
+	struct removal *removal = (struct removal *)request;
+
+	g_clear_error(&removal->refusal);
+	for (size_t i = 0; i < removal->count; i++)
+		g_free(removal->victims[i].key);
+	g_free(removal->victims);
+	g_free(removal);
+}
+
+mailfs_ticket pop3_remove(struct mailfs_session *s, const struct mailfs_remove_request *args)
+{
+	struct removal *removal = g_new0(struct removal, 1);
+
+	g_assert(!s->config.is_read_only);
+	g_assert(args->keys || args->uid_count == 0);
+	removal->request = (struct pop3_request){
+		.needs_drop = true, .ends_session = true, .start = removal_begin, .done = removal_done,
+		.free = removal_free,
+	};
+	removal->args = *args;
+	removal->args.folder = NULL;
+	removal->args.uids = NULL;
+	removal->args.keys = NULL;
+	removal->count = args->uid_count;
+	removal->victims = g_new0(struct victim, args->uid_count + 1);
+	for (size_t i = 0; i < args->uid_count; i++) {
+		removal->victims[i].uid = args->uids[i];
+		removal->victims[i].key = g_strdup(args->keys[i]);
+	}
+	return pop3_request_add(s, &removal->request);
+}
