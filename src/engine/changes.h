@@ -80,6 +80,9 @@ bool engine_is_hidden(const struct engine *engine, uint32_t box_id, uint32_t uid
 const char *engine_given_name(const struct engine *engine, uint32_t box_id, uint32_t uid);
 /* The message of that given name in the box; 0 = none. */
 uint32_t engine_given_uid(const struct engine *engine, uint32_t box_id, const char *name);
+/* The name was given in the folder, perhaps to a message that the index does not know yet. */
+bool engine_may_be_given(const struct engine *engine, const struct folder *folder,
+	const char *name);
 /* Are there any in the box? */
 bool engine_has_given(const struct engine *engine, uint32_t box_id);
 /* A rename within the folder; NULL: as its view has it. Answers when it is journalled. EXISTS: another

@@ -136,6 +136,8 @@ bool syncer_is_in_use(const struct folder *folder);
 /* After the pool: all of them, without another word. */
 void syncer_free_all(struct engine *engine);
 struct sync *syncer_get(struct engine *engine, struct folder *folder);
+/* A message came to the folder, which nobody looks at: who does next hears of it from the server. */
+void syncer_note_behind(struct engine *engine, struct folder *folder);
 /* What the server's STATUS told in the last listing. */
 void syncer_note_status(struct engine *engine, struct folder *folder,
 	const struct mailfs_folder_info *info);

@@ -104,7 +104,7 @@ static void lane_free(gpointer data)
 	if (lane->batch)
 		move_batch_free(lane->batch);
 	g_clear_handle_id(&lane->timer, g_source_remove);
-	lane_disown_resolver(lane);
+	lane_drop_resolver(lane);
 	g_queue_clear(&lane->queue);
 	g_ptr_array_unref(lane->unknown);
 	g_ptr_array_unref(lane->landed);
@@ -190,6 +190,8 @@ void move_write(struct move *move, store_done_fn done, void *user)
 			.target_floor = move->target_floor,
 			.target_uid = move->target_uid,
 			.name = move->name,
+			.size = move->size,
+			.date = move->date,
 			.is_promised = move->is_promised,
 		},
 		JOURNAL_LAZY, done, user);
@@ -283,16 +285,19 @@ void mover_on_row(void *user, const struct journal_move *row)
 	move->uid = row->uid;
 	move->is_promised = row->is_promised;
 	move->name = g_strdup(row->name);
+	move->size = row->size;
+	move->date = row->date;
 	move->target_uidvalidity = row->target_uidvalidity;
 	move->target_floor = row->target_floor;
 	move->target_uid = row->target_uid;
 	mover->moves++;
 	place_put(lane_place(lane), row->uid, move);
 	move_list_arrival(move);
+	/* mover_online() goes on, with all of them at once. */
 	if (row->target)
 		lane_doubt(lane, move);
 	else
-		lane_want(lane, move);
+		lane_queue(lane, move);
 }
 
 /* ---- a new one ---------------------------------------------------------------------------------- */
@@ -344,6 +349,7 @@ struct mover *mover_new(struct engine *engine)
 	mover->writing = g_hash_table_new(NULL, NULL);
 	mover->arriving = g_hash_table_new(g_str_hash, g_str_equal);
 	mover->settlers = g_ptr_array_new_with_free_func(g_free);
+	mover->drops = g_ptr_array_new();
 	return mover;
 }
 
@@ -355,5 +361,6 @@ void mover_free(struct mover *mover)
 	place_map_free(mover->map);
 	g_hash_table_unref(mover->writing);
 	g_ptr_array_unref(mover->settlers);
+	mover_disown_drops(mover);
 	g_free(mover);
 }

@@ -83,7 +83,8 @@ struct mover {
 	GHashTable *lanes;     /* key → struct lane * */
 	GHashTable *writing;   /* struct move * that the journal has not answered */
 	GHashTable *arriving;  /* "target\nname" → struct move *: promised, not shown there yet */
-	GPtrArray *settlers;   /* struct settler *, see mover.c */
+	GPtrArray *settlers;   /* struct settler *, see mover_tell.c */
+	GPtrArray *drops;      /* struct row_drop *, see mover_land.c */
 	unsigned moves;
 };
 
@@ -116,6 +117,8 @@ void move_write(struct move *move, store_done_fn done, void *user);
 /* ---- mover_send.c ---- */
 
 void lane_want(struct lane *lane, struct move *move); /* has its row: into the queue */
+/* … and it is for the caller to say lane_go(). */
+void lane_queue(struct lane *lane, struct move *move);
 void lane_go(struct lane *lane, bool is_urgent);
 void lane_pause(struct lane *lane);
 void move_batch_free(struct move_batch *batch);
@@ -127,6 +130,7 @@ void lane_land(struct lane *lane, struct move *move);
 /* Shows them: at once, or when the target was looked at. Not in the middle of a burst, unless
  * somebody waits. */
 void lane_show_landed(struct lane *lane);
+void mover_disown_drops(struct mover *mover); /* at the end */
 /* Messages of the target that may be the copy: above the floor, same size and date; uint32_t. */
 GArray *move_candidates(const struct move *move);
 
@@ -138,4 +142,4 @@ bool lane_has_settlers(const struct lane *lane);
 
 void lane_doubt(struct lane *lane, struct move *move); /* its outcome is unknown */
 void lane_resolve(struct lane *lane);
-void lane_disown_resolver(struct lane *lane);
+void lane_drop_resolver(struct lane *lane);

@@ -19,25 +19,67 @@ static bool is_syncing(const struct folder *folder)
 	return sync && sync->is_running;
 }
 
-static void drop_journal_row(struct move *move)
+/* Rows of moves that are over. They go when the index knows of both folders what the model knows: a
+ * process that is killed before would show the next one neither the message nor its name. */
+struct row_drop {
+	struct mover *mover; /* NULL: the engine is gone */
+	GArray *ids;
+};
+
+static void on_indexed(void *user, const GError *error)
+{
+	struct row_drop *drop = user;
+
+	if (drop->mover) {
+		g_ptr_array_remove_fast(drop->mover->drops, drop);
+		journal_drop(drop->mover->engine->config.journal,
+			(const uint64_t *)(void *)drop->ids->data, drop->ids->len, JOURNAL_LAZY, NULL,
+			NULL);
+		mover_check_settlers(drop->mover);
+	}
+	g_array_unref(drop->ids);
+	g_free(drop);
+}
+
+static void take_row(struct move *move, GArray *ids)
 {
 	if (move->id != 0)
-		journal_drop(move->mover->engine->config.journal, &move->id, 1, JOURNAL_LAZY, NULL, NULL);
+		g_array_append_val(ids, move->id);
 	move->id = 0;
+}
+
+/* Takes `batch`, the last one of these moves, and `ids`. */
+static void commit_and_drop(struct mover *mover, struct store_batch *batch, GArray *ids)
+{
+	struct row_drop *drop = g_new(struct row_drop, 1);
+
+	*drop = (struct row_drop){ mover, ids };
+	g_ptr_array_add(mover->drops, drop);
+	store_batch_commit(batch, on_indexed, drop);
+}
+
+void mover_disown_drops(struct mover *mover)
+{
+	for (guint i = 0; i < mover->drops->len; i++)
+		((struct row_drop *)g_ptr_array_index(mover->drops, i))->mover = NULL;
+	g_ptr_array_unref(mover->drops);
 }
 
 /* Takes the messages out of the model and the index. Ends the moves. */
 static void leave_model(struct lane *lane, GPtrArray *moves)
 {
-	struct engine *engine = lane->mover->engine;
+	struct mover *mover = lane->mover;
+	struct engine *engine = mover->engine;
 	struct folder *folder = lane_source(lane);
+	GArray *ids = g_array_new(FALSE, FALSE, sizeof(uint64_t));
 	struct store_batch *batch;
 
-	batch = folder ? store_batch_new(engine->config.store, folder->box->id) : NULL;
+	batch = store_batch_new(engine->config.store, folder ? folder->box->id : 0);
 	for (guint i = 0; i < moves->len; i++) {
 		struct move *move = g_ptr_array_index(moves, i);
 		uint32_t uid = move->uid;
 
+		take_row(move, ids);
 		move_end(move);
 		if (!folder || !mailbox_find(folder->box, uid))
 			continue;
@@ -46,15 +88,16 @@ static void leave_model(struct lane *lane, GPtrArray *moves)
 		changes_message_gone(engine, folder, uid);
 		engine->events.message_gone(engine->user, folder, uid);
 	}
-	if (!folder)
-		return;
-	store_batch_commit(batch, NULL, NULL);
-	changes_touch_listing(engine, folder);
+	commit_and_drop(mover, batch, ids);
+	if (folder)
+		changes_touch_listing(engine, folder);
 }
 
 static void leave_source(struct lane *lane, GPtrArray *moves)
 {
+	struct mover *mover = lane->mover;
 	struct folder *folder = lane_source(lane);
+	GArray *ids;
 
 	if (moves->len == 0)
 		return;
@@ -62,15 +105,17 @@ static void leave_source(struct lane *lane, GPtrArray *moves)
 		leave_model(lane, moves);
 		return;
 	}
+	ids = g_array_new(FALSE, FALSE, sizeof(uint64_t));
 	for (guint i = 0; i < moves->len; i++) {
 		struct move *move = g_ptr_array_index(moves, i);
 
-		drop_journal_row(move);
+		take_row(move, ids);
 		move->state = MOVE_LEFT;
 		if (!mailbox_find(folder->box, move->uid))
 			move_end(move);
 	}
-	syncer_sync(lane->mover->engine, folder, NULL, NULL);
+	commit_and_drop(mover, store_batch_new(mover->engine->config.store, folder->box->id), ids);
+	syncer_sync(mover->engine, folder, NULL, NULL);
 }
 
 /* ---- the name ---------------------------------------------------------------------------------- */
@@ -94,6 +139,15 @@ GArray *move_candidates(const struct move *move)
 	return uids;
 }
 
+/* Those that have a name by now are others, or this one before the process was killed. */
+static void leave_out_named(const struct engine *engine, const struct mailbox *box, GArray *uids)
+{
+	for (guint i = uids->len; i > 0; i--) {
+		if (engine_given_name(engine, box->id, g_array_index(uids, uint32_t, i - 1)))
+			g_array_remove_index(uids, i - 1);
+	}
+}
+
 /* Where the server has not told the UID, one that fits alone will do: it is only a name. */
 static void bind_name(struct move *move)
 {
@@ -105,6 +159,7 @@ static void bind_name(struct move *move)
 	if (move->target_uid == 0 && target->box) {
 		g_autoptr(GArray) fits = move_candidates(move);
 
+		leave_out_named(move->mover->engine, target->box, fits);
 		if (fits->len == 1) {
 			move->target_uid = g_array_index(fits, uint32_t, 0);
 			move->target_uidvalidity = target->box->uidvalidity;
@@ -190,6 +245,8 @@ void lane_show_landed(struct lane *lane)
 	if (lane->landed->len == 0 || lane->is_landing)
 		return;
 	if (!target || !syncer_is_in_use(target)) {
+		if (target)
+			syncer_note_behind(lane->mover->engine, target);
 		finish_landed(lane, lane->landed->len);
 		return;
 	}

@@ -2,27 +2,23 @@
 /*
  * Moves whose outcome is unknown, because the connection was lost or the process died: both folders
  * are looked at, then it is decided by what is there. Gone from the source: moved. There, and a copy
- * that is surely the same in the target: the source is removed. Else it has not moved: what was
- * promised, or is still waited for, begins again; nothing else does. In doubt both stay. Loop thread.
+ * of the same bytes in the target: the source is removed. Else it has not moved: what was promised,
+ * or is still waited for, begins again; nothing else does. In doubt both stay. Loop thread.
  */
 #include <string.h>
 
 #include "base/log.h"
+#include "engine/digests.h"
 #include "engine/mover_impl.h"
 
 #define CANDIDATES_MAX 16u
 
 struct resolver {
-	struct lane *lane; /* NULL: the engine is gone, the disk has not answered */
-	GPtrArray *moves;
-	guint at;
+	struct lane *lane;
+	GPtrArray *moves; /* to be decided on */
 	GHashTable *claimed; /* UIDs of the target that are somebody's copy */
-	bool is_reading;
-
-	/* of one move */
-	GArray *candidates;
-	guint candidate;
-	char *head; /* of the source */
+	GPtrArray *doubts;   /* struct doubt *: of the moves, those that are compared */
+	struct digests *sources, *copies;
 };
 
 void lane_doubt(struct lane *lane, struct move *move)
@@ -34,21 +30,18 @@ void lane_doubt(struct lane *lane, struct move *move)
 static void resolver_free(struct resolver *resolver)
 {
 	g_ptr_array_unref(resolver->moves);
+	g_ptr_array_unref(resolver->doubts);
 	g_hash_table_unref(resolver->claimed);
-	g_clear_pointer(&resolver->candidates, g_array_unref);
-	g_free(resolver->head);
+	digests_free(resolver->sources);
+	digests_free(resolver->copies);
 	g_free(resolver);
 }
 
-void lane_disown_resolver(struct lane *lane)
+void lane_drop_resolver(struct lane *lane)
 {
-	struct resolver *resolver = lane->resolver;
-
-	if (!resolver)
-		return;
-	resolver->lane = NULL;
-	if (!resolver->is_reading)
-		resolver_free(resolver);
+	if (lane->resolver)
+		resolver_free(lane->resolver);
+	lane->resolver = NULL;
 }
 
 /* ---- what is decided --------------------------------------------------------------------------- */
@@ -91,7 +84,9 @@ static void finish_half(struct resolver *resolver, struct move *move, uint32_t t
 	move->target_uid = target_uid;
 	move->target_uidvalidity = target->box->uidvalidity;
 	move->is_half_done = true;
-	lane_want(resolver->lane, move);
+	/* All of them together (end_all): without UIDPLUS each would find the others marked, by the one
+	 * who was killed, and stay. EX-1. */
+	lane_queue(resolver->lane, move);
 }
 
 /* The copy was told, or the target is another mailbox now. False: it must be looked for. */
@@ -119,7 +114,7 @@ static bool decide_by_uid(struct resolver *resolver, struct move *move)
 	return true;
 }
 
-/* True: it is decided without the disk. */
+/* True: it is decided without a look at bytes. */
 static bool decide(struct resolver *resolver, struct move *move)
 {
 	struct lane *lane = resolver->lane;
@@ -148,113 +143,138 @@ static bool decide(struct resolver *resolver, struct move *move)
 
 /* ---- is it the same message? ------------------------------------------------------------------- */
 
-static void next(struct resolver *resolver);
-
-/* All that is known of a header; NULL = nothing is. */
-static char *head_text(const struct store_details *details)
-{
-	const struct mailfs_head *head = details ? &details->head : NULL;
-	const char *parts[] = {
-		head ? head->message_id : NULL,
-		head ? head->date : NULL,
-		head ? head->from : NULL,
-		head ? head->to : NULL,
-		head ? head->subject : NULL,
-	};
-	GString *text;
-
-	if (!details || !details->has_head)
-		return NULL;
-	text = g_string_new(NULL);
-	for (guint i = 0; i < G_N_ELEMENTS(parts); i++)
-		g_string_append_printf(text, "%s\n", parts[i] ? parts[i] : "");
-	return g_string_free(text, FALSE);
-}
-
-static void read_next(struct resolver *resolver);
-
-static bool is_disowned(struct resolver *resolver)
-{
-	resolver->is_reading = false;
-	if (resolver->lane)
-		return false;
-	resolver_free(resolver);
-	return true;
-}
-
-static void on_candidate(void *user, const struct store_details *details)
-{
-	struct resolver *resolver = user;
-	g_autofree char *head = head_text(details);
+/* Size and date are equal: the bytes decide. */
+struct doubt {
 	struct move *move;
+	GArray *candidates; /* uint32_t */
+};
 
-	if (is_disowned(resolver))
-		return;
-	if (!head || strcmp(head, resolver->head) != 0) {
-		resolver->candidate++;
-		read_next(resolver);
-		return;
+static void doubt_free(gpointer data)
+{
+	struct doubt *doubt = data;
+
+	g_array_unref(doubt->candidates);
+	g_free(doubt);
+}
+
+static bool is_copy(const struct resolver *resolver, const struct doubt *doubt, uint32_t uid)
+{
+	const uint8_t *source = digests_of(resolver->sources, doubt->move->uid);
+	const uint8_t *copy = digests_of(resolver->copies, uid);
+
+	return source && copy && memcmp(source, copy, DIGEST_BYTES) == 0 &&
+		!g_hash_table_contains(resolver->claimed, GUINT_TO_POINTER(uid));
+}
+
+static void settle_doubt(struct resolver *resolver, const struct doubt *doubt)
+{
+	for (guint i = 0; i < doubt->candidates->len; i++) {
+		uint32_t uid = g_array_index(doubt->candidates, uint32_t, i);
+
+		if (is_copy(resolver, doubt, uid)) {
+			finish_half(resolver, doubt->move, uid);
+			return;
+		}
 	}
-	move = g_ptr_array_index(resolver->moves, resolver->at++);
-	finish_half(resolver, move,
-		g_array_index(resolver->candidates, uint32_t, resolver->candidate));
-	next(resolver);
+	begin_again(resolver->lane, doubt->move);
 }
 
-static void on_source(void *user, const struct store_details *details)
-{
-	struct resolver *resolver = user;
+static void look_failed(struct resolver *resolver, const GError *error);
 
-	if (is_disowned(resolver))
-		return;
-	resolver->head = head_text(details);
-	/* Nothing to know it by: rather twice than not at all. */
-	if (!resolver->head)
-		resolver->candidate = resolver->candidates->len;
-	read_next(resolver);
-}
-
-static void read_next(struct resolver *resolver)
+static void on_copies(void *user, const GError *error)
 {
-	struct lane *lane = resolver->lane;
+	struct lane *lane = user;
+	struct resolver *resolver = lane->resolver;
 	const struct folder *target = lane_target(lane);
 
-	while (resolver->candidate < resolver->candidates->len && resolver->candidate < CANDIDATES_MAX &&
-		target && target->box) {
-		uint32_t uid = g_array_index(resolver->candidates, uint32_t, resolver->candidate);
-
-		if (g_hash_table_contains(resolver->claimed, GUINT_TO_POINTER(uid))) {
-			resolver->candidate++;
-			continue;
-		}
-		resolver->is_reading = true;
-		store_load_details(lane->mover->engine->config.store, target->box->id, uid, on_candidate,
-			resolver);
+	if (error || !target || !target->box) {
+		look_failed(resolver, error);
 		return;
 	}
-	begin_again(lane, g_ptr_array_index(resolver->moves, resolver->at++));
-	next(resolver);
+	for (guint i = 0; i < resolver->doubts->len; i++)
+		settle_doubt(resolver, g_ptr_array_index(resolver->doubts, i));
+	g_ptr_array_set_size(resolver->doubts, 0);
+	end_all(resolver);
 }
 
-static void next(struct resolver *resolver)
+static gint by_uid(gconstpointer a, gconstpointer b)
+{
+	const uint32_t *left = a, *right = b;
+
+	return *left < *right ? -1 : *left > *right;
+}
+
+/* Each once, ascending. */
+static GArray *uids_of(const struct resolver *resolver, bool is_target)
+{
+	g_autoptr(GArray) all = g_array_new(FALSE, FALSE, sizeof(uint32_t));
+	GArray *uids = g_array_new(FALSE, FALSE, sizeof(uint32_t));
+
+	for (guint i = 0; i < resolver->doubts->len; i++) {
+		const struct doubt *doubt = g_ptr_array_index(resolver->doubts, i);
+
+		if (is_target)
+			g_array_append_vals(all, doubt->candidates->data, doubt->candidates->len);
+		else
+			g_array_append_val(all, doubt->move->uid);
+	}
+	g_array_sort(all, by_uid);
+	for (guint i = 0; i < all->len; i++) {
+		uint32_t uid = g_array_index(all, uint32_t, i);
+
+		if (i == 0 || g_array_index(all, uint32_t, i - 1) != uid)
+			g_array_append_val(uids, uid);
+	}
+	return uids;
+}
+
+static void on_sources(void *user, const GError *error)
+{
+	struct lane *lane = user;
+	struct resolver *resolver = lane->resolver;
+	const struct folder *target = lane_target(lane);
+	g_autoptr(GArray) uids = uids_of(resolver, true);
+
+	if (error || !target || !target->box)
+		look_failed(resolver, error);
+	else
+		resolver->copies = digests_new(lane->mover->engine, lane->target,
+			target->box->uidvalidity, uids, on_copies, lane);
+}
+
+static void settle_doubts(struct resolver *resolver)
 {
 	struct lane *lane = resolver->lane;
+	g_autoptr(GArray) uids = uids_of(resolver, false);
 
-	g_clear_pointer(&resolver->candidates, g_array_unref);
-	g_clear_pointer(&resolver->head, g_free);
-	resolver->candidate = 0;
-	for (; resolver->at < resolver->moves->len; resolver->at++) {
-		struct move *move = g_ptr_array_index(resolver->moves, resolver->at);
+	if (uids->len == 0)
+		end_all(resolver);
+	else
+		resolver->sources = digests_new(lane->mover->engine, lane->folder,
+			lane->uidvalidity, uids, on_sources, lane);
+}
+
+static void decide_all(struct resolver *resolver)
+{
+	for (guint i = 0; i < resolver->moves->len; i++) {
+		struct move *move = g_ptr_array_index(resolver->moves, i);
+		struct doubt *doubt;
 
 		if (decide(resolver, move))
 			continue;
-		resolver->candidates = move_candidates(move);
-		resolver->is_reading = true;
-		store_load_details(lane->mover->engine->config.store, lane_source(lane)->box->id,
-			move->uid, on_source, resolver);
-		return;
+		doubt = g_new(struct doubt, 1);
+		*doubt = (struct doubt){ move, move_candidates(move) };
+		if (doubt->candidates->len > CANDIDATES_MAX)
+			g_array_set_size(doubt->candidates, CANDIDATES_MAX);
+		if (doubt->candidates->len == 0) {
+			begin_again(resolver->lane, move);
+			doubt_free(doubt);
+		} else {
+			g_ptr_array_add(resolver->doubts, doubt);
+		}
 	}
-	end_all(resolver);
+	g_ptr_array_set_size(resolver->moves, 0);
+	settle_doubts(resolver);
 }
 
 /* Copies that are known are nobody else's. */
@@ -278,19 +298,28 @@ static void claim_known(struct resolver *resolver)
 
 /* ---- looking at both sides --------------------------------------------------------------------- */
 
+static void leave_in_doubt(struct lane *lane, struct move *move, const GError *error)
+{
+	lane_doubt(lane, move);
+	if (!move->is_promised)
+		move_answer(move, error);
+}
+
 /* Who waits is told; the row stays, and the next time the server is there it is found out. */
 static void look_failed(struct resolver *resolver, const GError *error)
 {
 	struct lane *lane = resolver->lane;
+	g_autoptr(GError) gone =
+		g_error_new(MAILFS_ERROR, MAILFS_ERROR_GONE, "the target is no more");
 
+	if (!error)
+		error = gone;
 	lane->resolver = NULL;
-	for (guint i = 0; i < resolver->moves->len; i++) {
-		struct move *move = g_ptr_array_index(resolver->moves, i);
-
-		lane_doubt(lane, move);
-		if (!move->is_promised)
-			move_answer(move, error);
-	}
+	for (guint i = 0; i < resolver->moves->len; i++)
+		leave_in_doubt(lane, g_ptr_array_index(resolver->moves, i), error);
+	for (guint i = 0; i < resolver->doubts->len; i++)
+		leave_in_doubt(
+			lane, ((struct doubt *)g_ptr_array_index(resolver->doubts, i))->move, error);
 	resolver_free(resolver);
 	lane_pause(lane);
 	mover_check_settlers(lane->mover);
@@ -305,7 +334,7 @@ static void on_target(void *user, const GError *error)
 		return;
 	}
 	claim_known(resolver);
-	next(resolver);
+	decide_all(resolver);
 }
 
 static void on_source_synced(void *user, const GError *error)
@@ -349,6 +378,7 @@ void lane_resolve(struct lane *lane)
 	resolver->lane = lane;
 	resolver->moves = lane->unknown;
 	resolver->claimed = g_hash_table_new(NULL, NULL);
+	resolver->doubts = g_ptr_array_new_with_free_func(doubt_free);
 	lane->unknown = g_ptr_array_new();
 	for (guint i = 0; i < resolver->moves->len; i++)
 		((struct move *)g_ptr_array_index(resolver->moves, i))->state = MOVE_RESOLVING;

@@ -50,10 +50,15 @@ static bool is_awaited(const struct move *move)
 	return move->done != NULL || !move->is_promised || move->is_half_done;
 }
 
-void lane_want(struct lane *lane, struct move *move)
+void lane_queue(struct lane *lane, struct move *move)
 {
 	move->state = MOVE_QUEUED;
 	g_queue_push_tail(&lane->queue, move);
+}
+
+void lane_want(struct lane *lane, struct move *move)
+{
+	lane_queue(lane, move);
 	/* on_journalled() answers the promised ones right after this. */
 	lane_go(lane, !move->is_promised || !move->can_cancel || move->is_half_done);
 }

@@ -179,7 +179,7 @@ engine_ticket engine_await_arrivals(struct engine *engine, struct folder *folder
 bool mover_flush(struct mover *mover)
 {
 	g_autoptr(GPtrArray) lanes = all_lanes(mover);
-	bool is_done = true;
+	bool is_done = mover->drops->len == 0;
 
 	for (guint i = 0; i < lanes->len; i++) {
 		struct lane *lane = g_ptr_array_index(lanes, i);

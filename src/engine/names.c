@@ -115,6 +115,22 @@ uint32_t engine_given_uid(const struct engine *engine, uint32_t box_id, const ch
 	return place ? GPOINTER_TO_UINT(g_hash_table_lookup(place->by_name, name)) : 0;
 }
 
+/* After a kill the journal may know more than the index, which did not hear of the box in time. */
+bool engine_may_be_given(const struct engine *engine, const struct folder *folder,
+	const char *name)
+{
+	g_autoptr(GPtrArray) places =
+		folder->name ? place_former(engine->names->map, folder, 0) : g_ptr_array_new();
+
+	for (guint i = 0; i < places->len; i++) {
+		struct name_place *place = g_ptr_array_index(places, i);
+
+		if (g_hash_table_contains(place->by_name, name))
+			return true;
+	}
+	return false;
+}
+
 bool engine_has_given(const struct engine *engine, uint32_t box_id)
 {
 	struct name_place *place = of_box(engine, box_id);

@@ -42,6 +42,7 @@ struct outbox {
 	GSequence *planned;      /* items that have something to do, by due_us */
 	GHashTable *flying;      /* items from MAKING to LANDING */
 	unsigned active;         /* of them, those that do something */
+	unsigned indexing;       /* items that wait for the index */
 	guint timer;
 };
 
@@ -60,7 +61,7 @@ struct outbox_wire {
 	uint8_t sha256[32];
 	char *message_id;
 	unsigned flags; /* as sent */
-	char *keywords;
+	char *keywords; /* likewise; NULL: sent by a former process */
 	uint32_t uidvalidity, uid_floor;
 	uint32_t replaces_uid; /* as sent */
 };
@@ -93,6 +94,7 @@ struct outbox_item {
 	GSequenceIter *planned;
 	int64_t due_us;
 	unsigned tries, doubts;
+	unsigned indexing; /* LANDED: the index was asked, and has not answered, so often */
 	GQueue waiters; /* struct outbox_waiter *: of the outcome */
 	struct outbox_look *look;
 
@@ -137,8 +139,11 @@ struct spool_file *outbox_file(struct outbox_item *item); /* opened; borrowed */
 void outbox_close_file(struct outbox_item *item);         /* if nobody needs it */
 void outbox_put_row(struct outbox_item *item, enum journal_durability durability,
 	store_done_fn done, void *user);
-void outbox_set_replaces(struct outbox_item *item, uint32_t uidvalidity, uint32_t uid);
 void outbox_set_reason(struct outbox_item *item, const char *reason);
+
+/* ---- outbox_hide.c: what is replaced ---- */
+
+void outbox_set_replaces(struct outbox_item *item, uint32_t uidvalidity, uint32_t uid);
 
 /* ---- outbox_write.c ---- */
 
@@ -184,6 +189,8 @@ void outbox_look_free(struct outbox_look *look); /* NULL is fine */
 /* ---- outbox_land.c: the message is there ---- */
 
 void outbox_land(struct outbox_item *item);
+/* Its row goes, unless something still needs it. It may be gone afterwards. */
+void outbox_drop_landed(struct outbox_item *item);
 /* The server has it, but nobody knows which it is. */
 void outbox_landed_somewhere(struct outbox_item *item);
 /* The content changes while the message has its name already: a draft again. */

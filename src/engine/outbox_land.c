@@ -65,15 +65,17 @@ static void put_flags(struct outbox_item *item, uint32_t uid)
 {
 	struct engine *engine = item->outbox->engine;
 	const struct folder *folder = outbox_folder(item);
+	/* A former process has sent it, with flags that are not known: none is taken away. */
+	bool is_known = item->wire.keywords != NULL;
 	g_auto(GStrv) words = NULL;
 
 	if (item->draft.flags == item->wire.flags &&
-		g_strcmp0(item->draft.keywords, item->wire.keywords) == 0)
+		strcmp(item->draft.keywords, is_known ? item->wire.keywords : "") == 0)
 		return;
 	words = g_strsplit(item->draft.keywords, " ", -1);
 	engine_change_flags(engine, folder->box->id, uid,
 		&(struct engine_flag_change){
-			.is_replacement = true,
+			.is_replacement = is_known,
 			.add = item->draft.flags,
 			.add_keywords = (const char *const *)words,
 		},
@@ -90,12 +92,37 @@ static void hand_over(struct outbox_item *item)
 	outbox_hide(item);
 }
 
+void outbox_drop_landed(struct outbox_item *item)
+{
+	if (item->indexing == 0 && item->draft.handles == 0 && item->phase == OUTBOX_LANDED)
+		outbox_drop(item);
+}
+
+static void on_indexed(void *user, const GError *error)
+{
+	struct outbox_item *item = user;
+
+	item->indexing--;
+	if (item->outbox) {
+		item->outbox->indexing--;
+		outbox_drop_landed(item);
+	}
+	outbox_release(item);
+}
+
+/* The row goes when the index has the message: a process that is killed before would show the next
+ * one neither this nor that. */
 static void leave(struct outbox_item *item)
 {
+	const struct folder *folder = outbox_folder(item);
+
+	item->indexing++;
+	item->outbox->indexing++;
+	store_batch_commit(store_batch_new(item->outbox->engine->config.store,
+				   folder && folder->box ? folder->box->id : 0),
+		on_indexed, outbox_hold(item));
 	outbox_set_phase(item, OUTBOX_LANDED);
 	outbox_answer(item, NULL);
-	if (item->draft.handles == 0 && item->phase == OUTBOX_LANDED)
-		outbox_drop(item);
 }
 
 /* It has newer content by now: that will replace this. */
@@ -141,6 +168,7 @@ static void on_unlinked(void *user, const GError *error)
 		outbox_hide(item);
 		remove_replaced(item);
 		outbox_touch(item);
+		item->draft.is_unlinked = true;
 		leave(item);
 	}
 	outbox_release(item);

@@ -54,8 +54,6 @@ static void on_row(void *user, const struct journal_draft *row)
 	item->wire.size = row->wire_size;
 	item->wire.folder = g_strdup(row->folder);
 	memcpy(item->wire.sha256, row->wire_sha256, sizeof(item->wire.sha256));
-	item->wire.flags = row->flags;
-	item->wire.keywords = g_strdup(draft->keywords);
 	item->uid = row->uid;
 	item->successor = row->successor;
 	outbox_set_replaces(item, row->replaces_uidvalidity, row->replaces_uid);

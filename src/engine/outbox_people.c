@@ -8,7 +8,7 @@
 bool outbox_flush(struct outbox *outbox)
 {
 	g_autoptr(GPtrArray) items = outbox_items(outbox);
-	bool is_idle = outbox->active == 0;
+	bool is_idle = outbox->active == 0 && outbox->indexing == 0;
 
 	for (guint i = 0; i < items->len; i++) {
 		struct outbox_item *item = items->pdata[i];

@@ -86,6 +86,7 @@ void sync_finish(struct sync *sync)
 	sync->want_sweep = is_holey && !sync->want_sweep;
 	sync->run_again |= sync->want_sweep;
 	sync->synced_us = clock_monotonic_us();
+	sync->is_behind = sync->is_behind && sync->run_again;
 	engine->last_sync = clock_realtime_ns() / 1000000000;
 	engine->syncs++;
 	sync_end(sync, NULL);

@@ -31,6 +31,7 @@ struct sync {
 	bool is_known;     /* folder->box is a whole listing */
 	bool had_box;      /* of another UIDVALIDITY, before this one */
 	bool want_sweep;   /* known, but some rows lack what this mount needs */
+	bool is_behind;    /* something came to the folder since the last run: no index will do */
 	bool is_in_use;
 	bool run_again;
 	bool is_running;

@@ -159,7 +159,7 @@ static void on_loaded(void *user, struct mailbox *box)
 	} else {
 		mailbox_free(box);
 	}
-	if (!sync->is_known || sync->want_sweep || has_sync_waiter(sync)) {
+	if (!sync->is_known || sync->want_sweep || sync->is_behind || has_sync_waiter(sync)) {
 		sync_want_run(sync);
 		/* What lacks names can be read without them when the server is away. */
 		return;
@@ -216,7 +216,7 @@ engine_ticket syncer_open(struct engine *engine, struct folder *folder, engine_d
 	engine_ticket ticket;
 
 	sync->is_in_use = true;
-	if (sync->is_known && !sync->want_sweep) {
+	if (sync->is_known && !sync->want_sweep && !sync->is_behind) {
 		if (is_stale(sync) && !sync->is_running && pool_state(engine->pool) == ENGINE_ONLINE)
 			sync_want_run(sync);
 		unload_note_use(sync);
@@ -260,6 +260,16 @@ void syncer_sync(struct engine *engine, struct folder *folder, engine_done_fn do
 		return;
 	}
 	sync_want_run(sync);
+}
+
+void syncer_note_behind(struct engine *engine, struct folder *folder)
+{
+	struct sync *sync = syncer_get(engine, folder);
+
+	sync->is_behind = true;
+	sync->has_status = false;
+	if (sync->is_running)
+		sync_want_run(sync);
 }
 
 void syncer_note_status(struct engine *engine, struct folder *folder,

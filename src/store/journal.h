@@ -83,6 +83,8 @@ struct journal_move {
 	uint32_t target_floor;      /* highest UID of the target before; a copy has a higher one */
 	uint32_t target_uid;        /* the copy, once known; 0 */
 	const char *name;           /* that the user gave; NULL = none */
+	uint64_t size;              /* to know it again in the target; 0 = not known */
+	int64_t date;               /* likewise */
 	bool is_promised;           /* the user was told that it is done: carried out after a restart; else
 	                             * only finished if it was half done */
 };

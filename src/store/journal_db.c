@@ -10,7 +10,7 @@
 #include "store/sum.h"
 
 #define APPLICATION_ID 0x6d616a6f /* "majo" */
-#define VERSION        1
+#define VERSION        2
 
 /* ---- statements ------------------------------------------------------------------------------ */
 
@@ -33,10 +33,12 @@ static int prepare(struct journal_db *db, const char *sql, sqlite3_stmt **ret_st
 	return sqlite3_prepare_v3(db->db, sql, -1, SQLITE_PREPARE_PERSISTENT, ret_stmt, NULL);
 }
 
-static void append_columns(GString *sql, const struct journal_table *table)
+/* Columns that a file of before does not have are 0. */
+static void append_columns(GString *sql, const struct journal_table *table, int version)
 {
 	for (size_t i = 0; i < table->column_count; i++)
-		g_string_append_printf(sql, "%s, ", table->columns[i].name);
+		g_string_append_printf(sql, "%s, ",
+			table->columns[i].since > version ? "0" : table->columns[i].name);
 	g_string_append(sql, "sum");
 }
 
@@ -49,16 +51,16 @@ static int prepare_table(struct journal_db *db, enum journal_kind kind)
 	int rc;
 
 	g_string_append_printf(put, "REPLACE INTO %s(", table->name);
-	append_columns(put, table);
+	append_columns(put, table, VERSION);
 	g_string_append(put, ") VALUES(");
 	for (size_t i = 0; i < table->column_count; i++)
 		g_string_append(put, "?, ");
 	g_string_append(put, "?)");
 
-	append_columns(load, table);
+	append_columns(load, table, db->version);
 	g_string_append_printf(load, ", rowid FROM %s ORDER BY rowid", table->name);
 
-	rc = prepare(db, put->str, &db->put[kind]);
+	rc = db->is_read_only ? SQLITE_OK : prepare(db, put->str, &db->put[kind]);
 	if (rc == SQLITE_OK)
 		rc = prepare(db, load->str, &db->load[kind]);
 	if (rc == SQLITE_OK)
@@ -216,7 +218,30 @@ static int check_versions(struct journal_db *db, char **ret_why)
 		*ret_why = g_strdup("it was made by another program");
 	else if (number > VERSION)
 		*ret_why = g_strdup("it was made by a later version");
+	db->version = (int)number;
 	return *ret_why ? SQLITE_CORRUPT : SQLITE_OK;
+}
+
+/* One of a former version gets the columns that have come since. */
+static int upgrade(struct journal_db *db)
+{
+	g_autoptr(GString) sql = g_string_new("BEGIN IMMEDIATE;");
+
+	if (db->version == VERSION || db->is_read_only)
+		return SQLITE_OK;
+	for (int kind = 0; kind < JOURNAL_KINDS; kind++) {
+		const struct journal_table *table = &journal_tables[kind];
+
+		for (size_t i = 0; i < table->column_count; i++) {
+			if (table->columns[i].since > db->version)
+				g_string_append_printf(sql,
+					"ALTER TABLE %s ADD COLUMN %s INTEGER DEFAULT 0;", table->name,
+					table->columns[i].name);
+		}
+	}
+	g_string_append_printf(sql, "PRAGMA user_version=%d; COMMIT", VERSION);
+	db->version = VERSION;
+	return journal_db_execute(db, sql->str);
 }
 
 /* The account has moved to another server. Only names are left, which mean nothing there. */
@@ -263,6 +288,8 @@ int journal_db_open(const char *path, const char *identity, bool is_read_only,
 		rc = check_versions(db, &why);
 	if (rc == SQLITE_OK)
 		rc = check_identity(db, identity, &why);
+	if (rc == SQLITE_OK)
+		rc = upgrade(db);
 	if (rc == SQLITE_OK)
 		rc = prepare_all(db);
 	if (rc == SQLITE_OK) {

@@ -7,6 +7,7 @@
 struct journal_db {
 	sqlite3 *db;
 	bool is_read_only;
+	int version; /* of the file as it was found */
 	bool is_synced; /* as PRAGMA synchronous stands */
 	sqlite3_stmt *put[JOURNAL_KINDS], *load[JOURNAL_KINDS], *drop[JOURNAL_KINDS];
 	sqlite3_stmt *drop_name, *drop_names;

@@ -40,6 +40,8 @@ static const struct journal_column move_columns[] = {
 	F(JOURNAL_U32, target_uid),
 	F(JOURNAL_TEXT, name),
 	F(JOURNAL_BOOL, is_promised),
+	{ "size", JOURNAL_64, offsetof(struct journal_move, size), .since = 2 },
+	{ "date", JOURNAL_64, offsetof(struct journal_move, date), .since = 2 },
 };
 #undef F
 
@@ -121,6 +123,11 @@ void journal_row_free(enum journal_kind kind, void *row)
 	g_free(row);
 }
 
+static bool is_of_before(const struct journal_column *column, const void *field)
+{
+	return column->since > 0 && *(const uint64_t *)field == 0;
+}
+
 uint32_t journal_row_sum(enum journal_kind kind, const void *row)
 {
 	const struct journal_table *table = &journal_tables[kind];
@@ -129,6 +136,8 @@ uint32_t journal_row_sum(enum journal_kind kind, const void *row)
 	for (size_t i = 0; i < table->column_count; i++) {
 		const void *field = journal_field_const(row, &table->columns[i]);
 
+		if (is_of_before(&table->columns[i], field))
+			continue;
 		switch (table->columns[i].type) {
 		case JOURNAL_U32:
 			sum = sum_bytes(sum, field, sizeof(uint32_t));

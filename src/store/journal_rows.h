@@ -32,6 +32,8 @@ struct journal_column {
 	enum journal_type type;
 	size_t offset;
 	bool is_folder; /* follows a rename */
+	int since;      /* version of the file; 0 = the first. Such a one is a number, and 0 in rows of
+			 * before; 0 is not in the sum, so that theirs still holds. */
 };
 
 struct journal_table {

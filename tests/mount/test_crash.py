@@ -152,6 +152,15 @@ def has_faults(binary):
         return b"MAILFS_FAULT" in file.read()
 
 
+def is_dead(m, seconds=5):
+    """What failed may have failed because it was just dying."""
+    try:
+        wait_until(lambda: not m.is_running(), seconds, "death")
+    except AssertionError:
+        return False
+    return True
+
+
 def dies_when_stopped(m):
     """Points are met by the unmount as well."""
     try:
@@ -171,8 +180,11 @@ def round_of(story, server, mount, number):
     if not story.before():
         server.add(folder, [])
     options = ["name=uid"] + story.options
-    m = mount(server, options, environment={"MAILFS_FAULT": "kill:%d" % number,
-                                            "MAILFS_UPLOAD_DELAY_MS": "50"})
+    m = mount(server, options, start=False)
+    notes = os.path.join(m.home, "faults")
+    m.environment = {"MAILFS_FAULT": "kill:%d" % number, "MAILFS_FAULT_NOTES": notes,
+                     "MAILFS_UPLOAD_DELAY_MS": "50"}
+    m.start()
     done = []
 
     def path(name):
@@ -183,9 +195,9 @@ def round_of(story, server, mount, number):
         story.act(path, done)
         wait_until(lambda: not m.is_running() or not m.read(".mailfs", "pending"), 20, "the end")
     except OSError as error:
-        assert error.errno in DEAD, error
+        assert error.errno in DEAD and is_dead(m), error
     except (AssertionError, subprocess.TimeoutExpired):
-        if m.is_running():
+        if not is_dead(m):
             raise
     was_met = not m.is_running() or dies_when_stopped(m)
     if was_met:
@@ -195,7 +207,12 @@ def round_of(story, server, mount, number):
     wait_until(lambda: not m.read(".mailfs", "pending") or
                all(b"\tdraft\t" in line for line in m.read(".mailfs", "pending").splitlines()),
                20, "an empty journal")
-    story.check(server, folder, path, done)
+    try:
+        story.check(server, folder, path, done)
+    except (AssertionError, OSError) as error:
+        with open(notes, encoding="utf-8") as file:
+            raise AssertionError("killed at:\n%s\ndone: %s\n%s" %
+                                 (file.read(), done, error)) from error
     m.stop()
     return was_met
 

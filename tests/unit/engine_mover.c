@@ -24,14 +24,20 @@ static void begin(struct world *world)
 	g_assert_cmpint(world_open(world, "Archive"), ==, WORLD_OK);
 }
 
-static struct world *opened(uint32_t last)
+/* Without names the index knows no header. */
+static struct world *opened_with(uint32_t last, bool want_names)
 {
 	struct world *world = made();
 
 	fake_messages_add(world->inbox, 1, last, 100);
-	world->want_names = true;
+	world->want_names = want_names;
 	begin(world);
 	return world;
+}
+
+static struct world *opened(uint32_t last)
+{
+	return opened_with(last, true);
 }
 
 static uint32_t box(struct world *world)
@@ -106,6 +112,11 @@ static uint32_t shown(struct world *world, const char *path)
 	return mailbox_count(world_folder(world, path)->box);
 }
 
+static bool has_name(struct world *world, const char *name)
+{
+	return engine_given_uid(world->engine, world_folder(world, "Archive")->box->id, name) != 0;
+}
+
 /* ---- the plain case -------------------------------------------------------------------------- */
 
 static void a_message_moves_under_its_name(void)
@@ -142,6 +153,21 @@ static void a_move_within_a_folder_is_a_name(void)
 	g_assert_cmpint(answer.code, ==, WORLD_OK);
 	g_assert_cmpuint(world->server->moves, ==, 0);
 	g_assert_cmpuint(engine_given_uid(world->engine, box(world), "x.eml"), ==, 2);
+	world_free(world);
+}
+
+/* What STATUS said of it before is not true any more. */
+static void a_folder_that_nobody_looked_at_shows_what_came(void)
+{
+	struct world *world = opened(5);
+
+	world_stop(world);
+	world_start(world);
+	g_assert_cmpint(world_open(world, "INBOX"), ==, WORLD_OK);
+	g_assert_cmpint(move(world, 2, "n.eml"), ==, WORLD_OK);
+	g_assert_cmpint(world_open(world, "Archive"), ==, WORLD_OK);
+	g_assert_cmpuint(shown(world, "Archive"), ==, 4);
+	g_assert_true(has_name(world, "n.eml"));
 	world_free(world);
 }
 
@@ -410,11 +436,11 @@ static bool was_struck(void *user)
 /* The process dies where the connection does, with and without a promise; then the next one starts. */
 static void a_dead_process_loses_nothing(void)
 {
-	for (unsigned way = 0; way < 8; way++) {
+	for (unsigned way = 0; way < 16; way++) {
 		bool is_promised = (way & 4) != 0;
 
 		for (unsigned i = 0; i < 4; i++) {
-			struct world *world = opened(5);
+			struct world *world = opened_with(5, (way & 8) == 0);
 			struct answer answer = { 0 };
 			unsigned here, there;
 
@@ -437,6 +463,8 @@ static void a_dead_process_loses_nothing(void)
 			g_assert_cmpuint(here + there, ==, 1);
 			if (is_promised || move_points[i] != FAKE_MOVE)
 				g_assert_cmpuint(there, ==, 1);
+			if (there > 0)
+				g_assert_true(has_name(world, "n.eml"));
 			g_assert_cmpuint(world->inbox->messages->len + archive->messages->len, ==, 8);
 			g_assert_cmpuint(world_count(world) + shown(world, "Archive"), ==, 8);
 			world_free(world);
@@ -482,6 +510,36 @@ static void a_promise_is_kept_after_a_restart(void)
 		g_assert_cmpuint(copies(world, "INBOX", 2), ==, 0);
 		g_assert_cmpuint(copies(world, "Archive", 2), ==, kind ? 0 : 1);
 		g_assert_cmpuint(world->inbox->messages->len, ==, 3);
+		world_free(world);
+	}
+}
+
+/* One by one, each would find the others marked already, and stay (EX-1). */
+static void what_a_dead_process_left_is_removed_together(void)
+{
+	for (unsigned kind = 0; kind < 2; kind++) {
+		struct world *world = made();
+		unsigned removes;
+
+		fake_messages_add(world->inbox, 1, 5, 100);
+		world->server->has_move = false;
+		world->delete_mode = ENGINE_DELETE_EXPUNGE;
+		begin(world);
+		if (kind == 0)
+			fake_fault(world->server,
+				&(struct fake_fault){ .point = FAKE_MOVE_COPIED, .skip = 1, .times = 1,
+					.code = MAILFS_ERROR_CONNECTION_LOST, .is_death = true });
+		for (uint32_t uid = 1; uid <= 4; uid++)
+			g_assert_cmpint(kind ? delete(world, uid) : move(world, uid, NULL), ==, WORLD_OK);
+		if (kind == 0)
+			world_until(was_struck, world);
+		world_crash(world);
+		removes = world->server->removes;
+		begin(world);
+		world_until(is_idle, world);
+		g_assert_cmpuint(world->server->removes, ==, removes + 1);
+		g_assert_cmpuint(world->inbox->messages->len, ==, 1);
+		g_assert_cmpuint(archive->messages->len, ==, kind ? 3 : 7);
 		world_free(world);
 	}
 }
@@ -575,6 +633,7 @@ int main(int argc, char **argv)
 #define ADD(path, name) g_test_add_func("/engine/mover/" path, name)
 	ADD("WR-7 named", a_message_moves_under_its_name);
 	ADD("within", a_move_within_a_folder_is_a_name);
+	ADD("not looked at", a_folder_that_nobody_looked_at_shows_what_came);
 	ADD("WR-7 a thousand", a_thousand_move_in_few_commands);
 	ADD("confirm each", each_is_confirmed_if_that_is_wanted);
 	ADD("hidden", what_is_promised_is_hidden);
@@ -594,6 +653,7 @@ int main(int argc, char **argv)
 	ADD("WR-7 crash", a_dead_process_loses_nothing);
 	ADD("not begun again", what_nobody_waits_for_is_not_begun_again);
 	ADD("promise kept", a_promise_is_kept_after_a_restart);
+	ADD("EX-1 together", what_a_dead_process_left_is_removed_together);
 	ADD("twin", a_twin_is_not_the_copy);
 	ADD("AS-2 expunged", others_may_expunge_it_first);
 	ADD("ID-1 UIDVALIDITY", a_new_uidvalidity_ends_what_waits);

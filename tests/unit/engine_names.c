@@ -98,6 +98,23 @@ static void names_outlive_the_process(void)
 	}
 }
 
+/* A kill came before the index heard of the box: the journal has the name. */
+static void a_name_is_known_without_the_index(void)
+{
+	struct world *world = opened();
+	const struct folder *inbox;
+
+	g_assert_cmpint(give(world, 2, "a"), ==, WORLD_OK);
+	world_stop(world);
+	world_forget_index(world);
+	world_start(world);
+	inbox = world_folder(world, "INBOX");
+	g_assert_cmpuint(inbox->box_id, ==, 0);
+	g_assert_true(engine_may_be_given(world->engine, inbox, "a"));
+	g_assert_false(engine_may_be_given(world->engine, inbox, "b"));
+	world_free(world);
+}
+
 static void a_name_goes_with_its_message(void)
 {
 	struct world *world = opened();
@@ -147,6 +164,7 @@ int main(int argc, char **argv)
 	g_test_init(&argc, &argv, NULL);
 #define ADD(path, name) g_test_add_func("/engine/names/" path, name)
 	ADD("both ways", a_name_is_found_both_ways);
+	ADD("without the index", a_name_is_known_without_the_index);
 	ADD("another", another_name_takes_its_place);
 	ADD("one message", a_name_has_one_message);
 	ADD("invalid", what_is_no_name_is_invalid);

@@ -269,6 +269,17 @@ static void remove_tree(const char *path)
 	g_remove(path);
 }
 
+void world_forget_index(struct world *world)
+{
+	static const char *const names[] = { "index.db", "index.db-wal", "index.db-shm" };
+
+	for (size_t i = 0; i < G_N_ELEMENTS(names); i++) {
+		g_autofree char *path = g_build_filename(world->dir, names[i], NULL);
+
+		g_remove(path);
+	}
+}
+
 void world_free(struct world *world)
 {
 	world_stop(world);

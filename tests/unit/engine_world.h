@@ -43,6 +43,7 @@ void world_stop(struct world *world);   /* engine stopped and freed; store close
 void world_restart(struct world *world);
 /* The process dies and the next one starts: nothing is ended in good order. */
 void world_crash(struct world *world);
+void world_forget_index(struct world *world); /* while it is stopped */
 
 /* Turns of the loop until the claim is true; fails the test when it does not become so. */
 typedef bool (*world_claim_fn)(void *user);

@@ -130,10 +130,10 @@ static void show_flags(void *user, const struct journal_flags *row)
 static void show_move(void *user, const struct journal_move *row)
 {
 	g_string_append_printf(user,
-		"move %" G_GUINT64_FORMAT " %u %s %u/%u -> %s %u floor %u uid %u as %s%s\n", row->id,
+		"move %" G_GUINT64_FORMAT " %u %s %u/%u -> %s %u floor %u uid %u as %s %d/%d%s\n", row->id,
 		row->kind, row->folder, row->uidvalidity, row->uid, row->target ? row->target : "-",
 		row->target_uidvalidity, row->target_floor, row->target_uid,
-		row->name ? row->name : "-",
+		row->name ? row->name : "-", (int)row->size, (int)row->date,
 		row->is_promised ? " promised" : "");
 }
 
@@ -201,7 +201,7 @@ static void put_one_of_each(void)
 		&(struct journal_flags){ 1, "INBOX", 7, 8, 1, 2, "work", "$Junk x" }, JOURNAL_LAZY,
 		NULL, NULL);
 	journal_put_move(it.journal,
-		&(struct journal_move){ 2, JOURNAL_MOVE, "a", 1, 2, "b", 3, 4, 5, "n", true },
+		&(struct journal_move){ 2, JOURNAL_MOVE, "a", 1, 2, "b", 3, 4, 5, "n", 77, -8, true },
 		JOURNAL_SYNCED, NULL, NULL);
 	journal_put_draft(it.journal, &draft, JOURNAL_LAZY, NULL, NULL);
 	journal_put_name(it.journal, &(struct journal_name){ "INBOX", 7, 8, "näme" }, NULL, NULL);
@@ -209,7 +209,7 @@ static void put_one_of_each(void)
 
 #define ONE_OF_EACH                                                                                \
 	"flags 1 INBOX 7/8 +1(work) -2($Junk x)\n"                                                 \
-	"move 2 0 a 1/2 -> b 3 floor 4 uid 5 as n promised\n"                                               \
+	"move 2 0 a 1/2 -> b 3 floor 4 uid 5 as n 77/-8 promised\n"                                               \
 	"draft 3 4 INBOX/a b.eml 1099511627776 -5 9223372036854775807 640 3 (a b) too big 7 "      \
 	"4294967295 12 abcd 9 1/2 4\n"                                                             \
 	"name INBOX 7/8 näme\n"
@@ -316,7 +316,7 @@ static void rows_follow_a_renamed_folder(void)
 	reopen();
 	assert_shows("flags 1 z/y 7/1 +0() -0()\nflags 2 z/y/b 7/1 +0() -0()\n"
 		     "flags 3 ab 7/1 +0() -0()\nflags 4 x/a 7/1 +0() -0()\n"
-		     "move 9 0 q 0/0 -> z/y/b 0 floor 0 uid 0 as -\n"
+		     "move 9 0 q 0/0 -> z/y/b 0 floor 0 uid 0 as - 0/0\n"
 		     "name ab 7/1 n\nname x/a 7/1 n\nname z/y 7/1 n\nname z/y/b 7/1 n\n");
 	teardown();
 }
@@ -428,6 +428,40 @@ static int count_by_sql(const char *sql)
 	sqlite3_finalize(stmt);
 	sqlite3_close(db);
 	return count;
+}
+
+static void show_all_of(struct journal *journal, GString *text)
+{
+	journal_visit(journal,
+		&(struct journal_visitor){ .flags = show_flags, .move = show_move, .draft = show_draft,
+			.name = show_name },
+		text);
+}
+
+static void a_file_of_the_first_version_is_read_and_upgraded(void)
+{
+	g_autoptr(GString) seen = g_string_new(NULL);
+	struct journal *reader;
+
+	setup();
+	journal_put_move(it.journal,
+		&(struct journal_move){ .id = 1, .folder = "a", .target = "b", .is_promised = true },
+		JOURNAL_LAZY, NULL, NULL);
+	close_it();
+	change_by_sql("ALTER TABLE move DROP COLUMN size; ALTER TABLE move DROP COLUMN date;"
+		      "PRAGMA user_version=1");
+	reader = try_open(true, NULL);
+	show_all_of(reader, seen);
+	g_assert_cmpstr(seen->str, ==, "move 1 0 a 0/0 -> b 0 floor 0 uid 0 as - 0/0 promised\n");
+	journal_close(reader);
+	open_it();
+	journal_put_move(it.journal,
+		&(struct journal_move){ .id = 2, .folder = "a", .target = "b", .size = 3, .date = 4 },
+		JOURNAL_LAZY, NULL, NULL);
+	reopen();
+	assert_shows("move 1 0 a 0/0 -> b 0 floor 0 uid 0 as - 0/0 promised\n"
+		     "move 2 0 a 0/0 -> b 0 floor 0 uid 0 as - 3/4\n");
+	teardown();
 }
 
 static void a_damaged_row_is_set_aside_and_the_others_stay(void)
@@ -666,6 +700,7 @@ int main(int argc, char **argv)
 	T(a_journal_that_cannot_be_read_is_refused_and_kept);
 	T(a_journal_that_is_cut_off_is_refused);
 	T(a_missing_journal_is_not_made_anew_beside_its_messages);
+	T(a_file_of_the_first_version_is_read_and_upgraded);
 	T(a_damaged_row_is_set_aside_and_the_others_stay);
 	T(bytes_of_a_damaged_row_are_not_swept);
 	T(changes_for_another_account_are_refused);

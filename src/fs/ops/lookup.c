@@ -116,7 +116,7 @@ static bool may_be_message(struct fs *fs, const struct folder *folder, const cha
 	uint32_t uid;
 
 	return view_uid_candidates(name, &uid, 1) > 0 ||
-		engine_given_uid(fs->engine, folder->box_id, name) != 0;
+		engine_may_be_given(fs->engine, folder, name);
 }
 
 void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
