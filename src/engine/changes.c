@@ -137,8 +137,7 @@ enum change_verdict change_judge(const struct engine *engine, const GError *erro
 	if (pool_state(engine->pool) == ENGINE_STOPPED)
 		return CHANGE_LEAVE;
 	switch ((enum mailfs_error)error->code) {
-	case MAILFS_ERROR_CANCELLED:
-		return CHANGE_LEAVE;
+	case MAILFS_ERROR_CANCELLED: /* the account went offline under it */
 	case MAILFS_ERROR_OFFLINE:
 	case MAILFS_ERROR_CONNECTION_LOST:
 	case MAILFS_ERROR_NO_HOST:

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "engine/gate.h"
 #include "engine/internal.h"
 #include "engine/prefetch.h"
 
@@ -47,12 +48,13 @@ void engine_check_pressure(struct engine *engine)
 
 /* ---- start ------------------------------------------------------------------------------------- */
 
-static void tell_started(struct engine *engine, const GError *error)
+void engine_tell_started(struct engine *engine, const GError *error)
 {
 	if (engine->was_started)
 		return;
 	engine->was_started = true;
 	g_clear_handle_id(&engine->catch_up_timer, g_source_remove);
+	g_clear_handle_id(&engine->start_timer, g_source_remove);
 	engine->events.started(engine->user, error);
 	if (!error)
 		outbox_online(engine->outbox);
@@ -63,7 +65,7 @@ static gboolean on_catch_up_timeout(gpointer user)
 	struct engine *engine = user;
 
 	engine->catch_up_timer = 0;
-	tell_started(engine, NULL);
+	engine_tell_started(engine, NULL);
 	return G_SOURCE_REMOVE;
 }
 
@@ -89,7 +91,7 @@ static void catch_up(struct engine *engine)
 void engine_caught_up(struct engine *engine)
 {
 	if (--engine->catching_up == 0)
-		tell_started(engine, NULL);
+		engine_tell_started(engine, NULL);
 }
 
 static void on_first_listing(void *user, const GError *error)
@@ -99,9 +101,9 @@ static void on_first_listing(void *user, const GError *error)
 	if (engine->was_started)
 		return;
 	if (error && listing_count(engine->listing) == 0)
-		tell_started(engine, error);
+		engine_tell_started(engine, error);
 	else if (error)
-		tell_started(engine, NULL);
+		engine_tell_started(engine, NULL);
 	else
 		catch_up(engine);
 }
@@ -129,6 +131,7 @@ static void on_ready(void *user, const struct mailfs_server_info *info)
 	engine->auth = g_strdup(info->auth);
 	engine->can_range = info->can_range;
 	engine->append_limit = info->append_limit;
+	online_ready(engine);
 }
 
 static void on_failed(void *user, const GError *error)
@@ -136,12 +139,14 @@ static void on_failed(void *user, const GError *error)
 	struct engine *engine = user;
 
 	log_info("engine", "%s: %s", engine->config.account, error->message);
+	if (pool_state(engine->pool) == ENGINE_LOGIN_REFUSED)
+		online_refused(engine);
 	if (engine->was_started)
 		return;
 	if (listing_count(engine->listing) > 0 && !is_fatal_at_start(error))
-		tell_started(engine, NULL);
+		engine_tell_started(engine, NULL);
 	else
-		tell_started(engine, error);
+		engine_tell_started(engine, error);
 }
 
 static void on_state(void *user, enum engine_state state)
@@ -215,6 +220,10 @@ struct engine *engine_new(const struct engine_config *config, const struct engin
 	engine->user = user;
 	engine->server = describe_server(config);
 	start_link(engine);
+	if (config->server.secret.get) {
+		engine->gate = gate_new(&config->server.secret);
+		engine->config.server.secret = gate_source(engine->gate);
+	}
 	engine->waiters = g_hash_table_new(g_int64_hash, g_int64_equal);
 	engine->all_syncs = g_hash_table_new(NULL, NULL);
 	engine->refreshes = g_ptr_array_new_with_free_func(refresh_free);
@@ -265,8 +274,10 @@ void engine_start(struct engine *engine)
 	if (engine->config.poll_seconds > 0)
 		engine->poll_timer = g_timeout_add_seconds(engine->config.poll_seconds, on_poll, engine);
 	/* Never from inside this call. */
-	if (engine->config.delay_connect && listing_count(engine->listing) > 0)
+	if (engine->config.delay_connect)
 		engine->catch_up_timer = g_timeout_add(0, on_catch_up_timeout, engine);
+	else if (listing_count(engine->listing) > 0)
+		online_start(engine);
 }
 
 static void on_pool_stopped(void *user)
@@ -284,6 +295,7 @@ void engine_stop(struct engine *engine, void (*stopped)(void *user), void *user)
 	engine->stopped_user = user;
 	g_clear_handle_id(&engine->poll_timer, g_source_remove);
 	g_clear_handle_id(&engine->catch_up_timer, g_source_remove);
+	g_clear_handle_id(&engine->start_timer, g_source_remove);
 	pool_stop(engine->pool, on_pool_stopped, engine);
 }
 
@@ -298,6 +310,7 @@ void engine_free(struct engine *engine)
 	g_clear_handle_id(&engine->last_try, g_source_remove);
 	engine_forget_waiters(engine);
 	pool_free(engine->pool);
+	online_free(engine);
 	listing_free(engine->listing);
 	mover_free(engine->mover);
 	changer_free(engine->changer);
@@ -336,6 +349,14 @@ struct tree *engine_tree(struct engine *engine)
 engine_ticket engine_open_folder(struct engine *engine, struct folder *folder, engine_done_fn done,
 	void *user)
 {
+	/* An empty account would be a lie. */
+	if (listing_count(engine->listing) == 0 && pool_state(engine->pool) != ENGINE_ONLINE) {
+		g_autoptr(GError) error =
+			g_error_new(MAILFS_ERROR, MAILFS_ERROR_OFFLINE, "the folders are not known yet");
+
+		done(user, error);
+		return 0;
+	}
 	if ((folder->flags & MAILFS_FOLDER_NOSELECT) != 0) {
 		done(user, NULL);
 		return 0;

@@ -52,7 +52,7 @@ struct engine_config {
 	bool is_flags_sync;      /* a change of flags answers when the server has confirmed it */
 	bool confirms_each;      /* no bursts: every move and removal waits for the server */
 	unsigned upload_delay_ms; /* after the last close of a new file */
-	bool delay_connect;    /* a start from the cache does not wait for the server */
+	bool delay_connect;    /* the start does not wait for the server, though the cache be empty */
 	size_t loaded_max;     /* bytes of messages in memory, as far as they are not used; 0 = 64 MiB */
 };
 
@@ -60,7 +60,7 @@ enum engine_state {
 	ENGINE_CONNECTING, /* nothing is known yet, or a lost connection is being replaced */
 	ENGINE_ONLINE,
 	ENGINE_OFFLINE,       /* the last try failed; the next one comes by itself */
-	ENGINE_LOGIN_REFUSED, /* no further try until engine_refresh() */
+	ENGINE_LOGIN_REFUSED, /* no further try of this password or token, but by engine_go_online() */
 	ENGINE_STOPPED,
 };
 
@@ -102,6 +102,15 @@ void engine_stop(struct engine *engine, void (*stopped)(void *user), void *user)
 void engine_free(struct engine *engine);
 
 enum engine_state engine_state(const struct engine *engine);
+
+/* No connection and no try to make one until engine_go_online(). What is under way has 2 s. */
+void engine_go_offline(struct engine *engine);
+/* Connects at once, whatever was before: also after a refused login, with the same password. */
+void engine_go_online(struct engine *engine);
+bool engine_is_offline_by_request(const struct engine *engine);
+/* Routes or addresses of this machine are others: a good time to try again. */
+void engine_network_changed(struct engine *engine);
+
 struct tree *engine_tree(struct engine *engine);
 
 typedef uint64_t engine_ticket;

@@ -163,11 +163,12 @@ const char *request_fault(const struct fetch *fetch)
  * the protocol takes the requests of others with it, so those are repeated too. */
 static bool may_retry(struct fetch *fetch, const GError *error)
 {
-	static const enum mailfs_error codes[] = { MAILFS_ERROR_CONNECTION_LOST,
-		MAILFS_ERROR_TIMEOUT, MAILFS_ERROR_PROTOCOL };
+	static const enum mailfs_error codes[] = { MAILFS_ERROR_TIMEOUT, MAILFS_ERROR_PROTOCOL };
 
 	if (g_queue_is_empty(&fetch->waiters))
 		return false;
+	if (pool_was_lost(fetch->fetcher->engine->pool, error))
+		return ++fetch->tries < FETCH_TRIES;
 	for (size_t i = 0; i < G_N_ELEMENTS(codes); i++) {
 		if (g_error_matches(error, MAILFS_ERROR, (gint)codes[i]))
 			return ++fetch->tries < FETCH_TRIES;

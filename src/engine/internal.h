@@ -14,6 +14,7 @@ struct changer; /* changer.c */
 struct mover;   /* mover.c */
 struct names;   /* names.c */
 struct outbox;  /* outbox.c */
+struct gate;    /* gate.c; NULL = the backend asks for no secret */
 
 struct engine_waiter;
 
@@ -57,6 +58,12 @@ struct engine {
 	unsigned catching_up;  /* syncs that `started` waits for */
 	guint catch_up_timer;
 	guint poll_timer;
+	/* online.c */
+	struct gate *gate;
+	guint start_timer, look_timer;
+	unsigned look_ms;
+	bool start_hears;
+
 	GQueue loaded;        /* struct sync with a mailbox in memory, least recently used first */
 	size_t loaded_bytes;  /* of all of them */
 	guint unload_source;
@@ -90,6 +97,8 @@ void engine_forget_waiters(struct engine *engine); /* all, without a word */
 
 /* ---- engine.c ---- */
 
+/* Once. */
+void engine_tell_started(struct engine *engine, const GError *error);
 /* One of the syncs that `started` waits for has ended. */
 void engine_caught_up(struct engine *engine);
 
@@ -101,6 +110,14 @@ void engine_bytes_changed(struct engine *engine, const struct folder *folder, ui
 
 /* The server was caught lying about a size. */
 void engine_distrust(struct engine *engine);
+
+/* ---- online.c ---- */
+
+/* The index knows the account: the mount comes up soon, whatever the server does. */
+void online_start(struct engine *engine);
+void online_refused(struct engine *engine);
+void online_ready(struct engine *engine);
+void online_free(struct engine *engine); /* after the pool */
 
 /* ---- refresh.c ---- */
 

@@ -149,7 +149,8 @@ static void tell_if_changed(struct listing *listing, struct folder *folder)
 	if (folder->told_generation == folder->generation)
 		return;
 	folder->told_generation = folder->generation;
-	if (!listing->is_shown)
+	/* Before the mount nobody has seen anything; after a delayed connect somebody may have. */
+	if (!listing->is_shown && !engine->was_started)
 		return;
 	folder->listing_ns = MAX(clock_realtime_ns(), folder->listing_ns + 1);
 	if (folder->box)
@@ -297,8 +298,7 @@ static void on_done(void *user, const GError *error)
 
 	pool_done(listing->engine->pool, &listing->job, error);
 	if (!listing->was_repeated &&
-		(g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_CONNECTION_LOST) ||
-			(!error && is_doubtful(listing)))) {
+		(pool_was_lost(listing->engine->pool, error) || (!error && is_doubtful(listing)))) {
 		listing->was_repeated = true;
 		forget_infos(listing);
 		listing_submit(listing);

@@ -32,7 +32,7 @@ static bool may_dial(struct pool *pool)
 	unsigned ready = pool_count(pool, SESSION_READY);
 	int64_t now = clock_monotonic_us();
 
-	if (pool->is_stopping)
+	if (pool->is_stopping || pool->is_barred)
 		return false;
 	/* The first one shows whether the server lets us in at all. */
 	if (ready == 0)
@@ -171,9 +171,11 @@ static void fail_offline(struct pool *pool)
 	if (pool->state == ENGINE_LOGIN_REFUSED)
 		g_set_error(&error, MAILFS_ERROR, MAILFS_ERROR_LOGIN, "the server refused the login");
 	else
-		g_set_error(&error, MAILFS_ERROR, MAILFS_ERROR_OFFLINE, "offline");
+		g_set_error(&error, MAILFS_ERROR, MAILFS_ERROR_OFFLINE, "offline%s",
+			pool->is_barred ? " by request" : "");
 	/* Work is a reason to look again, but not at every request. */
-	if (pool->state == ENGINE_OFFLINE && pool_count(pool, SESSION_DIALLING) == 0 &&
+	if (pool->state == ENGINE_OFFLINE && !pool->is_barred &&
+		pool_count(pool, SESSION_DIALLING) == 0 &&
 		pool->is_kickable && clock_monotonic_us() - pool->last_dial_us > POOL_KICK_US)
 		pool_retry_in(pool, 0);
 	pool_fail_waiting(pool, error);
@@ -209,6 +211,7 @@ static gboolean pool_run(gpointer user)
 		return G_SOURCE_REMOVE;
 	}
 	pool_retire(pool);
+	pool_bar_retire(pool);
 	want_more = place_waiting(pool);
 	if (pool_count(pool, SESSION_READY) == 0)
 		want_more = 1;
@@ -306,8 +309,10 @@ struct pool *pool_new(const struct pool_config *config, const struct pool_events
 
 void pool_wake(struct pool *pool)
 {
-	if (pool->is_stopping)
+	if (pool->is_stopping || pool->is_barred)
 		return;
+	if (pool_count(pool, SESSION_READY) == 0)
+		pool_drop_deaf(pool);
 	backoff_reset(&pool->dials);
 	backoff_reset(&pool->deaths);
 	pool->extra_not_before_us = 0;
@@ -343,6 +348,8 @@ void pool_free(struct pool *pool)
 	g_clear_handle_id(&pool->meter.timer, g_source_remove);
 	g_clear_handle_id(&pool->retry_timer, g_source_remove);
 	g_clear_handle_id(&pool->stop_timer, g_source_remove);
+	g_clear_handle_id(&pool->bar_timer, g_source_remove);
+	g_clear_handle_id(&pool->presume_timer, g_source_remove);
 	g_free(pool);
 }
 

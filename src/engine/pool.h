@@ -66,8 +66,23 @@ struct pool *pool_new(const struct pool_config *config, const struct pool_events
 void pool_stop(struct pool *pool, void (*stopped)(void *user), void *user);
 void pool_free(struct pool *pool);
 
-/* Connect now, whatever the back-off says; also after a refused login. */
+/* Connect now, whatever the back-off says; also after a refused login. Not while barred. */
 void pool_wake(struct pool *pool);
+/* The network is another one than before: tries that wait for their time, or for a dial on its old
+ * ways, begin anew; but for a server that wants to be left alone. */
+void pool_nudge(struct pool *pool);
+/* As pool_wake(), and dials that are under way begin anew. */
+void pool_restart(struct pool *pool);
+/* No session and no try while it is barred: OFFLINE. What is under way may end, for 2 s; what is cut
+ * off then ends with CANCELLED, see pool_was_lost(). */
+void pool_bar(struct pool *pool, bool is_barred);
+bool pool_is_barred(const struct pool *pool);
+/* The request ended with its session, not by its owner's wish; another session may do it. */
+bool pool_was_lost(const struct pool *pool, const GError *error);
+/* Still CONNECTING, and not a byte has come: nobody shall wait for it. OFFLINE, until it is ready. */
+void pool_presume_offline(struct pool *pool);
+/* A session that is being dialled has heard of the server. */
+bool pool_hears(const struct pool *pool);
 
 void pool_submit(struct pool *pool, struct pool_job *job);
 /* `error` is what the request ended with; NULL = good. */

@@ -53,11 +53,16 @@ struct pool {
 	struct backoff dials;  /* that failed in a row */
 	struct backoff deaths; /* of sessions that hardly lived, in a row */
 	bool is_kickable;      /* the last failure was none that wants to be left alone */
+	bool wants_rest;       /* the last failure was the server's own wish for it */
 	unsigned losses;
 	int64_t last_dial_us;
 	int64_t retry_at_us;
 	guint retry_timer;
 	guint run_source, corpse_source, look_timer;
+
+	bool is_barred;
+	guint bar_timer;     /* until it, what is under way may end */
+	guint presume_timer; /* of the first session's dial */
 
 	bool is_stopping;
 	guint stop_timer;
@@ -89,6 +94,15 @@ void pace_init(struct pool_session *ps);
 bool pace_allows(const struct pool_session *ps, const struct pool_job *job);
 void pace_started(struct pool_session *ps, struct pool_job *job);
 void pace_ended(struct pool_session *ps, const struct pool_job *job, bool is_good);
+
+/* ---- pool_bar.c ---- */
+
+/* A first session is being dialled: after a while without an answer nobody waits for it. */
+void pool_presume_later(struct pool *pool);
+/* Dials that wait for a first byte make room for a new one, but those that have just begun. */
+void pool_drop_deaf(struct pool *pool);
+/* Barred: sessions that are idle are closed. */
+void pool_bar_retire(struct pool *pool);
 
 /* ---- pool_session.c ---- */
 

@@ -28,9 +28,12 @@ unsigned pool_count(const struct pool *pool, enum session_state state)
 
 void pool_set_state(struct pool *pool, enum engine_state state)
 {
+	if (pool->is_barred && state != ENGINE_STOPPED)
+		state = ENGINE_OFFLINE;
 	if (pool->state == state)
 		return;
 	pool->state = state;
+	g_clear_handle_id(&pool->presume_timer, g_source_remove);
 	pool->events.state(pool->user, state);
 }
 
@@ -73,9 +76,10 @@ static void on_ready(void *user, const struct mailfs_server_info *info)
 
 	ps->state = SESSION_READY;
 	ps->since_us = clock_monotonic_us();
-	if (pool->is_stopping)
+	if (pool->is_stopping || pool->is_barred)
 		return;
 	backoff_reset(&pool->dials);
+	pool->wants_rest = false;
 	if (pool_count(pool, SESSION_READY) > 1)
 		pool->extra_login_us = ps->since_us;
 	if (pool->is_held)
@@ -136,6 +140,7 @@ static void note_offline(struct pool *pool, struct backoff *backoff, const GErro
 
 	pool->is_kickable = !is_code(error, MAILFS_ERROR_LIMIT) &&
 		!is_code(error, MAILFS_ERROR_TRY_LATER) && !is_code(error, MAILFS_ERROR_TLS);
+	pool->wants_rest = is_code(error, MAILFS_ERROR_LIMIT) || is_code(error, MAILFS_ERROR_TRY_LATER);
 	if (!is_refused)
 		pool_retry_in(pool, backoff_next_ms(backoff, g_random_int()));
 	pool_set_state(pool, is_refused ? ENGINE_LOGIN_REFUSED : ENGINE_OFFLINE);
@@ -198,7 +203,7 @@ static void on_dead(void *user, const GError *error)
 	pool->events.reason(pool->user, error->message);
 	pool_link_judge(pool, ps, error);
 	pool_session_remove(ps);
-	if (pool->is_stopping)
+	if (pool->is_stopping || pool->is_barred)
 		return;
 	if (was == SESSION_DIALLING)
 		note_dial_failed(pool, error);
@@ -226,6 +231,8 @@ void pool_dial(struct pool *pool)
 	ps->since_us = pool->last_dial_us;
 	pace_init(ps);
 	g_ptr_array_add(pool->sessions, ps);
+	if (pool_count(pool, SESSION_READY) == 0)
+		pool_presume_later(pool);
 	ps->session = pool->config.backend->open(&server, &events, ps);
 }
 

@@ -190,7 +190,7 @@ void sync_want_run(struct sync *sync)
 /* Read-only: once more on another connection. */
 bool sync_may_retry(struct sync *sync, const GError *error)
 {
-	bool is_lost = g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_CONNECTION_LOST) ||
+	bool is_lost = pool_was_lost(sync->engine->pool, error) ||
 		g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_STALE);
 
 	return is_lost && sync->folder && pool_state(sync->engine->pool) != ENGINE_STOPPED &&

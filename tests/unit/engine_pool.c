@@ -220,6 +220,165 @@ static void a_delayed_connect_starts_from_the_loop(void)
 	world_free(world);
 }
 
+static bool has_started(void *user)
+{
+	return ((struct world *)user)->started > 0;
+}
+
+static void a_server_that_says_nothing_does_not_hold_up_a_warm_start(void)
+{
+	struct world *world = opened();
+
+	world_stop(world);
+	world->server->is_stalled = true;
+	world->started = 0;
+	world_launch(world);
+	world_until(has_started, world);
+	g_assert_cmpint(world->started_code, ==, WORLD_OK);
+	g_assert_cmpint(engine_state(world->engine), ==, ENGINE_OFFLINE);
+	/* Known to be offline: nobody waits. */
+	g_assert_cmpint(world_open(world, "INBOX"), ==, WORLD_OK);
+	g_assert_cmpint(world_read(world, 9, 0, 10, NULL), ==, MAILFS_ERROR_OFFLINE);
+	g_assert_cmpuint(world->server->dials, ==, 2);
+	world->server->is_stalled = false;
+	world_settle(world);
+	g_assert_cmpint(engine_state(world->engine), ==, ENGINE_ONLINE);
+	g_assert_cmpuint(world->started, ==, 1);
+	world_free(world);
+}
+
+static void a_delayed_connect_starts_with_an_empty_cache_too(void)
+{
+	struct world *world = world_new();
+
+	fake_messages_add(world->inbox, 1, 3, 100);
+	world->delay_connect = true;
+	world->server->is_down = true;
+	world_start(world);
+	g_assert_cmpint(world->started_code, ==, WORLD_OK);
+	world_settle(world);
+	g_assert_cmpint(engine_state(world->engine), ==, ENGINE_OFFLINE);
+	g_assert_null(tree_by_name(engine_tree(world->engine), "INBOX"));
+	world->listings = 0;
+	world->server->is_down = false;
+	engine_go_online(world->engine);
+	world_settle(world);
+	g_assert_cmpuint(world->listings, >, 0);
+	g_assert_cmpint(world_open(world, "INBOX"), ==, WORLD_OK);
+	g_assert_cmpuint(world->started, ==, 1);
+	world_free(world);
+}
+
+/* ---- by request ------------------------------------------------------------------------------ */
+
+static void offline_by_request_has_no_sessions_and_makes_no_tries(void)
+{
+	struct world *world = opened();
+	int64_t now = clock_monotonic_us();
+
+	clock_fake(now);
+	engine_go_offline(world->engine);
+	g_assert_cmpint(engine_state(world->engine), ==, ENGINE_OFFLINE);
+	world_settle(world);
+	g_assert_cmpuint(world->server->sessions->len, ==, 0);
+	clock_fake(now + (int64_t)3600 * G_USEC_PER_SEC);
+	g_assert_cmpint(world_read(world, 9, 0, 10, NULL), ==, MAILFS_ERROR_OFFLINE);
+	g_assert_cmpint(world_refresh(world, NULL), ==, MAILFS_ERROR_OFFLINE);
+	engine_network_changed(world->engine);
+	world_settle(world);
+	g_assert_cmpuint(world->server->dials, ==, 1);
+	g_assert_cmpuint(retry_in_ms(world), ==, 0);
+	fake_message_add(world->inbox, 41, 10);
+	engine_go_online(world->engine);
+	world_settle(world);
+	g_assert_cmpint(engine_state(world->engine), ==, ENGINE_ONLINE);
+	g_assert_nonnull(world_message(world, 41));
+	g_assert_cmpint(world_cat(world, 9), ==, WORLD_OK);
+	world_free(world);
+}
+
+static void what_is_under_way_may_end_before_it_is_offline(void)
+{
+	struct world *world = opened();
+	struct reading *reading;
+
+	world->server->is_stalled = true;
+	reading = world_read_begin(world, 1, 0, 10);
+	world_settle(world);
+	engine_go_offline(world->engine);
+	world_settle(world);
+	g_assert_false(reading_is_over(reading));
+	world->server->is_stalled = false;
+	world_until(reading_is_over, reading);
+	g_assert_cmpint(reading->code, ==, WORLD_OK);
+	reading_free(reading);
+	world_settle(world);
+	g_assert_cmpuint(world->server->sessions->len, ==, 0);
+	world_free(world);
+}
+
+static void what_does_not_end_is_offline_too(void)
+{
+	struct world *world = opened();
+	struct reading *reading;
+
+	world->server->is_stalled = true;
+	reading = world_read_begin(world, 1, 0, 10);
+	world_settle(world);
+	engine_go_offline(world->engine);
+	world->server->is_stalled = false; /* for the goodbye; the request was lost all the same */
+	fake_die(world->server, FAKE_FETCH, MAILFS_ERROR_CANCELLED);
+	world_until(reading_is_over, reading);
+	g_assert_cmpint(reading->code, ==, MAILFS_ERROR_OFFLINE);
+	reading_free(reading);
+	world_free(world);
+}
+
+static void a_stop_while_offline_by_request_ends(void)
+{
+	struct world *world = opened();
+
+	engine_go_offline(world->engine);
+	world_stop(world);
+	g_assert_true(world->is_stopped);
+	world_free(world);
+}
+
+static void another_network_is_a_reason_to_try_at_once(void)
+{
+	struct world *world = opened();
+
+	world->server->is_down = true;
+	fake_kill(world->server, MAILFS_ERROR_CONNECTION_LOST);
+	world_settle(world);
+	g_assert_cmpuint(retry_in_ms(world), >, 500);
+	world->server->is_down = false;
+	engine_network_changed(world->engine);
+	world_settle(world);
+	g_assert_cmpint(engine_state(world->engine), ==, ENGINE_ONLINE);
+	g_assert_cmpuint(world->server->dials, ==, 3);
+	/* And none to lose what works. */
+	engine_network_changed(world->engine);
+	world_settle(world);
+	g_assert_cmpuint(world->server->dials, ==, 3);
+	world_free(world);
+}
+
+static void another_network_makes_no_refused_password_better(void)
+{
+	struct world *world = world_new();
+
+	world->delay_connect = true;
+	world->server->refuses_login = true;
+	world_start(world);
+	world_settle(world);
+	g_assert_cmpint(engine_state(world->engine), ==, ENGINE_LOGIN_REFUSED);
+	engine_network_changed(world->engine);
+	world_settle(world);
+	g_assert_cmpuint(world->server->dials, ==, 1);
+	world_free(world);
+}
+
 /* ---- losses ---------------------------------------------------------------------------------- */
 
 static void a_lost_connection_is_replaced_at_once(void)
@@ -618,6 +777,14 @@ int main(int argc, char **argv)
 	T("CN-5 further login refused", a_refused_login_of_a_further_connection_is_not_repeated);
 	T("a failed start tells why", a_start_that_fails_tells_why);
 	T("CN-5 login refused, one try", a_refused_login_is_tried_once);
+	T("CN-4 silent, warm cache", a_server_that_says_nothing_does_not_hold_up_a_warm_start);
+	T("delayed, empty cache", a_delayed_connect_starts_with_an_empty_cache_too);
+	T("offline by request", offline_by_request_has_no_sessions_and_makes_no_tries);
+	T("offline, under way", what_is_under_way_may_end_before_it_is_offline);
+	T("offline, cut off", what_does_not_end_is_offline_too);
+	T("offline, stop", a_stop_while_offline_by_request_ends);
+	T("CN-1 network changed", another_network_is_a_reason_to_try_at_once);
+	T("CN-5 network changed", another_network_makes_no_refused_password_better);
 	T("CN-5 login refused, warm cache", a_refused_login_with_a_warm_cache_is_told_too);
 	T("warm cache, no server", a_warm_cache_starts_without_the_server);
 	T("delayed connect", a_delayed_connect_starts_from_the_loop);
