@@ -14,6 +14,8 @@ const struct ctl_verb ctl_verbs[] = {
 	{ "check", ctl_check, "[OPTIONS] SOURCE", "connect, log in, tell what the server can do" },
 	{ "list", ctl_list, "[-F FILE]", "accounts of the configuration file" },
 	{ "refresh", ctl_refresh, "MOUNTPOINT [FOLDER]", "look for new mail now" },
+	{ "offline", ctl_line, "MOUNTPOINT", "no connections until 'online'" },
+	{ "online", ctl_line, "MOUNTPOINT", "connect now, and stay connected" },
 	{ "pending", ctl_pending, "MOUNTPOINT [--retry [ID] | --drop ID]",
 		"what is not on the server yet" },
 	{ "umount", ctl_umount, "MOUNTPOINT", "unmount, and wait for the end of the daemon" },

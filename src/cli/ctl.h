@@ -29,6 +29,7 @@ int ctl_status(int argc, char **argv);  /* ctl_status.c */
 int ctl_check(int argc, char **argv);   /* ctl_check.c */
 int ctl_list(int argc, char **argv);    /* ctl_list.c */
 int ctl_refresh(int argc, char **argv); /* ctl_talk.c: verbs that write to .mailfs/ctl */
+int ctl_line(int argc, char **argv);    /* ctl_talk.c: argv[0] is what is written */
 int ctl_pending(int argc, char **argv); /* ctl_pending.c */
 int ctl_umount(int argc, char **argv);  /* ctl_umount.c */
 

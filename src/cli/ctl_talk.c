@@ -41,3 +41,29 @@ int ctl_refresh(int argc, char **argv)
 		return ctl_fail(EX_TEMPFAIL, "%s: %s", mountpoint, g_strerror(-r));
 	return 0;
 }
+
+/* What stands behind an errno is in the status. */
+static int fail_told(const char *mountpoint, int error)
+{
+	const char *text = error == EACCES ? "the server refused the login" : g_strerror(error);
+	int code = error == EACCES ? EX_NOPERM : EX_TEMPFAIL;
+
+	if (error == EROFS)
+		return ctl_fail(EX_UNAVAILABLE, "%s: mounted read-only, it takes no commands", mountpoint);
+	return ctl_fail(code, "%s: %s (mailfsctl status says more)", mountpoint, text);
+}
+
+int ctl_line(int argc, char **argv)
+{
+	g_autofree char *mountpoint = NULL;
+	g_autofree char *text = g_strconcat(argv[0], "\n", NULL);
+	int r;
+
+	if (argc != 2)
+		return ctl_usage(argv[0]);
+	mountpoint = ctl_find_mount(argv[1]);
+	if (!mountpoint)
+		return EX_NOINPUT;
+	r = ctl_write(mountpoint, text);
+	return r < 0 ? fail_told(mountpoint, -r) : 0;
+}

@@ -25,6 +25,7 @@
 #include "cli/shutdown.h"
 #include "cli/signals.h"
 #include "cli/storage.h"
+#include "net/network.h"
 
 #define WORKERS 3u
 
@@ -41,6 +42,7 @@ struct mailfs {
 	struct storage storage;
 	struct engine *engine;
 	struct fs *fs;
+	struct network_watch *network;
 	GMainLoop *loop;
 	struct shutdown shutdown;
 	bool is_mounted;
@@ -89,12 +91,14 @@ static const char *last_reason(struct mailfs *self)
 /* The server is away, and the mount shows what is in the cache. */
 static void warn_offline(struct mailfs *self)
 {
+	enum engine_state state = engine_state(self->engine);
 	const char *text = last_reason(self);
 
-	if (engine_state(self->engine) != ENGINE_OFFLINE)
-		return;
-	log_warn(self->account->name, "the server is away%s%s; showing what is in the cache",
-		*text ? ":" : "", text);
+	if (state == ENGINE_CONNECTING)
+		log_info(self->account->name, "not connected yet; showing what is in the cache");
+	if (state == ENGINE_OFFLINE)
+		log_warn(self->account->name, "the server is away%s%s; showing what is in the cache",
+			*text ? ":" : "", text);
 }
 
 /* ---- events ------------------------------------------------------------------------------------ */
@@ -109,7 +113,9 @@ static bool find_root(struct mailfs *self, GError **error)
 {
 	const char *folder = self->account->source.folder;
 
-	if (tree_by_shown_path(engine_tree(self->engine), folder))
+	/* Before the first listing nobody knows. */
+	if (tree_by_shown_path(engine_tree(self->engine), folder) ||
+		(self->account->options.delay_connect && engine_state(self->engine) != ENGINE_ONLINE))
 		return true;
 	g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_GONE, "there is no folder '%s'", folder);
 	return false;
@@ -237,8 +243,16 @@ static void reload(struct mailfs *self)
 	if (!account_reload(self->account, &error))
 		log_warn(self->account->name, "%s; nothing was changed", error->message);
 	fs_drop_caches(self->fs);
+	/* What was refused before is worth a try: somebody has looked at it. */
+	if (engine_state(self->engine) == ENGINE_LOGIN_REFUSED)
+		engine_go_online(self->engine);
 	engine_refresh(self->engine, NULL, NULL, NULL);
 	notify_send("READY=1");
+}
+
+static void on_network_changed(void *user)
+{
+	engine_network_changed(((struct mailfs *)user)->engine);
 }
 
 static void more_logging(void)
@@ -358,6 +372,7 @@ static void run(struct mailfs *self)
 	};
 	watchdog_start();
 	signals_start(on_signal, self);
+	self->network = network_watch_new(on_network_changed, self);
 	engine_start(self->engine);
 	/* A failure may have been told from inside the start. */
 	if (!self->shutdown.is_over)
@@ -373,6 +388,7 @@ static void tear_down(struct mailfs *self)
 	storage_close(&self->storage);
 	fs_free(self->fs);
 	post_workers_stop();
+	network_watch_free(self->network);
 	signals_stop();
 	g_main_loop_unref(self->loop);
 }

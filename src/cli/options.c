@@ -52,7 +52,7 @@ const struct option_info option_table[] = {
 	{ "prefetch", OPTION_CHOICE, BOTH, AT(prefetch), "=auto|off", "auto|off", 0, 0,
 		"fetch ahead of a program that reads through a folder (auto)" },
 	{ "delay_connect", OPTION_FLAG, BOTH, AT(delay_connect), NULL, NULL, 0, 0,
-		"with a cache, mount at once and connect later" },
+		"mount at once and connect later, also without a cache" },
 
 	{ "name", OPTION_TEXT, BOTH, AT(name), "=human|uid", NULL, 0, 0,
 		"names of message files (human), or a template in braces" },

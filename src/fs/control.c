@@ -13,11 +13,8 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/parse.h"
 #include "base/watchdog.h"
 #include "fs/internal.h"
-
-#define CTL_LINE_MAX 4096u
 
 static const struct {
 	enum control_file file;
@@ -206,6 +203,8 @@ static void put_status(struct fs *fs, struct status_writer *writer)
 	put_text(writer, "account", status.account);
 	put_text(writer, "server", status.server);
 	put_text(writer, "state", states[status.state]);
+	if (engine_is_offline_by_request(fs->engine))
+		put_text(writer, "offline-by", "request");
 	put_time(writer, "online-since", status.online_since);
 	put_time(writer, "last-sync", status.last_sync);
 	put_number(writer, "retry-in-ms", status.retry_in_ms);
@@ -337,99 +336,4 @@ void control_read(struct fs *fs, fuse_req_t req, uint64_t ino, size_t size, off_
 	else
 		fuse_reply_buf(req, text->bytes->str + offset,
 			MIN(size, text->bytes->len - (size_t)offset));
-}
-
-struct ctl_op {
-	struct op op;
-	size_t size;
-};
-
-static void reply_written(fuse_req_t req, void *data)
-{
-	fuse_reply_write(req, *(size_t *)data);
-}
-
-static void on_told(void *user)
-{
-	struct ctl_op *ctl = (struct ctl_op *)op_ref_take(user);
-
-	if (ctl)
-		op_finish(&ctl->op, reply_written, &ctl->size);
-}
-
-/* Whoever asked looks next, and should not see what the kernel is about to forget. */
-static void on_refreshed(void *user, const GError *error)
-{
-	struct ctl_op *ctl = user;
-
-	ctl->op.ticket = 0;
-	if (error)
-		op_finish_error(&ctl->op, error);
-	else
-		notifier_then(ctl->op.fs->notifier, on_told, op_ref_new(&ctl->op));
-}
-
-/* "refresh" or "refresh FOLDER" with the folder's path in the mount. The write ends when the server
- * has answered. */
-static void ctl_refresh(struct fs *fs, fuse_req_t req, const char *path, size_t size)
-{
-	struct folder *folder = NULL;
-	struct ctl_op *ctl;
-	engine_ticket ticket;
-
-	if (*path != '\0') {
-		g_autofree char *whole = g_strconcat(fs->config.root, "/", path, NULL);
-
-		folder = tree_by_shown_path(engine_tree(fs->engine), whole);
-		if (!folder) {
-			fuse_reply_err(req, ENOENT);
-			return;
-		}
-	}
-	ctl = (struct ctl_op *)op_new(fs, req, sizeof(*ctl), NULL);
-	if (!ctl)
-		return;
-	ctl->size = size;
-	ticket = engine_refresh(fs->engine, folder, on_refreshed, ctl);
-	if (ticket != 0)
-		ctl->op.ticket = ticket;
-}
-
-/* "retry ID", "retry all", "drop ID". */
-static void ctl_pending(struct fs *fs, fuse_req_t req, const char *line, size_t size)
-{
-	bool is_retry = *line == 'r';
-	const char *word = strchr(line, ' ') + 1;
-	uint64_t id = 0;
-	int r;
-
-	if (!parse_u64(word, strlen(word), &id) && !(is_retry && strcmp(word, "all") == 0)) {
-		fuse_reply_err(req, EINVAL);
-		return;
-	}
-	r = is_retry ? engine_pending_retry(fs->engine, id) : engine_pending_drop(fs->engine, id);
-	if (r < 0)
-		fuse_reply_err(req, -r);
-	else
-		fuse_reply_write(req, size);
-}
-
-void control_write(struct fs *fs, fuse_req_t req, uint32_t file, const char *bytes, size_t size)
-{
-	g_autofree char *line = NULL;
-
-	if (file != CONTROL_CTL || size > CTL_LINE_MAX || memchr(bytes, '\0', size)) {
-		fuse_reply_err(req, file == CONTROL_CTL ? EINVAL : EROFS);
-		return;
-	}
-	line = g_strndup(bytes, size);
-	g_strchomp(line);
-	if (g_str_has_prefix(line, "retry ") || g_str_has_prefix(line, "drop "))
-		ctl_pending(fs, req, line, size);
-	else if (strcmp(line, "refresh") == 0)
-		ctl_refresh(fs, req, "", size);
-	else if (g_str_has_prefix(line, "refresh "))
-		ctl_refresh(fs, req, line + strlen("refresh "), size);
-	else
-		fuse_reply_err(req, EINVAL);
 }

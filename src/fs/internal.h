@@ -43,6 +43,7 @@ struct fs {
 	uint32_t last_text;
 	GHashTable *listed; /* directory inode → generation that the kernel may have cached */
 	time_t mounted_at;
+	bool awaits_root;
 
 	/* rounds.c */
 	bool can_be_openless; /* the kernel understands */
@@ -91,6 +92,9 @@ void fs_message_attr(struct fs *fs, const struct folder *folder, const struct me
 void fs_folder_attr(struct fs *fs, const struct folder *folder, struct stat *ret_attr);
 /* False: the inode is no more. */
 bool fs_attr(struct fs *fs, uint64_t ino, struct stat *ret_attr);
+/* -o delay_connect, and it is not known yet whether the folder of the URL exists: it can be looked at,
+ * not into. */
+bool fs_awaits_root(const struct fs *fs, uint64_t ino);
 /* How long the kernel may keep what it was told of this inode, in seconds. */
 double fs_timeout(uint64_t ino);
 void fs_set_owner(const struct fs *fs, struct stat *attr);

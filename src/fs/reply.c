@@ -94,6 +94,18 @@ static bool fs_any_message_attr(struct fs *fs, uint64_t ino, struct stat *ret_at
 	return true;
 }
 
+bool fs_awaits_root(const struct fs *fs, uint64_t ino)
+{
+	return ino == INO_ROOT && fs->awaits_root;
+}
+
+/* Before the server was reached for the first time. */
+static void unknown_root_attr(struct fs *fs, struct stat *ret_attr)
+{
+	fs_folder_attr(fs, engine_tree(fs->engine)->root, ret_attr);
+	ret_attr->st_ino = INO_ROOT;
+}
+
 bool fs_attr(struct fs *fs, uint64_t ino, struct stat *ret_attr)
 {
 	struct ino what = ino_split(ino);
@@ -111,7 +123,9 @@ bool fs_attr(struct fs *fs, uint64_t ino, struct stat *ret_attr)
 	folder = fs_folder(fs, ino);
 	if (folder)
 		fs_folder_attr(fs, folder, ret_attr);
-	return folder != NULL;
+	else if (fs_awaits_root(fs, ino))
+		unknown_root_attr(fs, ret_attr);
+	return folder || fs_awaits_root(fs, ino);
 }
 
 bool fs_lacks_size(struct fs *fs, const struct message *message)
@@ -241,7 +255,7 @@ int fs_find(struct fs *fs, uint64_t parent, const char *name, struct stat *ret_a
 	struct message *message;
 
 	if (!folder)
-		return ESTALE;
+		return fs_awaits_root(fs, parent) ? EHOSTUNREACH : ESTALE;
 	if (child) {
 		fs_folder_attr(fs, child, ret_attr);
 		return 0;

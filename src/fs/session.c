@@ -167,6 +167,7 @@ bool fs_mount(struct fs *fs, GError **error)
 		fs->session = NULL;
 		return false;
 	}
+	fs->awaits_root = !fs_folder(fs, INO_ROOT);
 	fs->mounted_at = (time_t)(clock_realtime_ns() / 1000000000);
 	fs->notifier = notifier_new(fs->session);
 	fd = fuse_session_fd(fs->session);
@@ -233,8 +234,11 @@ void fs_free(struct fs *fs)
 
 void fs_listing_changed(struct fs *fs, const struct folder *folder)
 {
-	if (fs->session)
-		notifier_everything(fs->notifier, fs_folder_ino(fs, folder));
+	if (!fs->session)
+		return;
+	if (fs->awaits_root && fs_folder(fs, INO_ROOT))
+		fs->awaits_root = false;
+	notifier_everything(fs->notifier, fs_folder_ino(fs, folder));
 }
 
 void fs_drop_caches(struct fs *fs)

@@ -145,7 +145,7 @@ void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 		return;
 	if (error == 0 && !(message && fs_lacks_size(fs, message)))
 		fs_reply_entry(fs, req, &attr);
-	else if (error == ESTALE || (error == ENOENT && (folder->box || !may_be_message(fs, folder, name))))
+	else if (!folder || (error == ENOENT && (folder->box || !may_be_message(fs, folder, name))))
 		fuse_reply_err(req, error);
 	else
 		lookup_wait(fs, req, folder, parent, name);

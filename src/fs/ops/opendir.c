@@ -96,7 +96,7 @@ void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		return;
 	}
 	if (!folder) {
-		fuse_reply_err(req, ESTALE);
+		fuse_reply_err(req, fs_awaits_root(fs, ino) ? EHOSTUNREACH : ESTALE);
 		return;
 	}
 	opendir = (struct opendir *)op_new(fs, req, sizeof(*opendir), NULL);

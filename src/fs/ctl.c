@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * .mailfs/ctl: one command a write, a line of words. The write ends when the command was carried out; a
+ * refusal is an errno, and its reason is in the status. Loop thread.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "base/parse.h"
+#include "fs/internal.h"
+
+#define CTL_LINE_MAX 4096u
+
+static void refuse(struct fs *fs, fuse_req_t req, int error, const char *verb, const char *why)
+{
+	engine_add_reason(fs->engine, "%s: %s", verb, why);
+	fuse_reply_err(req, error);
+}
+
+/* ---- refresh ----------------------------------------------------------------------------------- */
+
+struct ctl_op {
+	struct op op;
+	size_t size;
+};
+
+static void reply_written(fuse_req_t req, void *data)
+{
+	fuse_reply_write(req, *(size_t *)data);
+}
+
+static void on_told(void *user)
+{
+	struct ctl_op *ctl = (struct ctl_op *)op_ref_take(user);
+
+	if (ctl)
+		op_finish(&ctl->op, reply_written, &ctl->size);
+}
+
+/* Whoever asked looks next, and should not see what the kernel is about to forget. */
+static void on_refreshed(void *user, const GError *error)
+{
+	struct ctl_op *ctl = user;
+
+	ctl->op.ticket = 0;
+	if (error) {
+		engine_add_reason(ctl->op.fs->engine, "refresh: %s", error->message);
+		op_finish_error(&ctl->op, error);
+	} else {
+		notifier_then(ctl->op.fs->notifier, on_told, op_ref_new(&ctl->op));
+	}
+}
+
+/* "refresh" or "refresh FOLDER" with the folder's path in the mount. The write ends when the server
+ * has answered. */
+static void ctl_refresh(struct fs *fs, fuse_req_t req, const char *path, size_t size)
+{
+	struct folder *folder = NULL;
+	struct ctl_op *ctl;
+	engine_ticket ticket;
+
+	if (*path != '\0') {
+		g_autofree char *whole = g_strconcat(fs->config.root, "/", path, NULL);
+
+		folder = tree_by_shown_path(engine_tree(fs->engine), whole);
+		if (!folder) {
+			refuse(fs, req, ENOENT, "refresh", "there is no such folder");
+			return;
+		}
+	}
+	ctl = (struct ctl_op *)op_new(fs, req, sizeof(*ctl), NULL);
+	if (!ctl)
+		return;
+	ctl->size = size;
+	ticket = engine_refresh(fs->engine, folder, on_refreshed, ctl);
+	if (ticket != 0)
+		ctl->op.ticket = ticket;
+}
+
+/* ---- what waits -------------------------------------------------------------------------------- */
+
+/* "retry ID", "retry all", "drop ID". */
+static void ctl_pending(struct fs *fs, fuse_req_t req, const char *word, size_t size, bool is_retry)
+{
+	uint64_t id = 0;
+	int r;
+
+	if (!parse_u64(word, strlen(word), &id) && !(is_retry && strcmp(word, "all") == 0)) {
+		fuse_reply_err(req, EINVAL);
+		return;
+	}
+	r = is_retry ? engine_pending_retry(fs->engine, id) : engine_pending_drop(fs->engine, id);
+	if (r < 0)
+		fuse_reply_err(req, -r);
+	else
+		fuse_reply_write(req, size);
+}
+
+static void ctl_retry(struct fs *fs, fuse_req_t req, const char *word, size_t size)
+{
+	ctl_pending(fs, req, word, size, true);
+}
+
+static void ctl_drop(struct fs *fs, fuse_req_t req, const char *word, size_t size)
+{
+	ctl_pending(fs, req, word, size, false);
+}
+
+/* ---- the connection ---------------------------------------------------------------------------- */
+
+static void ctl_offline(struct fs *fs, fuse_req_t req, const char *word, size_t size)
+{
+	engine_go_offline(fs->engine);
+	fuse_reply_write(req, size);
+}
+
+/* Ends when a session has logged in, or could not. */
+static void ctl_online(struct fs *fs, fuse_req_t req, const char *word, size_t size)
+{
+	engine_go_online(fs->engine);
+	ctl_refresh(fs, req, "", size);
+}
+
+/* ---- commands ---------------------------------------------------------------------------------- */
+
+static const struct {
+	const char *verb;
+	enum { WORD_NONE, WORD_MAY, WORD_MUST } word;
+	void (*fn)(struct fs *fs, fuse_req_t req, const char *word, size_t size);
+} commands[] = {
+	{ "refresh", WORD_MAY, ctl_refresh },
+	{ "offline", WORD_NONE, ctl_offline },
+	{ "online", WORD_NONE, ctl_online },
+	{ "retry", WORD_MUST, ctl_retry },
+	{ "drop", WORD_MUST, ctl_drop },
+};
+
+void control_write(struct fs *fs, fuse_req_t req, uint32_t file, const char *bytes, size_t size)
+{
+	g_autofree char *line = NULL;
+	char *word;
+
+	if (file != CONTROL_CTL || size > CTL_LINE_MAX || memchr(bytes, '\0', size)) {
+		fuse_reply_err(req, file == CONTROL_CTL ? EINVAL : EROFS);
+		return;
+	}
+	line = g_strndup(bytes, size);
+	g_strchomp(line);
+	word = strchr(line, ' ');
+	if (word)
+		*word++ = '\0';
+	for (size_t i = 0; i < G_N_ELEMENTS(commands); i++) {
+		bool fits = word ? commands[i].word != WORD_NONE : commands[i].word != WORD_MUST;
+
+		if (!fits || strcmp(commands[i].verb, line) != 0)
+			continue;
+		commands[i].fn(fs, req, word ? word : "", size);
+		return;
+	}
+	fuse_reply_err(req, EINVAL);
+}
