@@ -45,3 +45,14 @@ const char *config_get(const struct config_account *account, const char *key);
 /* Puts the account's values in `options`, under those of the command line. */
 bool config_apply(const struct config *config, const struct config_account *account,
 	struct options *options, GError **error);
+
+/*
+ * Adds a section to the file (made if it is missing, mode 0600; its directory 0700), after what is
+ * there, which stays byte by byte. `is_secret`: the mode becomes 0600 in any case. EX_CONFIG: the file
+ * has mistakes, or an account of that name; EX_CANTCREAT.
+ */
+bool config_add(const char *path, const char *name, const char *section, bool is_secret, GError **error);
+/* Would it find a place? */
+bool config_add_check(const char *path, const char *name, GError **error);
+/* "key = value" lines of all options that were given in -o and have a place in the file, but `not_this`. */
+void config_print_options(GString *out, const struct options *options, const char *not_this);

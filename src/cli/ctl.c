@@ -10,8 +10,11 @@
 #include "cli/mailfs.h"
 
 const struct ctl_verb ctl_verbs[] = {
+	{ "add", ctl_add, "[OPTIONS] ADDRESS", "find the server of a mail address, write mailfs.conf",
+		"--name=NAME --source=URL --password-command=COMMAND --token-command=COMMAND "
+		"--save-password --yes" },
 	{ "status", ctl_status, "[MOUNTPOINT] [--json]", "state of the mounts" },
-	{ "check", ctl_check, "[OPTIONS] SOURCE", "connect, log in, tell what the server can do" },
+	{ "check", ctl_check, "[OPTIONS] [--json] SOURCE", "connect, log in, tell what the server can do" },
 	{ "list", ctl_list, "[-F FILE]", "accounts of the configuration file" },
 	{ "refresh", ctl_refresh, "MOUNTPOINT [FOLDER]", "look for new mail now" },
 	{ "offline", ctl_line, "MOUNTPOINT", "no connections until 'online'" },
@@ -53,6 +56,22 @@ int ctl_usage(const char *verb)
 	return ctl_fail(EX_USAGE, "usage: mailfsctl %s %s", verb, find_verb(verb)->arguments);
 }
 
+/* In column 36, too, as many on a line as there is room for. */
+static void print_options(const char *options)
+{
+	g_auto(GStrv) words = g_strsplit(options, " ", -1);
+	size_t column = 0;
+
+	for (char **word = words; *word; word++) {
+		if (column > 0 && column + strlen(*word) > 99) {
+			putchar('\n');
+			column = 0;
+		}
+		column += (size_t)printf("%*s%s", column == 0 ? 36 : 1, "", *word);
+	}
+	putchar('\n');
+}
+
 /* The help of a verb begins in column 36, on a line of its own if the words reach that far. */
 static void print_help(void)
 {
@@ -65,6 +84,8 @@ static void print_help(void)
 			printf("    %s\n%36s%s\n", left, "", verb->help);
 		else
 			printf("    %-31s %s\n", left, verb->help);
+		if (verb->options)
+			print_options(verb->options);
 	}
 	fputs("\n"
 	      "    -h, --help                      this text\n"

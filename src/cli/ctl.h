@@ -18,13 +18,15 @@ typedef int (*ctl_verb_fn)(int argc, char **argv);
 struct ctl_verb {
 	const char *name;
 	ctl_verb_fn fn;
-	const char *arguments; /* as in --help; completions are made from it */
+	const char *arguments; /* as in --help; completions are checked against them */
 	const char *help;
+	const char *options; /* those that are too many for `arguments`; NULL = none */
 };
 
 extern const struct ctl_verb ctl_verbs[];
 extern const size_t ctl_verb_count;
 
+int ctl_add(int argc, char **argv);     /* ctl_add.c */
 int ctl_status(int argc, char **argv);  /* ctl_status.c */
 int ctl_check(int argc, char **argv);   /* ctl_check.c */
 int ctl_list(int argc, char **argv);    /* ctl_list.c */

@@ -1,31 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mailfsctl check: one session of the backend, without engine, cache or mount. Tells what the server
- * is and can do, and what mailfs does where it cannot.
+ * mailfsctl check: tells what the server is and can do, and what mailfs does where it cannot; for
+ * people, or as one JSON object.
  */
 #include <stdio.h>
 #include <string.h>
 
 #include "base/log.h"
-#include "cli/account.h"
 #include "cli/cmdline.h"
 #include "cli/ctl.h"
 #include "cli/exit_code.h"
+#include "cli/json.h"
 #include "cli/mailfs.h"
+#include "cli/probe.h"
 
 #define FOLDERS_SHOWN 20u
 
-struct check {
-	struct account *account;
-	struct mailfs_session *session;
-	GMainLoop *loop;
-	unsigned folders;
-	uint64_t messages;
-	bool has_status;
-	GError *error;
-};
-
-/* ---- the report -------------------------------------------------------------------------------- */
+/* ---- for people -------------------------------------------------------------------------------- */
 
 static void print(const char *key, const char *value)
 {
@@ -34,148 +25,148 @@ static void print(const char *key, const char *value)
 	printf("%-14s %s\n", key, safe);
 }
 
-/* What each capability is good for; without it, the second text. */
-static const struct {
-	const char *name;
-	const char *without;
-} wanted[] = {
-	{ "QRESYNC", "a changed folder is compared with CONDSTORE or by listing all UIDs and flags" },
-	{ "CONDSTORE", "changes of flags are found by fetching the flags of all messages" },
-	{ "LIST-STATUS", "folders are asked one by one for what is new" },
-	{ "SPECIAL-USE", "roles such as \\Trash are not known" },
-	{ "ENABLE", "no QRESYNC, no UTF-8 names" },
-	{ "ID", "the server is not asked what it is" },
-	{ "COMPRESS=DEFLATE", "compress=yes has no effect" },
-};
-
-static bool has_capability(const char *capabilities, const char *name)
+static void print_missing(void *user, const char *capability, const char *effect)
 {
-	g_auto(GStrv) words = g_strsplit(capabilities ? capabilities : "", " ", -1);
-
-	for (char **word = words; *word; word++) {
-		if (g_ascii_strcasecmp(*word, name) == 0)
-			return true;
-	}
-	return false;
+	printf("%-14s no %s: %s\n", "falls back:", capability, effect);
 }
 
-static void print_missing(const char *capabilities)
+static void print_folders(const struct probe *probe)
 {
-	for (size_t i = 0; i < G_N_ELEMENTS(wanted); i++) {
-		if (!has_capability(capabilities, wanted[i].name))
-			printf("%-14s no %s: %s\n", "falls back:", wanted[i].name, wanted[i].without);
+	for (guint i = 0; i < MIN(probe->folders->len, FOLDERS_SHOWN); i++) {
+		const struct probe_folder *folder = g_ptr_array_index(probe->folders, i);
+
+		if (folder->has_status)
+			printf("%-14s %s (%u messages, %u unread)\n", "folder:", folder->path,
+				folder->messages, folder->unseen);
+		else
+			printf("%-14s %s\n", "folder:", folder->path);
 	}
+	if (probe->folder_count > FOLDERS_SHOWN)
+		printf("%-14s and %u more\n", "", probe->folder_count - FOLDERS_SHOWN);
+	if (probe->has_status)
+		printf("%-14s %u folders, %" G_GUINT64_FORMAT " messages\n", "in all:",
+			probe->folder_count, probe->message_count);
+	else
+		printf("%-14s %u folders\n", "in all:", probe->folder_count);
 }
 
-static void print_info(const struct check *check, const struct mailfs_server_info *info)
+static void print_report(const struct probe *probe, const struct account *account)
 {
-	g_autofree char *tls = info->tls_version
-		? g_strdup_printf("%s %s", info->tls_version, info->tls_cipher ? info->tls_cipher : "")
+	g_autofree char *tls = probe->tls_version
+		? g_strdup_printf("%s %s", probe->tls_version, probe->tls_cipher ? probe->tls_cipher : "")
 		: g_strdup("none: everything is sent in clear text");
-	g_autofree char *address = g_strdup_printf("%s port %u", check->account->source.host,
-		check->account->source.port);
+	g_autofree char *address = g_strdup_printf("%s port %u", account->source.host,
+		account->source.port);
 
 	print("server:", address);
 	print("tls:", tls);
-	print("login:", info->auth ? info->auth : "?");
-	print("software:", info->server_id ? info->server_id : "not told");
-	print("capabilities:", info->capabilities ? info->capabilities : "");
-	print("compression:", info->compressed ? "on" : "off");
-	printf("%-14s %u requests at a time on a connection\n", "pipelining:", info->max_pipeline);
-	print("ranges:", info->can_range ? "yes" : "no: large messages are fetched whole");
-	print("delta sync:", info->can_delta ? "yes" : "no: each look at a folder lists it whole");
-	if (info->append_limit > 0)
-		printf("%-14s %" G_GUINT64_FORMAT " bytes a message\n", "append limit:", info->append_limit);
-	print_missing(info->capabilities);
+	print("login:", probe->auth ? probe->auth : "?");
+	print("software:", probe->server_id ? probe->server_id : "not told");
+	print("capabilities:", probe->capabilities ? probe->capabilities : "");
+	for (guint i = 0; i < probe->alerts->len; i++)
+		print("alert:", g_ptr_array_index(probe->alerts, i));
+	printf("%-14s %.1f ms (login took %.0f ms)\n", "round trip:",
+		(double)probe->round_trip_us / 1000, (double)probe->login_us / 1000);
+	print("compression:", probe->is_compressed ? "on" : "off");
+	printf("%-14s %u requests at a time on a connection\n", "pipelining:", probe->max_pipeline);
+	print("ranges:", probe->can_range ? "yes" : "no: large messages are fetched whole");
+	print("delta sync:", probe->can_delta ? "yes" : "no: each look at a folder lists it whole");
+	if (probe->append_limit > 0)
+		printf("%-14s %" G_GUINT64_FORMAT " bytes a message\n", "append limit:",
+			probe->append_limit);
+	probe_missing(probe->capabilities, print_missing, NULL);
+	print_folders(probe);
 }
 
-/* ---- the session ------------------------------------------------------------------------------- */
+/* ---- for programs ------------------------------------------------------------------------------ */
 
-static void on_closed(void *user)
+static void json_missing(void *user, const char *capability, const char *effect)
 {
-	struct check *check = user;
-
-	g_main_loop_quit(check->loop);
+	json_begin(user, NULL, '{');
+	json_text(user, "capability", capability);
+	json_text(user, "effect", effect);
+	json_end(user, '}');
 }
 
-static void on_folder(void *user, const struct mailfs_folder_info *info)
+static void json_folders(struct json *json, const struct probe *probe)
 {
-	struct check *check = user;
-	g_autofree char *path = log_safe(info->path, -1);
+	json_begin(json, "folders", '[');
+	for (guint i = 0; i < probe->folders->len; i++) {
+		const struct probe_folder *folder = g_ptr_array_index(probe->folders, i);
 
-	check->folders++;
-	if ((info->flags & MAILFS_FOLDER_HAS_STATUS) != 0) {
-		check->has_status = true;
-		check->messages += info->messages;
+		json_begin(json, NULL, '{');
+		json_text(json, "path", folder->path);
+		if (folder->has_status) {
+			json_number(json, "messages", folder->messages);
+			json_number(json, "unread", folder->unseen);
+		}
+		json_end(json, '}');
 	}
-	if (check->folders > FOLDERS_SHOWN)
-		return;
-	if ((info->flags & MAILFS_FOLDER_HAS_STATUS) != 0)
-		printf("%-14s %s (%u messages, %u unread)\n", "folder:", path, info->messages, info->unseen);
-	else
-		printf("%-14s %s\n", "folder:", path);
+	json_end(json, ']');
+	json_number(json, "folder_count", probe->folder_count);
+	if (probe->has_status)
+		json_number(json, "message_count", probe->message_count);
 }
 
-static void on_listed(void *user, const GError *error)
+static void json_words(struct json *json, const char *key, const char *words)
 {
-	struct check *check = user;
+	g_auto(GStrv) list = g_strsplit(words ? words : "", " ", -1);
 
-	if (error && !check->error)
-		check->error = g_error_copy(error);
-	if (!error && check->folders > FOLDERS_SHOWN)
-		printf("%-14s and %u more\n", "", check->folders - FOLDERS_SHOWN);
-	if (!error && check->has_status)
-		printf("%-14s %u folders, %" G_GUINT64_FORMAT " messages\n", "in all:", check->folders,
-			check->messages);
-	else if (!error)
-		printf("%-14s %u folders\n", "in all:", check->folders);
-	imap_backend.close(check->session, on_closed, check);
+	json_begin(json, key, '[');
+	for (char **word = list; *word; word++) {
+		if (**word)
+			json_text(json, NULL, *word);
+	}
+	json_end(json, ']');
 }
 
-static void on_ready(void *user, const struct mailfs_server_info *info)
+static void json_report(struct json *json, const struct probe *probe, const struct account *account)
 {
-	struct check *check = user;
-
-	print_info(check, info);
-	imap_backend.list(check->session,
-		&(struct mailfs_list_request){ .folder = on_folder, .done = on_listed, .user = check });
+	json_text(json, "server", account->source.host);
+	json_number(json, "port", account->source.port);
+	json_text(json, "tls", probe->tls_version);
+	json_text(json, "cipher", probe->tls_cipher);
+	json_text(json, "login", probe->auth);
+	json_text(json, "software", probe->server_id);
+	json_words(json, "capabilities", probe->capabilities);
+	json_begin(json, "alerts", '[');
+	for (guint i = 0; i < probe->alerts->len; i++)
+		json_text(json, NULL, g_ptr_array_index(probe->alerts, i));
+	json_end(json, ']');
+	json_number(json, "round_trip_us", (uint64_t)probe->round_trip_us);
+	json_number(json, "login_us", (uint64_t)probe->login_us);
+	json_bool(json, "compression", probe->is_compressed);
+	json_number(json, "pipelining", probe->max_pipeline);
+	json_bool(json, "ranges", probe->can_range);
+	json_bool(json, "delta_sync", probe->can_delta);
+	if (probe->append_limit > 0)
+		json_number(json, "append_limit", probe->append_limit);
+	json_begin(json, "falls_back", '[');
+	probe_missing(probe->capabilities, json_missing, json);
+	json_end(json, ']');
+	json_folders(json, probe);
 }
 
-static void on_folder_changed(void *user, const char *folder)
+static void print_json(const struct probe *probe, const struct account *account, const GError *error)
 {
+	struct json json;
+
+	json_init(&json);
+	json_begin(&json, NULL, '{');
+	if (error) {
+		g_autofree char *text = log_safe(error->message, -1);
+
+		json_text(&json, "error", text);
+		json_number(&json, "exit_code", (uint64_t)exit_code(error, false));
+	} else {
+		json_report(&json, probe, account);
+	}
+	json_end(&json, '}');
+	puts(json.out->str);
+	json_done(&json);
 }
 
-static void on_alert(void *user, const char *text)
-{
-	print("alert:", text);
-}
-
-static void on_dead(void *user, const GError *error)
-{
-	struct check *check = user;
-
-	if (!check->error)
-		check->error = g_error_copy(error);
-	g_main_loop_quit(check->loop);
-}
-
-static void run(struct check *check)
-{
-	static const struct mailfs_session_events events = {
-		.ready = on_ready,
-		.folder_changed = on_folder_changed,
-		.alert = on_alert,
-		.dead = on_dead,
-	};
-	struct mailfs_backend_config config;
-
-	account_backend_config(check->account, &config);
-	check->loop = g_main_loop_new(NULL, FALSE);
-	check->session = imap_backend.open(&config, &events, check);
-	g_main_loop_run(check->loop);
-	imap_backend.free(check->session);
-	g_main_loop_unref(check->loop);
-}
+/* ---- the verb ---------------------------------------------------------------------------------- */
 
 /* Log lines mask secrets, which a server might repeat in its complaint. */
 static int tell(const GError *error)
@@ -190,32 +181,57 @@ static int tell(const GError *error)
 	return exit_code(error, false);
 }
 
-static int check_account(struct check *check, struct cmdline *line)
+static int check_account(struct cmdline *line, bool is_json)
 {
-	check->account = account_new(line->source, line->config_path, &line->options, &check->error);
-	if (check->account && secret_prepare(check->account->secret, &check->error))
-		run(check);
-	return check->error ? tell(check->error) : 0;
+	g_autoptr(GError) error = NULL;
+	struct probe probe = { 0 };
+	struct account *account = account_new(line->source, line->config_path, &line->options, &error);
+
+	if (account && secret_prepare(account->secret, &error))
+		probe_run(&probe, account, &error);
+	if (is_json)
+		print_json(&probe, account, error);
+	else if (!error)
+		print_report(&probe, account);
+	probe_done(&probe);
+	account_free(account);
+	return error ? tell(error) : 0;
+}
+
+/* Takes the word out of argv. */
+static bool take_word(int *argc, char **argv, const char *word)
+{
+	int kept = 0;
+	bool found = false;
+
+	for (int i = 0; i < *argc; i++) {
+		if (i > 0 && strcmp(argv[i], word) == 0)
+			found = true;
+		else
+			argv[kept++] = argv[i];
+	}
+	argv[kept] = NULL;
+	*argc = kept;
+	return found;
 }
 
 int ctl_check(int argc, char **argv)
 {
-	struct check check = { 0 };
+	g_autoptr(GError) error = NULL;
+	bool is_json = take_word(&argc, argv, "--json");
 	struct cmdline line;
 	int code;
 
-	if (!cmdline_parse(&line, argc, argv, true, &check.error)) {
-		code = ctl_fail(EX_USAGE, "check: %s", check.error->message);
+	if (!cmdline_parse(&line, argc, argv, true, &error)) {
+		code = ctl_fail(EX_USAGE, "check: %s", error->message);
 	} else if (line.want_help || line.want_version) {
-		char *words[] = { argv[0], line.want_help ? "--help" : "--version", NULL };
+		char *words[] = { argv[0], line.want_help ? (char *)"--help" : (char *)"--version", NULL };
 
 		code = ctl_main(2, words);
 	} else {
 		log_set_level(line.level);
-		code = check_account(&check, &line);
+		code = check_account(&line, is_json);
 	}
-	g_clear_error(&check.error);
-	account_free(check.account);
 	cmdline_done(&line);
 	log_secrets_clear();
 	return code;

@@ -6,6 +6,7 @@
 
 #include "cli/mailfs.h"
 #include "cli/notify.h"
+#include "cli/resolve.h"
 
 int main(int argc, char **argv)
 {
@@ -14,6 +15,7 @@ int main(int argc, char **argv)
 
 	process_harden();
 	notify_init();
+	resolve_init();
 	if (strcmp(name, "mailfsctl") == 0)
 		return ctl_main(argc, argv);
 	return mailfs_main(argc, argv, g_str_has_prefix(name, "mount."));

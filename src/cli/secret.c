@@ -221,6 +221,11 @@ bool secret_prepare(struct secret *secret, GError **error)
 	return true;
 }
 
+const char *secret_peek(const struct secret *secret)
+{
+	return secret->kept;
+}
+
 void secret_reload(struct secret *secret, const struct secret_config *config)
 {
 	g_autoptr(GError) error = NULL;

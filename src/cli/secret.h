@@ -39,6 +39,9 @@ void secret_free(struct secret *secret); /* wipes; a run of the command is ended
  */
 bool secret_prepare(struct secret *secret, GError **error);
 
+/* What secret_prepare() has got; NULL = a command is asked at each login. Borrowed. */
+const char *secret_peek(const struct secret *secret);
+
 /* SIGHUP: takes over what `config` says now and reads the credential again; passwords of passfd and
  * of the terminal stay. */
 void secret_reload(struct secret *secret, const struct secret_config *config);
