@@ -177,6 +177,12 @@ static void on_message_bytes_changed(void *user, const struct folder *folder, ui
 	fs_message_bytes_changed(((struct mailfs *)user)->fs, folder, uid);
 }
 
+static bool on_message_came(void *user, const struct folder *folder, uint32_t uid, unsigned nth,
+	GBytes *bytes)
+{
+	return fs_message_came(((struct mailfs *)user)->fs, folder, uid, nth, bytes);
+}
+
 static void on_message_gone(void *user, const struct folder *folder, uint32_t uid)
 {
 	fs_message_gone(((struct mailfs *)user)->fs, folder, uid);
@@ -299,6 +305,7 @@ static struct engine *make_engine(struct mailfs *self)
 		.message_changed = on_message_changed,
 		.message_resized = on_message_resized,
 		.message_bytes_changed = on_message_bytes_changed,
+		.message_came = on_message_came,
 		.message_gone = on_message_gone,
 		.folder_gone = on_folder_gone,
 		.box_gone = on_box_gone,

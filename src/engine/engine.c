@@ -376,6 +376,11 @@ engine_ticket engine_make_exact(struct engine *engine, uint32_t box_id, uint32_t
 	return fetcher_make_exact(engine->fetcher, box_id, uid, done, user);
 }
 
+void engine_note_open(struct engine *engine, uint32_t box_id, uint32_t uid)
+{
+	fetcher_note_open(engine->fetcher, box_id, uid);
+}
+
 struct body *engine_hold(struct engine *engine, uint32_t box_id, uint32_t uid)
 {
 	return body_open(engine->config.store, box_id, uid);

@@ -78,6 +78,11 @@ struct engine_events {
 	/* Bytes that were read of it before do not belong to those that come now (the server sends
 	 * another version each time): whoever keeps some forgets them. NULL = nobody does. */
 	void (*message_bytes_changed)(void *user, const struct folder *folder, uint32_t uid);
+	/* All of a message was fetched ahead of somebody who walks through the folder, and has the size
+	 * that was claimed; it is the nth of its request. True: whoever reads it may have it from
+	 * elsewhere now, and not ask here; engine_note_open() tells of it. NULL = nobody keeps any. */
+	bool (*message_came)(void *user, const struct folder *folder, uint32_t uid, unsigned nth,
+		GBytes *bytes);
 	/* The message is no more. The folder's listing_changed comes too, after a batch of these. */
 	void (*message_gone)(void *user, const struct folder *folder, uint32_t uid);
 	/* The folder is about to be forgotten, and what is below it; where it was, `listing_changed`
@@ -130,6 +135,9 @@ engine_ticket engine_refresh(struct engine *engine, struct folder *folder, engin
  * which may come before the size that was claimed. */
 engine_ticket engine_read(struct engine *engine, uint32_t box_id, uint32_t uid,
 	struct mailfs_range range, body_read_fn done, void *user);
+/* Somebody opened the message, and may read it elsewhere: what was fetched ahead is used, and the
+ * walk goes on. Answers nothing. */
+void engine_note_open(struct engine *engine, uint32_t box_id, uint32_t uid);
 /* While it is held, a message whose bytes are cached can be read even after it was expunged. */
 struct body *engine_hold(struct engine *engine, uint32_t box_id, uint32_t uid);
 void engine_release(struct engine *engine, struct body *held);

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "engine/fetch_impl.h"
+#include "engine/prefetch.h"
 
 #define AHEAD_KEYS_MAX 65536u
 
@@ -21,6 +22,7 @@ struct batch {
 	GArray *uids;       /* what is asked for */
 	uint64_t bytes;     /* of them, as the server claims */
 	unsigned unready;   /* bodies that the index has not answered for */
+	unsigned told;      /* messages that came */
 	size_t next;        /* where the last callback was: they come in order, mostly */
 };
 
@@ -103,18 +105,37 @@ static void note_ahead(struct fetch *fetch)
 		return;
 	fetcher->engine->ahead_fetched++;
 	if (g_hash_table_size(fetcher->ahead) < AHEAD_KEYS_MAX)
-		g_hash_table_add(fetcher->ahead, g_memdup2(&fetch->key, sizeof(fetch->key)));
+		g_hash_table_insert(fetcher->ahead, g_memdup2(&fetch->key, sizeof(fetch->key)),
+			GUINT_TO_POINTER(AHEAD_HERE));
+}
+
+void ahead_tell(struct fetch *fetch, GBytes *bytes)
+{
+	struct fetcher *fetcher = fetch->fetcher;
+	struct engine *engine = fetcher->engine;
+	struct folder *folder;
+
+	/* Who waits for it has asked for it. What is not counted could not be seen to be used. */
+	if (!engine->events.message_came || !g_queue_is_empty(&fetch->waiters) ||
+		!g_hash_table_contains(fetcher->ahead, &fetch->key) || !fetch_message(fetch, &folder) ||
+		!prefetch_is_sure(engine->prefetch, fetch->box_id, fetch->uid))
+		return;
+	if (engine->events.message_came(engine->user, folder, fetch->uid, fetch->nth, bytes))
+		g_hash_table_insert(fetcher->ahead, g_memdup2(&fetch->key, sizeof(fetch->key)),
+			GUINT_TO_POINTER(AHEAD_ELSEWHERE));
 }
 
 static void on_end(void *user, uint32_t uid)
 {
-	struct fetch *fetch = batch_find(user, uid);
+	struct batch *batch = user;
+	struct fetch *fetch = batch_find(batch, uid);
 
 	/* What is wrong with it will be found again by a request of its own. */
 	if (!fetch || !fetch->has_begun || request_fault(fetch))
 		return;
 	fetch->batch = NULL;
 	note_ahead(fetch);
+	fetch->nth = ++batch->told;
 	request_take_whole(fetch);
 }
 

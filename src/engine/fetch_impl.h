@@ -16,6 +16,8 @@
 
 struct batch;
 
+enum ahead { AHEAD_HERE = 1, AHEAD_ELSEWHERE }; /* who reads it asks us; perhaps does not */
+
 enum waiter_kind { WAITER_READ, WAITER_EXACT };
 
 struct fetch_waiter {
@@ -73,6 +75,7 @@ struct fetch {
 	GByteArray *buffer;
 	struct overlap overlaps[2];
 	unsigned overlaps_left;
+	unsigned nth; /* of its batch, if its bytes are to be told of; else 0 */
 };
 
 struct fetcher {
@@ -81,7 +84,7 @@ struct fetcher {
 	GHashTable *reads;   /* struct disk_read, under way */
 	GQueue idle;         /* without waiter and request, oldest first */
 	GHashTable *batches; /* struct batch, on their way */
-	GHashTable *ahead;   /* keys of messages that were fetched ahead and not read yet */
+	GHashTable *ahead;   /* of messages that were fetched ahead and not read yet: key → enum ahead */
 	int64_t calm_until_us; /* the server has had enough: nothing is fetched ahead before that */
 };
 
@@ -133,6 +136,8 @@ void window_take(struct fetch *fetch); /* compares the overlaps, then gives it t
 
 /* ---- fetch_ahead.c: many messages in one request ---- */
 
+/* A message that was fetched ahead is here, and the size that was claimed is right. */
+void ahead_tell(struct fetch *fetch, GBytes *bytes);
 /* Somebody waits for a message of the batch. */
 void batch_hasten(struct batch *batch);
 /* Before the fetcher's fetches are freed. */

@@ -80,36 +80,38 @@ void request_over(struct fetch *fetch)
 	g_clear_pointer(&fetch->folder, g_free);
 }
 
-/* All that is in the buffer, without a copy where that can be. */
-static void give_rest(struct fetch *fetch)
+/* All that is in the buffer, without a copy where that can be: then it is returned too. */
+static GBytes *give_rest(struct fetch *fetch)
 {
-	g_autoptr(GBytes) rest = NULL;
+	GBytes *rest;
 
 	if (fetch->buffer->len > FETCH_PIECE) {
 		fetch_give(fetch, fetch->stored, fetch->buffer->data, fetch->buffer->len);
-		return;
+		return NULL;
 	}
 	rest = g_byte_array_free_to_bytes(g_steal_pointer(&fetch->buffer));
 	if (g_bytes_get_size(rest) > 0)
 		body_add(fetch->body, fetch->stored, rest, NULL, NULL);
 	engine_check_pressure(fetch->fetcher->engine);
+	return rest;
 }
 
 void request_take_whole(struct fetch *fetch)
 {
 	struct engine *engine = fetch->fetcher->engine;
 	uint64_t size = fetch->stored + fetch->buffer->len;
+	g_autoptr(GBytes) rest = give_rest(fetch);
 
-	give_rest(fetch);
 	body_complete(fetch->body, size);
 	engine->bodies_fetched++;
 	engine->body_bytes_fetched += size;
 	request_over(fetch);
 	if (!fetch_note_size(fetch, size, true))
 		fetch_fail_wrong_size(fetch);
+	else if (fetch->nth > 0 && fetch->stored == 0 && rest)
+		ahead_tell(fetch, rest);
 	fetch_advance(fetch);
 }
-
 
 static struct fetch *of_job(struct pool_job *job)
 {

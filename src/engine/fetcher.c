@@ -389,12 +389,35 @@ static void note_use(struct fetch *fetch)
 	struct fetcher *fetcher = fetch->fetcher;
 	bool is_here = !body_is_ready(fetch->body) || body_is_complete(fetch->body);
 
-	if (g_hash_table_remove(fetcher->ahead, &fetch->key))
-		fetcher->engine->ahead_used++;
+	fetcher_note_used(fetcher, fetch->box_id, fetch->uid);
 	fetch->held++;
 	if (fetcher->engine->prefetch)
 		prefetch_note(fetcher->engine->prefetch, fetch->box_id, fetch->uid, is_here);
 	fetch->held--;
+}
+
+void fetcher_note_used(struct fetcher *fetcher, uint32_t box_id, uint32_t uid)
+{
+	uint64_t key = fetch_key(box_id, uid);
+
+	if (g_hash_table_remove(fetcher->ahead, &key))
+		fetcher->engine->ahead_used++;
+}
+
+bool fetcher_is_elsewhere(const struct fetcher *fetcher, uint32_t box_id, uint32_t uid)
+{
+	uint64_t key = fetch_key(box_id, uid);
+
+	return g_hash_table_lookup(fetcher->ahead, &key) == GUINT_TO_POINTER(AHEAD_ELSEWHERE);
+}
+
+void fetcher_note_open(struct fetcher *fetcher, uint32_t box_id, uint32_t uid)
+{
+	if (!fetcher_is_elsewhere(fetcher, box_id, uid))
+		return;
+	fetcher_note_used(fetcher, box_id, uid);
+	if (fetcher->engine->prefetch)
+		prefetch_note(fetcher->engine->prefetch, box_id, uid, true);
 }
 
 engine_ticket fetcher_read(struct fetcher *fetcher, uint32_t box_id, uint32_t uid,

@@ -173,6 +173,11 @@ bool fetcher_is_busy(struct fetcher *fetcher, uint32_t box_id);
  * asked for already, are left out. */
 void fetcher_fetch_ahead(struct fetcher *fetcher, struct folder *folder, const uint32_t *uids,
 	size_t count);
+/* A message was opened that was fetched ahead: it counts as used. Others wait for their read. */
+void fetcher_note_open(struct fetcher *fetcher, uint32_t box_id, uint32_t uid);
+/* It was fetched ahead, was not seen to be used, and may be read elsewhere (message_came). */
+bool fetcher_is_elsewhere(const struct fetcher *fetcher, uint32_t box_id, uint32_t uid);
+void fetcher_note_used(struct fetcher *fetcher, uint32_t box_id, uint32_t uid);
 
 /* ---- changes.c: what all that change have in common ---- */
 

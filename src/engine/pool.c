@@ -13,7 +13,6 @@
 #define POOL_LOOK_AGAIN_MS 250u                  /* while such jobs wait */
 /* Work may hasten a retry if the last one is so long ago. */
 #define POOL_KICK_US        (4 * G_USEC_PER_SEC)
-#define POOL_LOGIN_FRESH_US (60 * G_USEC_PER_SEC)
 #define POOL_DYING_US       (1 * G_USEC_PER_SEC)  /* after a lost request its session rests */
 #define POOL_DIAL_US        (3 * G_USEC_PER_SEC)  /* so long a new session is worth waiting for */
 
@@ -38,10 +37,9 @@ static bool may_dial(struct pool *pool)
 	if (ready == 0)
 		return pool->retry_at_us == 0 && pool->state != ENGINE_LOGIN_REFUSED &&
 			pool_count(pool, SESSION_DIALLING) == 0;
-	/* One login at a time, until a second one has shown lately that it is let in too: a password
-	 * that was changed meanwhile must not be tried three times at once (SEC-19). */
-	if (pool_count(pool, SESSION_DIALLING) > 0 &&
-		(pool->extra_login_us == 0 || now - pool->extra_login_us > POOL_LOGIN_FRESH_US))
+	/* One login at a time, unless one was let in lately: a password that was changed meanwhile
+	 * must not be tried three times at once (SEC-19). */
+	if (pool_count(pool, SESSION_DIALLING) > 0 && now >= pool->let_in_until_us)
 		return false;
 	if (pool->limit < pool->config.connections && now >= pool->grow_at_us)
 		pool->limit = pool->config.connections;

@@ -44,7 +44,7 @@ struct pool {
 	enum engine_state state;
 	bool is_held;
 	bool is_warming; /* pool_warm() was called; over when nothing more may be dialled */
-	int64_t extra_login_us; /* when a further session logged in; 0 = never, or one was refused */
+	int64_t let_in_until_us; /* a login was let in lately: so will others be */
 
 	unsigned limit; /* connections; shrinks when the server refuses more */
 	int64_t grow_at_us;

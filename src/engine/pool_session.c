@@ -13,6 +13,8 @@
 #define POOL_REST_US       (30 * G_USEC_PER_SEC)  /* no further session after one that failed */
 #define POOL_GROW_AGAIN_US (600 * G_USEC_PER_SEC)
 #define POOL_STOP_MS       2000u
+#define POOL_LET_IN_US      (60 * G_USEC_PER_SEC) /* since a further session logged in */
+#define POOL_JUST_LET_IN_US (10 * G_USEC_PER_SEC) /* since the first one did */
 
 unsigned pool_count(const struct pool *pool, enum session_state state)
 {
@@ -80,8 +82,8 @@ static void on_ready(void *user, const struct mailfs_server_info *info)
 		return;
 	backoff_reset(&pool->dials);
 	pool->wants_rest = false;
-	if (pool_count(pool, SESSION_READY) > 1)
-		pool->extra_login_us = ps->since_us;
+	pool->let_in_until_us = ps->since_us +
+		(pool_count(pool, SESSION_READY) > 1 ? POOL_LET_IN_US : POOL_JUST_LET_IN_US);
 	if (pool->is_held)
 		pool->config.backend->hold(ps->session, true);
 	pool_link_apply(pool);
@@ -157,7 +159,7 @@ static void note_dial_failed(struct pool *pool, const GError *error)
 	unsigned ready = pool_count(pool, SESSION_READY);
 	int64_t now = clock_monotonic_us();
 
-	pool->extra_login_us = 0;
+	pool->let_in_until_us = 0;
 	if (ready == 0) {
 		note_offline(pool, &pool->dials, error);
 		return;

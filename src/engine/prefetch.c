@@ -18,6 +18,7 @@
 #define WINDOW_MIN      (8u * 1024 * 1024)  /* which every walk may reach */
 #define WINDOW_MAX      (64u * 1024 * 1024)
 #define BOXES_MAX       64u
+#define UNSEEN_MAX      64                  /* messages that are passed at once */
 
 struct prefetch {
 	struct engine *engine;
@@ -168,11 +169,55 @@ static void follow(struct prefetch *prefetch, struct folder *folder, const struc
 	plan->walk->frontier = at;
 }
 
+static void note(struct prefetch *prefetch, struct folder *folder, struct walks *walks,
+	int64_t position, bool is_here)
+{
+	struct walk_plan plan = walks_note(walks, position, mailbox_count(folder->box), is_here,
+		bytes_between, folder->box);
+
+	if (plan.step != 0)
+		follow(prefetch, folder, &plan);
+}
+
+/* What may be read elsewhere, and lies between the walker's last position and this one, was passed:
+ * if all of it may, for else somebody has left out some. */
+static void note_unseen(struct prefetch *prefetch, struct folder *folder, struct walks *walks,
+	int64_t position)
+{
+	struct fetcher *fetcher = prefetch->engine->fetcher;
+	const struct walk *walk = walks_find(walks, position);
+	int64_t from = walk ? walk->at : position;
+	int64_t step = walk ? walk->direction * (int64_t)walk->stride : 0;
+	uint32_t id = folder->box->id;
+	int64_t at;
+
+	if (step == 0 || (position - from) / step > UNSEEN_MAX)
+		return;
+	for (at = from + step; (position - at) * step > 0; at += step)
+		if (!fetcher_is_elsewhere(fetcher, id, mailbox_at(folder->box, (size_t)at)->uid))
+			return;
+	for (at = from + step; (position - at) * step > 0; at += step) {
+		fetcher_note_used(fetcher, id, mailbox_at(folder->box, (size_t)at)->uid);
+		note(prefetch, folder, walks, at, true);
+	}
+}
+
+bool prefetch_is_sure(struct prefetch *prefetch, uint32_t box_id, uint32_t uid)
+{
+	const struct folder *folder = tree_by_box(prefetch->engine->tree, box_id);
+	struct walks *walks = g_hash_table_lookup(prefetch->boxes, GUINT_TO_POINTER(box_id));
+	const struct walk *walk;
+
+	if (!folder || !walks)
+		return false;
+	walk = walks_find(walks, (int64_t)mailbox_lower_bound(folder->box, uid));
+	return walk && walk->steps >= WALK_SURE;
+}
+
 void prefetch_note(struct prefetch *prefetch, uint32_t box_id, uint32_t uid, bool is_here)
 {
 	struct folder *folder = tree_by_box(prefetch->engine->tree, box_id);
 	struct walks *walks;
-	struct walk_plan plan;
 	size_t position;
 
 	if (!folder || pool_state(prefetch->engine->pool) != ENGINE_ONLINE)
@@ -182,8 +227,6 @@ void prefetch_note(struct prefetch *prefetch, uint32_t box_id, uint32_t uid, boo
 	/* Twice what is on its way keeps the line busy while the walker waits for one slow answer. */
 	walks->window_max =
 		CLAMP(4 * pool_appetite(prefetch->engine->pool), WINDOW_MIN, WINDOW_MAX);
-	plan = walks_note(walks, (int64_t)position, mailbox_count(folder->box), is_here,
-		bytes_between, folder->box);
-	if (plan.step != 0)
-		follow(prefetch, folder, &plan);
+	note_unseen(prefetch, folder, walks, (int64_t)position);
+	note(prefetch, folder, walks, (int64_t)position, is_here);
 }

@@ -41,6 +41,11 @@ static struct walk *find(struct walks *walks, int64_t position)
 	return best;
 }
 
+const struct walk *walks_find(struct walks *walks, int64_t position)
+{
+	return find(walks, position);
+}
+
 static struct walk *oldest(struct walks *walks)
 {
 	struct walk *best = &walks->walks[0];

@@ -34,6 +34,12 @@ struct walks {
 	uint64_t clock;
 };
 
+/* Steps after which a walk is no chance any more. */
+#define WALK_SURE 16u
+
+/* The walk that a message at this position would be a step of; NULL: none. */
+const struct walk *walks_find(struct walks *walks, int64_t position);
+
 /* What to fetch: from `from` on in steps of `step` (negative: downwards), until `bytes` more are
  * ahead of the walker. `step` 0: nothing. */
 struct walk_plan {

@@ -58,6 +58,10 @@ void fs_message_changed(struct fs *fs, const struct folder *folder, uint32_t uid
 void fs_message_resized(struct fs *fs, const struct folder *folder, uint32_t uid);
 /* Its bytes are other than those that were read (the server sends others each time). */
 void fs_message_bytes_changed(struct fs *fs, const struct folder *folder, uint32_t uid);
+/* All of it was fetched ahead of a walk, the nth of those that come together. True: the kernel will
+ * have it, so that whoever reads it need not ask. */
+bool fs_message_came(struct fs *fs, const struct folder *folder, uint32_t uid, unsigned nth,
+	GBytes *bytes);
 void fs_message_gone(struct fs *fs, const struct folder *folder, uint32_t uid);
 void fs_folder_gone(struct fs *fs, const struct folder *folder);
 void fs_box_gone(struct fs *fs, const struct folder *folder, uint32_t box_id);

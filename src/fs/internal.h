@@ -32,6 +32,10 @@ struct fs {
 	unsigned haste;      /* how many came in quick succession, about */
 	bool has_cpus;       /* more than one */
 
+	/* push.c */
+	GArray *pushes; /* struct notifier_page, of this turn */
+	guint push_source;
+
 	GHashTable *ops; /* id → struct op */
 	uint64_t last_op;
 	GHashTable *files;  /* inode → struct open_file, of open messages */
@@ -109,6 +113,11 @@ bool fs_lacks_size(struct fs *fs, const struct message *message);
 bool requests_take(struct fs *fs);
 void requests_init(struct fs *fs);
 void requests_done(struct fs *fs);
+
+/* ---- push.c: what was fetched ahead, to the page cache ---- */
+
+void push_init(struct fs *fs);
+void push_done(struct fs *fs);
 
 /* ---- rounds.c: mounts without opens ---- */
 

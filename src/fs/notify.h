@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <glib.h>
+
 struct fuse_session;
 struct notifier;
 
@@ -21,6 +23,13 @@ void notifier_attributes(struct notifier *notifier, uint64_t ino);
 void notifier_everything(struct notifier *notifier, uint64_t ino);
 /* The name in this directory leads somewhere else, or nowhere. */
 void notifier_entry(struct notifier *notifier, uint64_t parent, const char *name);
+/* Bytes of messages for the page cache; takes `pages` (struct notifier_page, cleared by it). What is
+ * more than it can keep up with is not told: whoever reads it asks for it. */
+struct notifier_page {
+	uint64_t ino;
+	GBytes *bytes; /* a reference; from offset 0 */
+};
+void notifier_pages(struct notifier *notifier, GArray *pages);
 /* fn runs on the loop after everything that was told before; also after the feed was stopped. */
 void notifier_then(struct notifier *notifier, void (*fn)(void *data), void *data);
 

@@ -108,6 +108,7 @@ struct fs *fs_new(const struct fs_config *config, const struct fs_events *events
 	fs->listed = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, g_free);
 	control_init(fs);
 	rounds_init(fs);
+	push_init(fs);
 	requests_init(fs);
 	return fs;
 }
@@ -218,6 +219,7 @@ void fs_free(struct fs *fs)
 {
 	fs_unmount(fs);
 	rounds_done(fs);
+	push_done(fs);
 	requests_done(fs);
 	g_hash_table_unref(fs->ops);
 	g_hash_table_unref(fs->listed);

@@ -19,7 +19,7 @@ struct body_fd;
 struct store;
 
 /* Larger ones get a file of their own. May grow, but not shrink: older rows count up to here. */
-#define PACK_BODY_MAX (128u << 10)
+#define PACK_BODY_MAX (512u << 10)
 #define PACK_SIZE_MAX (64u << 20)
 
 struct pack {

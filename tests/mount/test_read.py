@@ -244,6 +244,30 @@ def test_large_message_is_read_in_parts(mount, make_dovecot):
     assert os.stat(m.join("INBOX", "1.eml")).st_size == len(raw)
 
 
+@pytest.mark.parametrize("option", ["rw", "ro", "seen=read"])
+def test_a_walk_finds_what_was_fetched_ahead_of_it(mount, make_dovecot, option):
+    """What comes ahead goes to the page cache: the bytes are right, and who reads is seen."""
+    count = 400
+    server = make_dovecot({"INBOX": [mailgen.Mail(mail("number %d" % at, 9000)) for at in range(count)]})
+    m = mount(server, ["name=uid", option])
+    for at in range(40, 0, -1):  # earns trust, against the walk
+        m.read("INBOX", "%d.eml" % at)
+    expected = truth(server, "INBOX")
+    order = sorted(expected)
+    assert {uid: m.read("INBOX", "%d.eml" % uid) for uid in order} == expected
+    status = m.status()
+    assert status["bodies-fetched"] == count
+    assert status["prefetched"] > count / 4
+    # Where nothing is opened, only a later read tells that the last ones were used.
+    assert status["prefetched"] - status["prefetched-used"] <= (64 if option == "ro" else 0)
+    m.stop()
+    flags = all_flags(server, ["INBOX"])["INBOX"]
+    assert all(("\\Seen" in flags[uid]) == (option == "seen=read") for uid in order)
+    if option == "rw":
+        m.remount()
+        assert {uid: m.read("INBOX", "%d.eml" % uid) for uid in order} == expected
+
+
 def test_FL_4_reading_changes_no_flag(mount, dovecot):
     before = all_flags(dovecot, dovecot.mails)
     assert any("\\Seen" not in flags for flags in before["INBOX"].values())

@@ -152,6 +152,81 @@ static void a_server_that_lies_about_sizes_is_found_out_ahead_too(void)
 	world_free(world);
 }
 
+/* As a reader does who has what came in a cache of its own, and is seen to open each message. */
+static unsigned walk_with_opens(struct world *world)
+{
+	unsigned asked = 0;
+
+	for (uint32_t uid = 1; uid <= MESSAGES; uid++) {
+		GBytes *kept = g_hash_table_lookup(world->kept, GUINT_TO_POINTER(uid));
+
+		engine_note_open(world->engine, world_folder(world, "INBOX")->box->id, uid);
+		world_turns(3);
+		if (kept) {
+			g_assert_true(g_bytes_equal(kept, fake_message_find(world->inbox, uid)->body));
+			continue;
+		}
+		g_assert_cmpint(world_cat(world, uid), ==, WORLD_OK);
+		asked++;
+	}
+	return asked;
+}
+
+static void what_came_ahead_is_told_of_and_opens_lead_on(void)
+{
+	struct world *world = with_messages();
+
+	world->keeps_bytes = true;
+	g_assert_cmpuint(walk_with_opens(world), <, MESSAGES);
+	world_settle(world);
+	g_assert_cmpuint(g_hash_table_size(world->kept), >, MESSAGES / 4);
+	g_assert_cmpuint(world->server->fetches, <, 40);
+	g_assert_cmpuint(status_of(world).bodies_fetched, ==, MESSAGES);
+	g_assert_cmpuint(status_of(world).ahead_fetched, ==, status_of(world).ahead_used);
+	world_free(world);
+}
+
+/* Nobody sees what is opened: the eighth messages, which are asked for, tell of those before. */
+static void a_walk_that_is_seen_in_part_goes_on(void)
+{
+	struct world *world = with_messages();
+	unsigned asked = 0;
+
+	world->keeps_bytes = true;
+	world->leaves_out = 8;
+	for (uint32_t uid = 1; uid <= MESSAGES; uid++) {
+		world_turns(3);
+		if (g_hash_table_contains(world->kept, GUINT_TO_POINTER(uid)))
+			continue;
+		g_assert_cmpint(world_cat(world, uid), ==, WORLD_OK);
+		asked++;
+	}
+	world_settle(world);
+	g_assert_cmpuint(asked, <, MESSAGES);
+	g_assert_cmpuint(world->server->fetches, <, 40);
+	g_assert_cmpuint(status_of(world).bodies_fetched, ==, MESSAGES);
+	/* All but those behind the last one that was asked for. */
+	g_assert_cmpuint(status_of(world).ahead_used + 8, >=, status_of(world).ahead_fetched);
+	world_free(world);
+}
+
+static void one_that_is_larger_than_claimed_is_not_told_of(void)
+{
+	struct world *world = with_messages();
+
+	world_earn_trust(world);
+	world->keeps_bytes = true;
+	fake_messages_add(world->inbox, LATER, LATER + 999, 5000);
+	fake_message_find(world->inbox, LATER + 900)->claimed = 4000;
+	g_assert_cmpint(world_refresh(world, "INBOX"), ==, WORLD_OK);
+	for (uint32_t uid = LATER; uid < LATER + 900; uid++)
+		g_assert_cmpint(world_cat(world, uid), ==, WORLD_OK);
+	world_settle(world);
+	g_assert_cmpuint(g_hash_table_size(world->kept), >, 0);
+	g_assert_false(g_hash_table_contains(world->kept, GUINT_TO_POINTER(LATER + 900)));
+	world_free(world);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -165,5 +240,8 @@ int main(int argc, char **argv)
 	T("SZ-2 one is gone", a_message_that_is_gone_fails_alone);
 	T("stop", stopping_in_the_middle_of_a_batch_leaves_nothing_behind);
 	T("SZ-1 a lie", a_server_that_lies_about_sizes_is_found_out_ahead_too);
+	T("opens lead on", what_came_ahead_is_told_of_and_opens_lead_on);
+	T("seen in part", a_walk_that_is_seen_in_part_goes_on);
+	T("SZ-1 not told of", one_that_is_larger_than_claimed_is_not_told_of);
 	return g_test_run();
 }

@@ -86,6 +86,19 @@ static void on_bytes(void *user, const struct folder *folder, uint32_t uid)
 	((struct world *)user)->bytes_changed++;
 }
 
+static bool on_came(void *user, const struct folder *folder, uint32_t uid, unsigned nth,
+	GBytes *bytes)
+{
+	struct world *world = user;
+
+	g_assert_nonnull(folder);
+	g_assert_cmpuint(nth, >, 0);
+	if (!world->keeps_bytes || (world->leaves_out > 0 && nth % world->leaves_out == 0))
+		return false;
+	g_hash_table_insert(world->kept, GUINT_TO_POINTER(uid), g_bytes_ref(bytes));
+	return true;
+}
+
 static void on_gone(void *user, const struct folder *folder, uint32_t uid)
 {
 	((struct world *)user)->messages_gone++;
@@ -134,6 +147,7 @@ struct world *world_new(void)
 	world->server = fake_server_new();
 	world->inbox = fake_folder_add(world->server, "INBOX", 7);
 	world->started_code = -2;
+	world->kept = g_hash_table_new_full(NULL, NULL, NULL, (GDestroyNotify)g_bytes_unref);
 	return world;
 }
 
@@ -172,6 +186,7 @@ void world_launch(struct world *world)
 		.listing_changed = on_listing,
 		.message_changed = on_message,
 		.message_bytes_changed = on_bytes,
+		.message_came = on_came,
 		.message_gone = on_gone,
 		.box_gone = on_box_gone,
 		.state_changed = on_state,
@@ -286,6 +301,7 @@ void world_free(struct world *world)
 	post_workers_stop();
 	clock_fake(0);
 	fake_server_free(world->server);
+	g_hash_table_unref(world->kept);
 	remove_tree(world->dir);
 	g_free(world->dir);
 	g_free(world);

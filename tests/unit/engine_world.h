@@ -24,6 +24,9 @@ struct world {
 	unsigned upload_delay_ms;
 	const char *used; /* the folder of which something is open; NULL = none */
 	bool want_prefetch; /* off: then the tests count what they asked for */
+	bool keeps_bytes;   /* what is fetched ahead of a walk is read here, in `kept` */
+	unsigned leaves_out; /* … but each so manieth of a request; 0 = none */
+	GHashTable *kept;   /* UID → GBytes */
 
 	/* what the engine told */
 	unsigned started, listings, messages_changed, messages_gone, boxes_gone, bytes_changed;

@@ -5,7 +5,7 @@
 #include <fcntl.h>
 
 #define SMALL 3000u
-#define LARGE (300u << 10)
+#define LARGE (700u << 10)
 #define DATE  1700000000
 
 static struct cache cache;

@@ -103,6 +103,15 @@ static void open_moving(struct fs *fs, fuse_req_t req, struct folder *folder)
 		op->ticket = ticket;
 }
 
+/* The answer first: what follows from it is fetched while the reader goes on. */
+static void open_now(struct fs *fs, fuse_req_t req, uint64_t ino)
+{
+	struct ino what = ino_split(ino);
+
+	reply_open(req, &ino);
+	engine_note_open(fs->engine, what.id, what.uid);
+}
+
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct fs *fs = fs_of(req);
@@ -130,7 +139,7 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		((message->bits & MESSAGE_SIZE_EXACT) == 0 || notifier_is_behind(fs->notifier)))
 		open_exact(fs, req, ino);
 	else
-		reply_open(req, &ino);
+		open_now(fs, req, ino);
 }
 
 void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
