@@ -164,6 +164,7 @@ void changer_show(struct wish *wish)
 		message->seen_time = (uint32_t)(message->ctime_ns / 1000000000);
 	folder->unseen = folder->box->unseen;
 	engine->events.message_changed(engine->user, folder, wish->uid);
+	engine_tell_news(engine, ENGINE_NEWS_FLAGS, folder, wish->uid, NULL, true);
 }
 
 bool changer_overlay(struct changer *changer, const struct folder *folder, struct mailbox *box,

@@ -421,6 +421,21 @@ void engine_load_details(struct engine *engine, uint32_t box_id, uint32_t uid,
 	store_load_details(engine->config.store, box_id, uid, done, user);
 }
 
+void engine_tell_news(struct engine *engine, enum engine_news_kind kind, const struct folder *folder,
+	uint32_t uid, const char *name, bool is_own)
+{
+	const struct engine_news news = {
+		.kind = kind,
+		.folder = folder,
+		.uid = uid,
+		.name = name,
+		.is_own = is_own,
+	};
+
+	if (engine->events.news && engine->was_started && !engine->is_freeing)
+		engine->events.news(engine->user, &news);
+}
+
 /* ---- what the server is believed --------------------------------------------------------------- */
 
 bool engine_is_unproven(const struct engine *engine)

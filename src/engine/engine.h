@@ -64,6 +64,24 @@ enum engine_state {
 	ENGINE_STOPPED,
 };
 
+/* What programs that watch want to hear of: listings that are shown already and become others. */
+enum engine_news_kind {
+	ENGINE_NEWS_MESSAGE,  /* has come; before the listing_changed that shows it */
+	ENGINE_NEWS_EXPUNGED, /* still in the index, not in the mailbox */
+	ENGINE_NEWS_FLAGS,
+	ENGINE_NEWS_FOLDER,   /* has come */
+	ENGINE_NEWS_FOLDER_GONE,  /* about to be forgotten, its parents not */
+	ENGINE_NEWS_FOLDER_RESET, /* another UIDVALIDITY: all its messages are others */
+};
+
+struct engine_news {
+	enum engine_news_kind kind;
+	const struct folder *folder;
+	uint32_t uid;     /* 0: of a folder */
+	const char *name; /* of the view, where it was just made; NULL = see the index */
+	bool is_own;      /* this mount did it: whoever did saw it happen */
+};
+
 struct engine_events {
 	/* The first listing is there (error NULL), or it failed. Once. With a warm cache and a server
 	 * that is away: NULL, and engine_state() says so. */
@@ -92,6 +110,9 @@ struct engine_events {
 	 * (UIDVALIDITY changed). */
 	void (*box_gone)(void *user, const struct folder *folder, uint32_t box_id);
 	void (*state_changed)(void *user, enum engine_state state);
+	/* For streams of events and the like; many at once are possible. Nothing may be called back. NULL =
+	 * nobody wants to know. */
+	void (*news)(void *user, const struct engine_news *news);
 	/* A question: is something of the folder open, so that its messages must stay in memory?
 	 * NULL = nothing ever is. A folder that left memory comes back by engine_open_folder(). */
 	bool (*is_in_use)(void *user, const struct folder *folder);

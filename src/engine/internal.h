@@ -108,6 +108,10 @@ void engine_check_pressure(struct engine *engine);
 /* Bytes of the message that were read may not be joined with those that will be. */
 void engine_bytes_changed(struct engine *engine, const struct folder *folder, uint32_t uid);
 
+/* One of enum engine_news_kind. */
+void engine_tell_news(struct engine *engine, enum engine_news_kind kind, const struct folder *folder,
+	uint32_t uid, const char *name, bool is_own);
+
 /* The server was caught lying about a size. */
 void engine_distrust(struct engine *engine);
 

@@ -111,6 +111,8 @@ static void on_drop(void *user, struct folder *folder)
 {
 	struct engine *engine = user;
 
+	if (folder->parent)
+		engine_tell_news(engine, ENGINE_NEWS_FOLDER_GONE, folder, 0, NULL, false);
 	if (engine->events.folder_gone)
 		engine->events.folder_gone(engine->user, folder);
 	syncer_drop(engine, folder);
@@ -159,6 +161,15 @@ static void tell_if_changed(struct listing *listing, struct folder *folder)
 	engine->events.listing_changed(engine->user, folder);
 }
 
+static void note_folder(struct listing *listing, struct folder *folder)
+{
+	if (folder->is_told)
+		return;
+	folder->is_told = true;
+	if (listing->is_shown)
+		engine_tell_news(listing->engine, ENGINE_NEWS_FOLDER, folder, 0, NULL, false);
+}
+
 static void tell_changes(struct listing *listing)
 {
 	struct tree *tree = listing->engine->tree;
@@ -167,8 +178,10 @@ static void tell_changes(struct listing *listing)
 
 	tell_if_changed(listing, tree->root);
 	g_hash_table_iter_init(&iter, tree->by_name);
-	while (g_hash_table_iter_next(&iter, NULL, &folder))
+	while (g_hash_table_iter_next(&iter, NULL, &folder)) {
 		tell_if_changed(listing, folder);
+		note_folder(listing, folder);
+	}
 	listing->is_shown = true;
 }
 

@@ -85,6 +85,7 @@ static void leave_model(struct lane *lane, GPtrArray *moves)
 			continue;
 		store_batch_remove(batch, uid, uid);
 		mailbox_remove_range(folder->box, uid, uid);
+		engine_tell_news(engine, ENGINE_NEWS_EXPUNGED, folder, uid, NULL, true);
 		changes_message_gone(engine, folder, uid);
 		engine->events.message_gone(engine->user, folder, uid);
 	}

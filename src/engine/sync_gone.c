@@ -170,6 +170,7 @@ void sync_forget_gone(struct sync *sync)
 	for (guint i = 0; i < sync->gone->len; i++) {
 		uint32_t uid = g_array_index(sync->gone, uint32_t, i);
 
+		engine_tell_news(sync->engine, ENGINE_NEWS_EXPUNGED, sync->folder, uid, NULL, false);
 		changes_message_gone(sync->engine, sync->folder, uid);
 		sync->engine->events.message_gone(sync->engine->user, sync->folder, uid);
 	}

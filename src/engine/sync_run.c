@@ -42,6 +42,7 @@ static void forget_box(struct sync *sync)
 	unload_forget(sync);
 	sync->is_known = false;
 	sync->had_box = true;
+	engine_tell_news(engine, ENGINE_NEWS_FOLDER_RESET, folder, 0, NULL, false);
 	engine->events.box_gone(engine->user, folder, old);
 	tree_set_box(engine->tree, folder, NULL);
 	folder->messages = folder->unseen = 0;

@@ -102,6 +102,8 @@ static bool update_known(struct sync *sync, struct message *message,
 	}
 	if ((info->fields & MAILFS_INFO_FLAGS) != 0)
 		changed |= set_flags(sync, message, info, &is_other);
+	if (is_other && !sync->is_new_box)
+		engine_tell_news(sync->engine, ENGINE_NEWS_FLAGS, sync->folder, info->uid, NULL, false);
 	if (is_other) {
 		message->ctime_ns = MAX(clock_realtime_ns(), message->ctime_ns + 1);
 		if (!was_seen && (message->flags & MAILFS_FLAG_SEEN) != 0)
@@ -157,8 +159,10 @@ static void take_info(struct sync *sync, const struct mailfs_message_info *info)
 	}
 	name = give_name(sync, message, info, name_space);
 	sync->has_new |= name != NULL;
-	if (is_new && !sync->is_new_box)
+	if (is_new && !sync->is_new_box) {
+		engine_tell_news(sync->engine, ENGINE_NEWS_MESSAGE, sync->folder, info->uid, name, false);
 		outbox_message_came(sync->engine, sync->folder, sync->target->uidvalidity, info->uid);
+	}
 	if ((info->fields & MAILFS_INFO_HEAD) != 0 && (message->bits & MESSAGE_HAS_HEAD) == 0) {
 		message->bits |= MESSAGE_HAS_HEAD;
 		changed = true;

@@ -46,6 +46,7 @@ struct folder {
 
 	void *engine; /* the engine's own */
 	uint32_t told_generation; /* likewise */
+	bool is_told;             /* likewise: news of it have gone out */
 	bool is_listed; /* scratch of tree_update() */
 };
 
