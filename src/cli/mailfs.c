@@ -203,6 +203,11 @@ static void on_box_gone(void *user, const struct folder *folder, uint32_t box_id
 	fs_box_gone(((struct mailfs *)user)->fs, folder, box_id);
 }
 
+static void on_news(void *user, const struct engine_news *news)
+{
+	fs_news(((struct mailfs *)user)->fs, news);
+}
+
 static void on_state_changed(void *user, enum engine_state state)
 {
 	static const char *const names[] = {
@@ -216,6 +221,7 @@ static void on_state_changed(void *user, enum engine_state state)
 
 	log_info(self->account->name, "%s", names[state]);
 	notify_status(text);
+	fs_state_changed(self->fs, state);
 }
 
 static void on_ended(void *user)
@@ -311,6 +317,7 @@ static struct engine *make_engine(struct mailfs *self)
 		.box_gone = on_box_gone,
 		.is_in_use = on_is_in_use,
 		.state_changed = on_state_changed,
+		.news = on_news,
 	};
 	struct account *account = self->account;
 	struct engine_config config = {

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/watchdog.h"
 #include "fs/internal.h"
+#include "fs/watch.h"
 
 static const struct {
 	enum control_file file;
@@ -25,6 +26,7 @@ static const struct {
 	{ CONTROL_STATUS_JSON, "status.json", S_IFREG | 0400 },
 	{ CONTROL_CTL, "ctl", S_IFREG | 0200 },
 	{ CONTROL_PENDING, "pending", S_IFREG | 0400 },
+	{ CONTROL_EVENTS, "events", S_IFREG | 0400 },
 };
 
 struct text {
@@ -93,7 +95,7 @@ struct status_writer {
 	bool has_items;
 };
 
-static void append_json_string(GString *out, const char *text)
+void control_append_json(GString *out, const char *text)
 {
 	g_string_append_c(out, '"');
 	for (const char *p = text; *p; p++) {
@@ -111,7 +113,7 @@ static void put_key(struct status_writer *writer, const char *key)
 {
 	if (writer->is_json) {
 		g_string_append(writer->out, writer->has_items ? ",\n  " : "{\n  ");
-		append_json_string(writer->out, key);
+		control_append_json(writer->out, key);
 		g_string_append(writer->out, ": ");
 	} else {
 		g_string_append_printf(writer->out, "%s: ", key);
@@ -125,7 +127,7 @@ static void put_text(struct status_writer *writer, const char *key, const char *
 	if (!writer->is_json)
 		g_string_append_printf(writer->out, "%s\n", text ? text : "-");
 	else if (text)
-		append_json_string(writer->out, text);
+		control_append_json(writer->out, text);
 	else
 		g_string_append(writer->out, "null");
 }
@@ -156,7 +158,7 @@ static void put_reasons(struct status_writer *writer, const GPtrArray *reasons)
 	g_string_append_c(writer->out, '[');
 	for (guint i = 0; i < reasons->len; i++) {
 		g_string_append(writer->out, i > 0 ? ",\n    " : "\n    ");
-		append_json_string(writer->out, g_ptr_array_index(reasons, i));
+		control_append_json(writer->out, g_ptr_array_index(reasons, i));
 	}
 	g_string_append(writer->out, reasons->len > 0 ? "\n  ]" : "]");
 }
@@ -190,19 +192,25 @@ static void put_pending_counts(struct fs *fs, struct status_writer *writer)
 	put_number(writer, "pending-failed", counts.failed);
 }
 
-static void put_status(struct fs *fs, struct status_writer *writer)
+const char *control_state_name(enum engine_state state)
 {
 	static const char *const states[] = {
 		[ENGINE_CONNECTING] = "connecting", [ENGINE_ONLINE] = "online",
 		[ENGINE_OFFLINE] = "offline", [ENGINE_LOGIN_REFUSED] = "login refused",
 		[ENGINE_STOPPED] = "stopped",
 	};
+
+	return states[state];
+}
+
+static void put_status(struct fs *fs, struct status_writer *writer)
+{
 	struct engine_status status;
 
 	engine_get_status(fs->engine, &status);
 	put_text(writer, "account", status.account);
 	put_text(writer, "server", status.server);
-	put_text(writer, "state", states[status.state]);
+	put_text(writer, "state", control_state_name(status.state));
 	if (engine_is_offline_by_request(fs->engine))
 		put_text(writer, "offline-by", "request");
 	put_time(writer, "online-since", status.online_since);
@@ -284,8 +292,12 @@ static uint64_t find(struct fs *fs, const char *name)
 	for (size_t i = 0; i < G_N_ELEMENTS(files); i++) {
 		if (strcmp(files[i].name, name) != 0)
 			continue;
-		return files[i].file == CONTROL_CTL ? ino_make(INO_KIND_CONTROL, 0, CONTROL_CTL)
-						    : text_new(fs, files[i].file);
+		/* A stream needs an open, and there are none any more. */
+		if (files[i].file == CONTROL_EVENTS && fs->is_openless)
+			return 0;
+		return files[i].file == CONTROL_CTL || files[i].file == CONTROL_EVENTS
+			? ino_make(INO_KIND_CONTROL, 0, files[i].file)
+			: text_new(fs, files[i].file);
 	}
 	return 0;
 }
@@ -299,7 +311,9 @@ void control_lookup(struct fs *fs, fuse_req_t req, const char *name)
 		fuse_reply_err(req, ENOENT);
 		return;
 	}
-	entry.entry_timeout = ino_split(ino).id == 0 ? FS_LONG_TIMEOUT : 0;
+	/* The stream is there as long as there are opens. */
+	if (ino_split(ino).id == 0 && ino_split(ino).uid != CONTROL_EVENTS)
+		entry.entry_timeout = FS_LONG_TIMEOUT;
 	control_attr(fs, ino, &entry.attr);
 	/* An interrupted lookup is not forgotten. */
 	if (fuse_reply_entry(req, &entry) == -ENOENT)
@@ -317,6 +331,10 @@ void control_open(struct fs *fs, fuse_req_t req, uint32_t file, struct fuse_file
 
 	if (wants_write != (file == CONTROL_CTL)) {
 		fuse_reply_err(req, EACCES);
+		return;
+	}
+	if (file == CONTROL_EVENTS) {
+		events_open(fs, req, fi);
 		return;
 	}
 	fi->direct_io = wants_write;

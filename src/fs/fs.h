@@ -65,6 +65,9 @@ bool fs_message_came(struct fs *fs, const struct folder *folder, uint32_t uid, u
 void fs_message_gone(struct fs *fs, const struct folder *folder, uint32_t uid);
 void fs_folder_gone(struct fs *fs, const struct folder *folder);
 void fs_box_gone(struct fs *fs, const struct folder *folder, uint32_t box_id);
+/* For programs that watch. */
+void fs_news(struct fs *fs, const struct engine_news *news);
+void fs_state_changed(struct fs *fs, enum engine_state state);
 /* Something of the folder is open. */
 bool fs_is_in_use(struct fs *fs, const struct folder *folder);
 /* SIGHUP: the kernel forgets its directory caches. */

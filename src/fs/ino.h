@@ -26,6 +26,7 @@ enum control_file {
 	CONTROL_STATUS_JSON,
 	CONTROL_CTL,
 	CONTROL_PENDING,
+	CONTROL_EVENTS,
 };
 
 #define INO_ROUND_MAX 15u

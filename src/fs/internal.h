@@ -49,6 +49,10 @@ struct fs {
 	time_t mounted_at;
 	bool awaits_root;
 
+	/* watch.c */
+	struct events *stream;
+	unsigned names_asked;
+
 	/* rounds.c */
 	bool can_be_openless; /* the kernel understands */
 	bool is_openless;
@@ -204,6 +208,8 @@ void control_forget(struct fs *fs, uint64_t ino);
 void control_open(struct fs *fs, fuse_req_t req, uint32_t file, struct fuse_file_info *fi);
 void control_read(struct fs *fs, fuse_req_t req, uint64_t ino, size_t size, off_t offset);
 void control_write(struct fs *fs, fuse_req_t req, uint32_t file, const char *bytes, size_t size);
+void control_append_json(GString *out, const char *text); /* with its quotes */
+const char *control_state_name(enum engine_state state);
 void control_init(struct fs *fs); /* fs->texts */
 const char *control_name(uint32_t index, uint64_t *ret_ino); /* listing of .mailfs; NULL = end */
 
@@ -230,6 +236,8 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t size, of
 void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi);
 void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi);
+void op_poll(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi,
+	struct fuse_pollhandle *handle);
 void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size);
 void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size);

@@ -73,6 +73,11 @@ struct op *op_new(struct fs *fs, fuse_req_t req, size_t size, op_free_fn release
 	return op;
 }
 
+void op_wait_for_ever(struct op *op)
+{
+	g_clear_handle_id(&op->timer, g_source_remove);
+}
+
 void op_finish(struct op *op, op_reply_fn reply, void *data)
 {
 	/* A barrier too: after it no interrupt handler runs with this op. */

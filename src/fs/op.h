@@ -34,6 +34,9 @@ struct op {
 
 /* `size` of the embedding struct. NULL: too many wait already; the request was answered. */
 struct op *op_new(struct fs *fs, fuse_req_t req, size_t size, op_free_fn release);
+/* Without a deadline: for who waits for news, may be interrupted, and reads past the page cache (only
+ * then does the kernel tell of an interrupt). */
+void op_wait_for_ever(struct op *op);
 /* For callbacks that cannot be cancelled (store, notifier): a reference that outlives the op. */
 struct op_ref;
 struct op_ref *op_ref_new(const struct op *op);

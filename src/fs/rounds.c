@@ -16,6 +16,7 @@
  * exact-size), and the kernel forgets all names of messages whose size is not exact.
  */
 #include "fs/internal.h"
+#include "fs/watch.h"
 
 #define RELOOK_STEP 512u
 
@@ -28,7 +29,8 @@ bool fs_wants_no_open(struct fs *fs)
 {
 	/* What is open was promised a release, and none comes any more. */
 	if (!fs->is_openless && fs->can_be_openless && fs->config.is_read_only &&
-		!engine_is_unproven(fs->engine) && g_hash_table_size(fs->handles) == 0)
+		!engine_is_unproven(fs->engine) && g_hash_table_size(fs->handles) == 0 &&
+		!events_are_wanted(fs))
 		fs->is_openless = true;
 	return fs->is_openless;
 }

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "fs/internal.h"
+#include "fs/watch.h"
 #include "view/sanitize.h"
 
 #define DRAIN_US          G_USEC_PER_SEC
@@ -48,6 +49,7 @@ static const struct fuse_lowlevel_ops operations = {
 	.readdirplus = op_readdirplus,
 	.releasedir = op_releasedir,
 	.open = op_open,
+	.poll = op_poll,
 	.read = op_read,
 	.write = op_write,
 	.flush = op_flush,
@@ -202,6 +204,7 @@ void fs_unmount(struct fs *fs)
 		return;
 	notifier_stop_feed(fs->notifier);
 	wait_end_all(fs);
+	watch_end(fs);
 	op_finish_all(fs, ENOTCONN);
 	g_source_destroy(fs->source);
 	g_source_unref(fs->source);
@@ -213,6 +216,7 @@ void fs_unmount(struct fs *fs)
 	handle_close_all(fs);
 	draft_handle_close_all(fs);
 	directory_close_all(fs);
+	watch_done(fs);
 }
 
 void fs_free(struct fs *fs)

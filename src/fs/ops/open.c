@@ -9,6 +9,7 @@
 #include <fcntl.h>
 
 #include "fs/internal.h"
+#include "fs/watch.h"
 
 struct open_op {
 	struct op op;
@@ -148,6 +149,8 @@ void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 	if (kind == INO_KIND_DRAFT)
 		draft_handle_close(fs_of(req), (struct draft_handle *)(uintptr_t)fi->fh);
+	else if (ino_split(ino).uid == CONTROL_EVENTS && kind == INO_KIND_CONTROL && fi->fh != 0)
+		events_release(fs_of(req), fi);
 	else if (kind != INO_KIND_CONTROL)
 		handle_close(fs_of(req), (struct handle *)(uintptr_t)fi->fh);
 	fuse_reply_err(req, 0);

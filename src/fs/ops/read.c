@@ -12,6 +12,7 @@
 #include "base/cleanup.h"
 #include "base/post.h"
 #include "fs/internal.h"
+#include "fs/watch.h"
 
 struct read_op {
 	struct op op;
@@ -219,6 +220,10 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct f
 	struct read_op *read;
 	uint64_t end;
 
+	if (ino_split(ino).kind == INO_KIND_CONTROL && ino_split(ino).uid == CONTROL_EVENTS && handle) {
+		events_read(fs, req, size, fi);
+		return;
+	}
 	if (ino_split(ino).kind == INO_KIND_CONTROL) {
 		control_read(fs, req, ino, size, offset);
 		return;
