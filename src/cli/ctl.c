@@ -19,6 +19,8 @@ const struct ctl_verb ctl_verbs[] = {
 	{ "refresh", ctl_refresh, "MOUNTPOINT [FOLDER]", "look for new mail now" },
 	{ "offline", ctl_line, "MOUNTPOINT", "no connections until 'online'" },
 	{ "online", ctl_line, "MOUNTPOINT", "connect now, and stay connected" },
+	{ "prefetch", ctl_prefetch, "MOUNTPOINT [FOLDER...]", "everything into the cache" },
+	{ "cache", ctl_cache, "[--clear | --json] ACCOUNT", "what is in the cache, by folder; remove it" },
 	{ "pending", ctl_pending, "MOUNTPOINT [--retry [ID] | --drop ID]",
 		"what is not on the server yet" },
 	{ "umount", ctl_umount, "MOUNTPOINT", "unmount, and wait for the end of the daemon" },

@@ -28,11 +28,13 @@ extern const size_t ctl_verb_count;
 
 int ctl_add(int argc, char **argv);     /* ctl_add.c */
 int ctl_status(int argc, char **argv);  /* ctl_status.c */
+int ctl_cache(int argc, char **argv);   /* ctl_cache.c */
 int ctl_check(int argc, char **argv);   /* ctl_check.c */
 int ctl_list(int argc, char **argv);    /* ctl_list.c */
 int ctl_refresh(int argc, char **argv); /* ctl_talk.c: verbs that write to .mailfs/ctl */
 int ctl_line(int argc, char **argv);    /* ctl_talk.c: argv[0] is what is written */
 int ctl_pending(int argc, char **argv); /* ctl_pending.c */
+int ctl_prefetch(int argc, char **argv); /* ctl_prefetch.c */
 int ctl_umount(int argc, char **argv);  /* ctl_umount.c */
 
 /* ---- ctl.c ---- */

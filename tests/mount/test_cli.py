@@ -731,6 +731,111 @@ def test_ctl_list(mount, ctl):
     assert done.stdout == "work\timaps://a@h\nhome\timap://b@h\n"
 
 
+def test_ctl_cache_tells_sizes_and_clears(mount, server, ctl):
+    one = mount(server, ["name=uid"])
+    body = one.read("INBOX", "7.eml")
+    path = os.path.join(one.home, "cache", "mailfs")
+    name = os.listdir(path)[0]
+
+    def cached():
+        done = ctl("cache", "--json", name, mount=one)
+        assert done.returncode == 0, done.stderr
+        rows = {row["folder"]: row for row in json.loads(done.stdout)["folders"]}
+        return rows["INBOX"]
+
+    for words in (["cache", name], ["cache", "--clear", name]):
+        done = ctl(*words, mount=one)
+        assert done.returncode == 75 and "unmount it first" in done.stderr
+    assert one.read("INBOX", "7.eml") == body
+    one.stop()
+    assert cached() == {"folder": "INBOX", "bytes": len(body), "messages": 1, "cached": 1, "pinned": 0}
+    done = ctl("cache", name, mount=one)
+    assert re.search(r"^ +%d bytes +1 of 1 +INBOX$" % len(body), done.stdout, re.M), done.stdout
+    mine = os.path.join(path, name, "mine")
+    with open(mine, "w", encoding="utf-8"):
+        pass
+    assert ctl("cache", "--clear", name, mount=one).returncode == 0
+    assert os.listdir(os.path.join(path, name)) == ["mine"]
+    os.unlink(mine)
+    one.start()
+    assert one.read("INBOX", "7.eml") == body
+    one.stop()
+    assert ctl("cache", "--clear", name, mount=one).returncode == 0
+    assert os.listdir(path) == []
+
+
+def test_ctl_prefetch_goes_on_where_it_was(mount, imap_server, ctl):
+    server = imap_server()
+    for uid in range(1, 41):
+        server.account["INBOX"].add(b"Subject: x\r\n\r\n%d\r\n" % uid, uid=uid)
+    server.account.add("Other").add(b"Subject: y\r\n\r\ny\r\n", uid=1)
+    one = mount(server, ["name=uid"])
+    one.read("INBOX", "7.eml")
+    done = ctl("prefetch", one.path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("41 of 41 messages are in the cache, 4") and "#" not in done.stderr
+    # Only what is written is in the cache: soon, all is.
+    deadline = time.monotonic() + 10 * mounting.SLOW
+    while not (done := ctl("prefetch", one.path, "INBOX")).stdout.startswith(
+            "40 of 40 messages are in the cache, 0 fetched"):
+        assert time.monotonic() < deadline, done.stdout
+    one.options.append("delay_connect")
+    one.stop()
+    server.refuse()
+    server.drop()
+    one.start()
+    assert one.read("Other", "1.eml") == b"Subject: y\r\n\r\ny\r\n"
+    assert one.read("INBOX", "40.eml") == b"Subject: x\r\n\r\n40\r\n"
+
+
+def test_ctl_prefetch_offline_says_so(mount, server, ctl):
+    one = mount(server, ["name=uid"])
+    assert one.list("INBOX") == ["7.eml"]
+    assert ctl("offline", one.path).returncode == 0
+    done = ctl("prefetch", one.path)
+    assert done.returncode == 75
+    assert "0 of 1 messages" in done.stdout and "INBOX/7.eml: No route to host" in done.stderr
+    assert ctl("prefetch", one.path, "Nowhere").returncode == 66
+    assert ctl("prefetch").returncode == 64
+
+
+def test_ctl_prefetch_shows_progress_on_a_terminal_and_can_be_stopped(mount, server, ctl, tmp_path):
+    one = mount(server, ["name=uid"])
+    for uid in range(8, 50):
+        server.account["INBOX"].add(b"Subject: x\r\n\r\n" + b"x" * 50000, uid=uid)
+    assert ctl("refresh", one.path).returncode == 0
+    begun = []
+    server.on("UID FETCH", lambda c, tag, line: (begun.append(1), c.hang()), match=r"BODY\.PEEK\[\]")
+    link = tmp_path / "mailfsctl"  # made by ctl
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execve(link, [str(link), "prefetch", one.path], dict(one.env(), TERM="xterm"))
+    assert server.wait_for(lambda: begun)
+    os.kill(pid, signal.SIGINT)
+    text = b""
+    while True:
+        try:
+            got = os.read(terminal, 1000)
+        except OSError:
+            break
+        if not got:
+            break
+        text += got
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 75
+    assert b"stopped; the next run goes on from here" in text
+
+
+def test_ctl_cache_of_nobody(mount, ctl):
+    one = mount("work", start=False)
+    for words in (["cache", "nobody"], ["cache", "--clear", "nobody"]):
+        done = ctl(*words, mount=one)
+        assert done.returncode == 66 and "there is no cache" in done.stderr
+    assert os.listdir(os.path.join(one.home, "cache")) == []
+    for words in (["cache"], ["cache", "../x"], ["cache", "--clear", "--json", "x"]):
+        assert ctl(*words, mount=one).returncode == 64
+
+
 def test_ctl_check_tells_what_the_server_can_do(mount, dovecot, ctl):
     one = mount(dovecot, start=False)
     done = ctl("check", "-o", ",".join(one.options + ["passfd=0"]), one.source, stdin=b"secret\n")
