@@ -133,7 +133,8 @@ void refresh_free(gpointer refresh); /* of engine->refreshes */
 
 struct listing *listing_new(struct engine *engine);
 void listing_free(struct listing *listing);
-/* Asks the server for its folders. `done` may be NULL; requests made meanwhile share one answer. */
+/* Asks the server for its folders. `done` may be NULL. Requests made meanwhile share one answer, of a
+ * list that was asked for after them. */
 void listing_refresh(struct listing *listing, engine_done_fn done, void *user);
 /* The tree from the index, without network. Tells nobody. */
 void listing_from_store(struct listing *listing);

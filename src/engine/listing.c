@@ -29,6 +29,8 @@ struct listing {
 	GHashTable *names;
 	GHashTable *paths;
 	GQueue waiters;
+	GQueue late; /* came when the list was asked for already: the next one is theirs */
+	bool is_sent;
 	uint32_t count;
 };
 
@@ -275,6 +277,20 @@ static void forget_infos(struct listing *listing)
 	listing->bytes = 0;
 }
 
+static void begin_round(struct listing *listing);
+
+/* Unless an answer has begun it already. */
+static void next_round(struct listing *listing)
+{
+	struct listing_waiter *waiter;
+
+	if (listing->is_running || g_queue_is_empty(&listing->late))
+		return;
+	while ((waiter = g_queue_pop_head(&listing->late)))
+		g_queue_push_tail(&listing->waiters, waiter);
+	begin_round(listing);
+}
+
 static void listing_end(struct listing *listing, const GError *error)
 {
 	listing->is_running = false;
@@ -285,6 +301,7 @@ static void listing_end(struct listing *listing, const GError *error)
 		engine_add_reason(listing->engine, "folder list: %s", error->message);
 	forget_infos(listing);
 	answer(listing, error);
+	next_round(listing);
 }
 
 /* More than half of the folders would go, and all their messages from the cache. */
@@ -327,6 +344,7 @@ static struct listing *of_job(struct pool_job *job)
 
 static mailfs_ticket job_start(struct pool_job *job, struct mailfs_session *session)
 {
+	of_job(job)->is_sent = true;
 	return of_job(job)->engine->config.backend->list(session, &(struct mailfs_list_request){
 		.folder = on_folder,
 		.done = on_done,
@@ -350,17 +368,24 @@ static void listing_submit(struct listing *listing)
 	pool_submit(listing->engine->pool, &listing->job);
 }
 
+static void begin_round(struct listing *listing)
+{
+	listing->is_running = true;
+	listing->is_sent = listing->was_repeated = false;
+	listing_submit(listing);
+}
+
+/* Whoever comes while a list is on its way wants to see what was changed before it came (a folder
+ * that was just made): it may not be in there. */
 void listing_refresh(struct listing *listing, engine_done_fn done, void *user)
 {
 	struct listing_waiter *waiter = g_new(struct listing_waiter, 1);
 
 	*waiter = (struct listing_waiter){ .done = done, .user = user };
-	g_queue_push_tail(&listing->waiters, waiter);
-	if (listing->is_running)
-		return;
-	listing->is_running = true;
-	listing->was_repeated = false;
-	listing_submit(listing);
+	g_queue_push_tail(listing->is_running && listing->is_sent ? &listing->late : &listing->waiters,
+		waiter);
+	if (!listing->is_running)
+		begin_round(listing);
 }
 
 void listing_from_store(struct listing *listing)
@@ -382,12 +407,14 @@ struct listing *listing_new(struct engine *engine)
 	listing->names = g_hash_table_new(g_str_hash, g_str_equal);
 	listing->paths = g_hash_table_new(g_str_hash, g_str_equal);
 	g_queue_init(&listing->waiters);
+	g_queue_init(&listing->late);
 	return listing;
 }
 
 void listing_free(struct listing *listing)
 {
 	g_queue_clear_full(&listing->waiters, g_free);
+	g_queue_clear_full(&listing->late, g_free);
 	g_hash_table_unref(listing->names);
 	g_hash_table_unref(listing->paths);
 	g_ptr_array_unref(listing->infos);

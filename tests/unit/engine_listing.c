@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "engine/internal.h"
 #include "store/store_impl.h"
 
 static struct world *with_folders(const char *const *names)
@@ -116,6 +117,30 @@ static void a_failed_listing_keeps_the_tree(void)
 		g_assert_cmpuint(engine_reasons(world->engine)->len, >, 0);
 		world_free(world);
 	}
+}
+
+/* The one that is under way may have been made before what they want to see. */
+static void who_comes_late_gets_a_list_of_their_own(void)
+{
+	struct world *world = WITH("a");
+	struct answer first = { 0 }, second = { 0 }, third = { 0 };
+	unsigned before = world->server->lists;
+
+	world->server->delay = 30;
+	listing_refresh(world->engine->listing, answer_take, &first);
+	world_turns(10);
+	g_assert_cmpuint(first.count, ==, 0);
+	listing_refresh(world->engine->listing, answer_take, &second);
+	listing_refresh(world->engine->listing, answer_take, &third);
+	world_until(answer_is_there, &first);
+	g_assert_cmpuint(world->server->lists, ==, before + 1);
+	g_assert_cmpuint(second.count, ==, 0);
+	fake_folder_add(world->server, "new", 1);
+	world_until(answer_is_there, &second);
+	g_assert_cmpuint(third.count, ==, 1);
+	g_assert_cmpuint(world->server->lists, ==, before + 2);
+	g_assert_nonnull(find(world, "new"));
+	world_free(world);
 }
 
 static void an_empty_listing_keeps_the_tree(void)
@@ -254,6 +279,7 @@ int main(int argc, char **argv)
 	T("come and go", a_folder_goes_and_another_comes);
 	T("nothing new", an_equal_listing_tells_nothing);
 	T("failed", a_failed_listing_keeps_the_tree);
+	T("late", who_comes_late_gets_a_list_of_their_own);
 	T("empty", an_empty_listing_keeps_the_tree);
 	T("dies", a_listing_that_dies_is_asked_for_again);
 	T("most of it lost", the_loss_of_most_folders_is_confirmed);
