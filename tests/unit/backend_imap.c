@@ -686,23 +686,39 @@ static void no_line_and_not_listed_is_gone(void)
 		do_fetch, "ready|fetch OK|");
 }
 
+#define CONFIRM_7                                                                                  \
+	"C: NOOP", "S: %t OK", "C: UID FETCH 7 (UID FLAGS)", "S: * 1 FETCH (UID 7 FLAGS ())", "S: %t OK"
+
 static void no_body_though_it_is_listed_is_an_error(void)
 {
-	static const char *const answers[] = {
+	static const char *const missing[] = {
 		"S: * OK nothing",
 		"S: * 1 FETCH (UID 7)",
 		"S: * 1 FETCH ()",
 		"S: * 1 FETCH (UID 7 BODY[])",
-		"S: * 1 FETCH (UID 7 BODY[] NIL)",
 		"S: * 1 FETCH (UID 8 BODY[] {5}\r\nhello)",
-		"S: * 1 FETCH (UID 7 BODY[]<0> {5}\r\nhello)",
 		"S: * 1 FETCH (UID 7 BODY[HEADER] {5}\r\nhello)",
 	};
+	static const char *const wrong[] = {
+		"S: * 1 FETCH (UID 7 BODY[] NIL)",
+		"S: * 1 FETCH (UID 7 BODY[]<0> {5}\r\nhello)",
+	};
 
-	for (size_t i = 0; i < G_N_ELEMENTS(answers); i++)
-		check(SCRIPT(FETCHING, answers[i], "S: %t OK", "C: NOOP", "S: %t OK",
-			      "C: UID FETCH 7 (UID FLAGS)", "S: * 1 FETCH (UID 7 FLAGS ())", "S: %t OK"),
+	for (size_t i = 0; i < G_N_ELEMENTS(missing); i++)
+		check(SCRIPT(FETCHING, missing[i], "S: %t OK", CONFIRM_7, "C: UID FETCH 7 (UID BODY.PEEK*",
+			      missing[i], "S: %t OK", CONFIRM_7),
 			do_fetch, "ready|fetch PROTOCOL|");
+	for (size_t i = 0; i < G_N_ELEMENTS(wrong); i++)
+		check(SCRIPT(FETCHING, wrong[i], "S: %t OK", CONFIRM_7), do_fetch, "ready|fetch PROTOCOL|");
+}
+
+/* It came by another connection, and this one has not told of it yet. */
+static void a_message_that_is_news_to_the_connection_is_asked_for_again(void)
+{
+	check(SCRIPT(FETCHING, "S: %t OK", "C: NOOP", "S: * 4 EXISTS", "S: %t OK",
+		      "C: UID FETCH 7 (UID FLAGS)", "S: * 4 FETCH (UID 7 FLAGS ())", "S: %t OK",
+		      "C: UID FETCH 7 (UID BODY.PEEK*", "S: * 4 FETCH (UID 7 BODY[] {5}\r\nhello)", "S: %t OK"),
+		do_fetch, "ready|changed INBOX|begin 7 5|hello|end 7|fetch OK|");
 }
 
 static void an_empty_body_needs_an_empty_message(void)
@@ -1338,6 +1354,8 @@ int main(int argc, char **argv)
 			no_line_and_not_listed_is_gone },
 		{ "/backend/imap/fetch/SZ-2 SZ-3 no body though listed is an error",
 			no_body_though_it_is_listed_is_an_error },
+		{ "/backend/imap/fetch/SZ-2 news to the connection is asked for again",
+			a_message_that_is_news_to_the_connection_is_asked_for_again },
 		{ "/backend/imap/fetch/SZ-3 an empty body needs an empty message",
 			an_empty_body_needs_an_empty_message },
 		{ "/backend/imap/fetch/SZ-5 a literal too long kills the session",

@@ -16,13 +16,15 @@ enum want_state {
 	WANT_EMPTY,   /* an empty body came: true only if the size is 0 too (SZ-3) */
 	WANT_BAD,     /* something came that cannot be the message */
 	WANT_ALONE,   /* its line named no UID before the body: ask for it alone */
+	WANT_GONE,    /* not listed any more */
 	WANT_DONE,    /* `end` was reported */
 };
 
 struct want {
 	uint32_t uid;
 	enum want_state state;
-	bool is_listed; /* confirmed to be there */
+	bool is_listed;   /* confirmed to be there */
+	bool was_missed;  /* and so asked for once more */
 };
 
 struct fetch {
@@ -234,7 +236,28 @@ static bool on_fetch(struct command *command, const struct imap_fetch *line)
 
 static bool is_doubtful(const struct want *want)
 {
-	return want->state != WANT_DONE;
+	return want->state != WANT_DONE && want->state != WANT_GONE;
+}
+
+/* A message that came by another connection is not answered for by one that has not heard of it
+ * (seen on Dovecot 2.3); the NOOP has told it. False: there is none to be asked for again. */
+static bool fetch_again(struct fetch *fetch)
+{
+	bool is_any = false;
+
+	for (size_t i = 0; i < fetch->count; i++) {
+		struct want *want = &fetch->wants[i];
+		bool is_missed = want->state == WANT_OPEN && want->is_listed && !want->was_missed;
+
+		if (want->state == WANT_OPEN && !is_missed)
+			want->state = want->is_listed ? WANT_BAD : WANT_GONE;
+		want->was_missed |= is_missed;
+		want->is_listed = want->is_listed && !is_missed;
+		is_any |= is_missed;
+	}
+	if (is_any)
+		fetch_queue(fetch);
+	return is_any;
 }
 
 /* What the server does not list any more is gone; what it lists, it should have sent. */
@@ -242,6 +265,8 @@ static void fetch_judge(struct fetch *fetch)
 {
 	size_t bad = 0;
 
+	if (fetch_again(fetch))
+		return;
 	for (size_t i = 0; i < fetch->count; i++)
 		bad += is_doubtful(&fetch->wants[i]) && fetch->wants[i].is_listed;
 	if (bad == 0)
