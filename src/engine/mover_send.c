@@ -4,6 +4,8 @@
  * promised one waits 200 ms for more, or for 250; while a batch is under way the next one grows.
  * What somebody waits for goes at once. Loop thread.
  */
+#include <string.h>
+
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/log.h"
@@ -266,11 +268,31 @@ static bool has_awaited(const struct lane *lane)
 	return false;
 }
 
+static bool is_same_source(const struct lane *lane, const struct lane *other)
+{
+	return lane->uidvalidity == other->uidvalidity && strcmp(lane->folder, other->folder) == 0;
+}
+
+/* One request at a time takes messages out of a folder: where there is no UIDPLUS, what another one
+ * has marked as deleted would be in the way, and both would fail (EX-1). */
+static bool is_source_busy(const struct lane *lane)
+{
+	GHashTableIter iter;
+	gpointer other;
+
+	g_hash_table_iter_init(&iter, lane->mover->lanes);
+	while (g_hash_table_iter_next(&iter, NULL, &other)) {
+		if (((struct lane *)other)->batch && is_same_source(lane, other))
+			return true;
+	}
+	return false;
+}
+
 void lane_go(struct lane *lane, bool is_urgent)
 {
 	guint waiting = g_queue_get_length(&lane->queue);
 
-	if (waiting == 0 || lane->batch || lane->is_paused)
+	if (waiting == 0 || lane->is_paused || is_source_busy(lane))
 		return;
 	lane->threshold = CLAMP(lane->threshold, BATCH_MIN, BATCH_MAX);
 	if (waiting < lane->threshold && !is_urgent) {
@@ -335,6 +357,19 @@ static enum change_verdict judge(const struct move_batch *batch, const GError *e
 	return verdict;
 }
 
+/* Those that waited for the folder; this one comes last, so that each has its turn. */
+static void others_go(struct lane *lane)
+{
+	g_autoptr(GList) lanes = g_hash_table_get_values(lane->mover->lanes);
+
+	for (GList *at = lanes; at; at = at->next) {
+		struct lane *other = at->data;
+
+		if (other != lane && is_same_source(lane, other))
+			lane_go(other, has_awaited(other));
+	}
+}
+
 static void batch_finish(struct move_batch *batch, bool is_known, const GError *error)
 {
 	struct lane *lane = batch->lane;
@@ -350,6 +385,7 @@ static void batch_finish(struct move_batch *batch, bool is_known, const GError *
 		take_one(batch, g_ptr_array_index(batch->moves, i), is_known, error, verdict);
 	lane_show_landed(lane);
 	lane_resolve(lane);
+	others_go(lane);
 	lane_go(lane, has_awaited(lane));
 	move_batch_free(batch);
 	mover_check_settlers(mover);

@@ -2,7 +2,7 @@
 /* Messages that move or go: every accident, before and after the server acted, none is ever lost. */
 #include "engine_world.h"
 
-#include "engine/internal.h"
+#include "engine/mover_impl.h"
 
 static struct fake_folder *archive; /* of the world at hand */
 
@@ -599,6 +599,66 @@ static void a_new_uidvalidity_ends_what_waits(void) /* ID-1 */
 	}
 }
 
+static struct world *acting; /* of the test at hand */
+static unsigned acts;
+
+static void count_requests(struct fake_server *server, struct fake_folder *folder)
+{
+	g_autoptr(GList) lanes = g_hash_table_get_values(acting->engine->mover->lanes);
+	unsigned busy = 0;
+
+	for (GList *at = lanes; at; at = at->next)
+		busy += ((struct lane *)at->data)->batch != NULL;
+	g_assert_cmpuint(busy, ==, 1);
+	acts++;
+}
+
+/* EX-1: without UIDPLUS, what one has marked would be in the way of the other. */
+static void one_request_at_a_time_empties_a_folder(void)
+{
+	struct world *world = opened(5);
+	struct answer moved = { 0 }, deleted = { 0 };
+
+	acting = world;
+	acts = 0;
+	world->server->delay = 20;
+	world->server->change_hook = count_requests;
+	ask_move(world, 1, NULL, &moved);
+	engine_delete(world->engine, box(world), 2, answer_take, &deleted);
+	world_until(answer_is_there, &moved);
+	world_until(answer_is_there, &deleted);
+	g_assert_cmpuint(acts, ==, 2);
+	g_assert_cmpint(moved.code, ==, WORLD_OK);
+	g_assert_cmpint(deleted.code, ==, WORLD_OK);
+	world_until(is_idle, world);
+	g_assert_cmpuint(world->inbox->messages->len, ==, 3);
+	world_free(world);
+}
+
+/* AS-3: while it is being found out what became of a move, at whatever moment. */
+static void folders_may_go_while_a_move_is_in_doubt(void)
+{
+	for (unsigned turn = 0; turn < 90; turn++) {
+		struct world *world = opened(3);
+		struct answer answer = { 0 }, refreshed = { 0 };
+
+		world->server->has_move = false;
+		world->server->hides_copies = true;
+		fake_die(world->server, FAKE_MOVE_COPIED, MAILFS_ERROR_CONNECTION_LOST);
+		ask_move(world, 2, "n", &answer);
+		world_turns(turn);
+		if (turn % 3 == 0)
+			fake_folder_clear(archive, 21 + turn);
+		else
+			fake_folder_remove(world->server, "Archive");
+		engine_refresh(world->engine, NULL, answer_take, &refreshed);
+		world_until(answer_is_there, &answer);
+		world_until(is_idle, world);
+		g_assert_cmpuint(world->inbox->messages->len, >=, 2);
+		world_free(world);
+	}
+}
+
 static void an_end_in_the_middle_is_clean(void)
 {
 	struct world *world = opened(5);
@@ -657,6 +717,8 @@ int main(int argc, char **argv)
 	ADD("twin", a_twin_is_not_the_copy);
 	ADD("AS-2 expunged", others_may_expunge_it_first);
 	ADD("ID-1 UIDVALIDITY", a_new_uidvalidity_ends_what_waits);
+	ADD("EX-1 one at a time", one_request_at_a_time_empties_a_folder);
+	ADD("AS-3 in doubt", folders_may_go_while_a_move_is_in_doubt);
 	ADD("end", an_end_in_the_middle_is_clean);
 	ADD("replacement", a_removal_for_a_replacement_is_a_promise);
 	return g_test_run();
