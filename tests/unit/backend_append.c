@@ -293,6 +293,46 @@ static void a_refusal_within_the_literal_ends_the_session(void)
 	play_done(&play);
 }
 
+/* The kernel takes little of what is written: it stays in the queue of the stream. */
+static void do_append_slowly(struct play *play)
+{
+	const int room = 8192;
+
+	for (int fd = 3; fd < 64; fd++) {
+		struct sockaddr_in peer;
+		socklen_t len = sizeof(peer);
+
+		if (getpeername(fd, (struct sockaddr *)&peer, &len) == 0 && peer.sin_port == htons(play->port))
+			g_assert_cmpint(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room)), ==, 0);
+	}
+	do_append(play);
+}
+
+static void an_answer_before_the_last_octet_ends_the_session(void) /* WR-3 */
+{
+	static const char *const answers[][2] = {
+		{ "S: %t NO [OVERQUOTA] full", "ready|append QUOTA|dead LOST|" },
+		{ "S: %t BAD no", "ready|append PROTOCOL|dead LOST|" },
+		{ "S: %t OK stored", "ready|unknown append PROTOCOL|dead PROTOCOL|" },
+	};
+	const size_t size = 1000 * 1024; /* all of it fits into the queue of the stream */
+	g_autofree char *body = g_malloc(size);
+	g_autofree char *command = g_strdup_printf("C: APPEND \"Box\" {%zu}", size);
+
+	memset(body, 'x', size);
+	for (size_t i = 0; i < G_N_ELEMENTS(answers); i++) {
+		const char *const script[] = { LOGIN(""), command, "S: + go", "B: 1000", answers[i][0],
+			"!stall", NULL };
+		struct play play;
+
+		memset(&upload, 0, sizeof(upload));
+		upload.body = body;
+		upload.request.size = size;
+		play_append(&play, script, do_append_slowly, answers[i][1]);
+		play_done(&play);
+	}
+}
+
 static void ok_before_the_message_is_a_lie(void)
 {
 	struct play play;
@@ -509,6 +549,8 @@ int main(int argc, char **argv)
 			a_refusal_of_the_whole_message_is_known },
 		{ "/backend/append/WR-3 SEC-46 a refusal within the literal ends the session",
 			a_refusal_within_the_literal_ends_the_session },
+		{ "/backend/append/WR-3 an answer before the last octet",
+			an_answer_before_the_last_octet_ends_the_session },
 		{ "/backend/append/WR-5 OK before the message is a lie", ok_before_the_message_is_a_lie },
 		{ "/backend/append/WR-3 PX-2 a second plus ends the session",
 			a_second_plus_ends_the_session },

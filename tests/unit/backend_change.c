@@ -461,7 +461,7 @@ static void do_move(struct play *play)
 }
 
 #define MOVE_78 "C: UID MOVE 7:8 \"Box\""
-#define LOOK_78 "C: UID FETCH 7:8 (UID FLAGS)"
+#define LOOK_78 "C: NOOP", "S: %t OK", "C: UID FETCH 7:8 (UID FLAGS)"
 
 static void move_tells_where_messages_went(void)
 {
@@ -486,6 +486,15 @@ static void a_move_without_proof_is_looked_after(void)
 		CHECK(SCRIPT(LOGIN(" MOVE"), OPEN_RW("2"), MOVE_78, codes[i], "S: * 1 EXPUNGE",
 			      "S: * 1 EXPUNGE", "S: %t OK", LOOK_78, "S: %t OK"),
 			do_move, "ready|changed INBOX|m7>0:0|m8>0:0|move OK|", UIDS(7, 8));
+}
+
+static void expunges_that_were_not_told_yet_are_asked_for(void)
+{
+	/* It lists messages that are gone until it has said so. */
+	CHECK(SCRIPT(LOGIN(" MOVE UIDPLUS"), OPEN_RW("2"), MOVE_78, "S: %t OK [COPYUID 5 7:8 20:21] moved",
+		      "C: NOOP", "S: * 1 EXPUNGE", "S: * 1 EXPUNGE", "S: %t OK",
+		      "C: UID FETCH 7:8 (UID FLAGS)", "S: %t OK"),
+		do_move, "ready|changed INBOX|m7>5:20|m8>5:21|move OK|", UIDS(7, 8));
 }
 
 static void a_move_that_does_not_move_fails(void)
@@ -582,6 +591,33 @@ static void equal_copies_have_no_name(void)
 		      "C: UID FETCH 20:* (UID RFC822.SIZE)", "S: * 5 FETCH (UID 20 RFC822.SIZE 100)",
 		      "S: * 6 FETCH (UID 21 RFC822.SIZE 100)", "S: %t OK", OPEN_RW("2"), EXPUNGE_78),
 		do_move, "ready|c7>0:0|c8>0:0|changed INBOX|m7>0:0|m8>0:0|move OK|", UIDS(7, 8));
+}
+
+static void without_uidplus_nothing_is_copied_that_cannot_be_removed(void) /* EX-1 */
+{
+	static const char *const foreign[] = { "5", "7:9", "1:8", "5 7 8", "9", "4294967295" };
+
+	for (size_t i = 0; i < G_N_ELEMENTS(foreign); i++) {
+		g_autofree char *found = g_strconcat("S: * SEARCH ", foreign[i], NULL);
+
+		if (strchr(foreign[i], ':')) {
+			g_free(found);
+			found = g_strconcat("S: * ESEARCH (TAG \"%t\") UID ALL ", foreign[i], NULL);
+		}
+		CHECK(SCRIPT(LOGIN(""), OPEN_RW("2"), "C: UID SEARCH DELETED", found, "S: %t OK"), do_move,
+			"ready|move NOT_POSSIBLE|", UIDS(7, 8));
+	}
+}
+
+static void without_uidplus_what_is_marked_of_ours_may_be(void)
+{
+	CHECK(SCRIPT(LOGIN(""), OPEN_RW("2"), "C: UID SEARCH DELETED", "S: * SEARCH 8", "S: %t OK",
+		      STATUS_BOX, "S: * STATUS Box (MESSAGES 4 UIDNEXT 20)", "S: %t OK", COPY_78,
+		      "S: %t NO no"),
+		do_move, "ready|move PROTOCOL|", UIDS(7, 8));
+	CHECK(SCRIPT(LOGIN(""), OPEN_RW("2"), "C: UID SEARCH DELETED", "S: %t BAD what", STATUS_BOX,
+		      "S: * STATUS Box (MESSAGES 4 UIDNEXT 20)", "S: %t OK", COPY_78, "S: %t NO no"),
+		do_move, "ready|move PROTOCOL|", UIDS(7, 8));
 }
 
 static void a_refused_copy_removes_nothing(void)
@@ -784,6 +820,8 @@ int main(int argc, char **argv)
 			move_tells_where_messages_went },
 		{ "/backend/change/move/ID-4 without proof is looked after",
 			a_move_without_proof_is_looked_after },
+		{ "/backend/change/move/AS-1 expunges not told yet",
+			expunges_that_were_not_told_yet_are_asked_for },
 		{ "/backend/change/move/EX-4 that does not move fails",
 			a_move_that_does_not_move_fails },
 		{ "/backend/change/move/WR-7 a refusal halfway",
@@ -798,6 +836,10 @@ int main(int argc, char **argv)
 			copies_that_cannot_be_found_leave_both },
 		{ "/backend/change/move/ID-4 equal copies have no name",
 			equal_copies_have_no_name },
+		{ "/backend/change/move/EX-1 nothing is copied that cannot be removed",
+			without_uidplus_nothing_is_copied_that_cannot_be_removed },
+		{ "/backend/change/move/EX-1 ours may be marked",
+			without_uidplus_what_is_marked_of_ours_may_be },
 		{ "/backend/change/move/EX-2 a refused copy removes nothing",
 			a_refused_copy_removes_nothing },
 		{ "/backend/change/move/EX-4 not understood becomes a copy",

@@ -131,7 +131,7 @@ static void on_list_done(struct command *command, const struct imap_response *re
 		settle(move);
 }
 
-static void look(struct move *move)
+static void list(struct move *move)
 {
 	static const struct command_hooks hooks = { .fetch = on_listed, .done = on_list_done };
 	GString *set = g_string_new(NULL);
@@ -141,6 +141,27 @@ static void look(struct move *move)
 	queue_add(&move->request.session->queue,
 		move_command(move, change_ask_cmd(set->str), &hooks, "looking for moved messages"));
 	g_string_free(set, TRUE);
+}
+
+static void on_noop_done(struct command *command, const struct imap_response *response,
+	const GError *error)
+{
+	struct move *move = (struct move *)command->request;
+
+	if (error)
+		request_finish(&move->request, move->refusal ? move->refusal : error);
+	else
+		list(move);
+}
+
+/* A server that has not told of the expunges yet answers for the messages still (RFC 9051 §7.5.1):
+ * NOOP lets it say so, then what it lists decides. */
+static void look(struct move *move)
+{
+	static const struct command_hooks hooks = { .done = on_noop_done };
+
+	queue_add(&move->request.session->queue,
+		move_command(move, imap_cmd_new("NOOP"), &hooks, "looking for moved messages"));
 }
 
 static bool is_proven(const struct move *move)

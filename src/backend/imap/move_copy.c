@@ -284,15 +284,11 @@ static void on_status_done(struct command *command, const struct imap_response *
 		send_copy(move);
 }
 
-void move_copy(struct move *move)
+static void ask_status(struct move *move)
 {
 	static const struct command_hooks hooks = { .untagged = on_status, .done = on_status_done };
 	struct imap_cmd *cmd = imap_cmd_new("STATUS");
 
-	move_copy_done(move);
-	move->floor_seq = UINT32_MAX; /* not told */
-	for (size_t i = move->batch.from; i < move->batch.to; i++)
-		move->pairs[i] = (struct pair){ 0 };
 	if (!imap_cmd_mailbox(cmd, move->target)) {
 		imap_cmd_free(cmd);
 		request_fail(&move->request, MAILFS_ERROR_INVALID, "no server takes this folder name");
@@ -302,4 +298,63 @@ void move_copy(struct move *move)
 	/* Never of the open box (ID-7): that is the source. */
 	queue_add(&move->request.session->queue,
 		move_command(move, cmd, &hooks, "looking at the target"));
+}
+
+/* ---- can they be removed at all? -------------------------------------------------------------- */
+
+static void take_marked(void *user, uint32_t first, uint32_t last)
+{
+	struct move *move = user;
+	uint64_t count = (uint64_t)last - first + 1;
+	size_t i = targets_lower(&move->targets, first);
+
+	move->has_foreign = move->has_foreign || i < move->batch.from || i + count > move->batch.to ||
+		move->targets.uids[i] != first || move->targets.uids[i + count - 1] != last;
+}
+
+static bool on_marked(struct command *command, const struct imap_response *response)
+{
+	return imap_search_parse(response, take_marked, command->request);
+}
+
+static void on_marked_done(struct command *command, const struct imap_response *response,
+	const GError *error)
+{
+	struct move *move = (struct move *)command->request;
+
+	/* A server that does not search is asked again, in another way, before anything is removed. */
+	if (error && !response)
+		request_finish(&move->request, error);
+	else if (!error && move->has_foreign)
+		request_fail(&move->request, MAILFS_ERROR_NOT_POSSIBLE,
+			"other messages are marked as deleted, and the server cannot remove single ones: "
+			"nothing was moved");
+	else
+		ask_status(move);
+}
+
+/* Without UIDPLUS nothing is removed while others are marked (EX-1): better known before there are
+ * two of each. */
+static void ask_marked(struct move *move)
+{
+	static const struct command_hooks hooks = { .untagged = on_marked, .done = on_marked_done };
+
+	move->has_foreign = false;
+	queue_add(&move->request.session->queue,
+		move_command(move, imap_cmd_new("UID SEARCH DELETED"), &hooks,
+			"looking for deleted messages"));
+}
+
+void move_copy(struct move *move)
+{
+	const struct mailfs_session *s = move->request.session;
+
+	move_copy_done(move);
+	move->floor_seq = UINT32_MAX; /* not told */
+	for (size_t i = move->batch.from; i < move->batch.to; i++)
+		move->pairs[i] = (struct pair){ 0 };
+	if (s->caps.uidplus && !s->no_uid_expunge)
+		ask_status(move);
+	else
+		ask_marked(move);
 }

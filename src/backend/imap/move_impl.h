@@ -32,6 +32,7 @@ struct move {
 	GArray *fresh;                 /* struct copy, what came into the target */
 	struct expunge expunge;
 	bool has_expunge;
+	bool has_foreign; /* somebody else's \Deleted messages are in the source */
 };
 
 /* Of move.c. */

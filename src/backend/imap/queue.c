@@ -337,10 +337,16 @@ static void on_stray_tag(struct queue *queue, const struct imap_response *respon
 	session_fail(s, MAILFS_ERROR_PROTOCOL, "an answer came to a command that was not sent");
 }
 
+/* The last octets of its literal are still here: of no use any more, and perhaps taken for commands. */
+static bool is_flowing(const struct queue *queue, const struct command *command)
+{
+	return has_own_literal(command) && stream_unsent(queue->session->stream) > 0;
+}
+
 /* The rest of a refused command is never sent (CN-6); OK without all of it is a lie. */
 static GError *answer_early(struct queue *queue, const struct imap_response *response)
 {
-	bool was_in_literal = queue->is_in_literal;
+	bool was_in_literal = queue->is_in_literal || !queue->unsent;
 	GError *error = NULL;
 
 	queue->is_in_literal = queue->is_owing = false;
@@ -371,7 +377,7 @@ void queue_on_tagged(struct queue *queue, const struct imap_response *response)
 		session_fail(queue->session, MAILFS_ERROR_PROTOCOL, "a tagged answer without a status");
 		return;
 	}
-	if (queue->unsent == command)
+	if (queue->unsent == command || is_flowing(queue, command))
 		error = answer_early(queue, response);
 	if (response->status != IMAP_OK)
 		error = verdict_error(response, (enum verdict_phase)command->phase, command->what);
