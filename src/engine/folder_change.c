@@ -11,6 +11,7 @@
 #include "engine/change_impl.h"
 
 #define COMPONENT_BYTES_MAX 255u
+#define LISTS_MAX           3u
 
 struct folder_change {
 	struct engine_waiter waiter; /* while `done` is set */
@@ -26,6 +27,7 @@ struct folder_change {
 	char delimiter;
 	char *name;      /* that exists now, as the server told */
 	unsigned tries;
+	unsigned lists; /* that failed, after it was done */
 	GError *lost; /* the outcome is unknown because of this */
 	bool is_refused; /* `lost` is the refusal */
 };
@@ -145,6 +147,20 @@ static void follow(struct folder_change *change, const char *name)
 	changes_folder_renamed(engine, change->folder, name, change->delimiter);
 }
 
+static void on_listed(void *user, const GError *error);
+
+/* The server has said yes. What somebody is about to look for must be shown; everything else will be
+ * the next time. */
+static void on_listed_good(struct folder_change *change, const GError *error)
+{
+	bool must_show = change->verb == MAILFS_FOLDER_CREATE && change->done && !find_new(change);
+
+	if (error && must_show && change->lists++ < LISTS_MAX)
+		listing_refresh(change->engine->listing, on_listed, change);
+	else
+		change_end(change, must_show ? error : NULL);
+}
+
 static void on_listed(void *user, const GError *error)
 {
 	struct folder_change *change = user;
@@ -152,8 +168,7 @@ static void on_listed(void *user, const GError *error)
 	bool was_known = change->name != NULL;
 
 	if (!lost) {
-		/* The server has said yes; a list that failed shows it the next time. */
-		change_end(change, NULL);
+		on_listed_good(change, error);
 		return;
 	}
 	if (error || change->is_refused || (!is_so(change) && (change->tries++ > 0 || !change->done))) {

@@ -133,6 +133,21 @@ static void a_lost_connection_is_decided_by_the_list(void)
 	}
 }
 
+/* mkdir answers with the new directory: it must be there then. */
+static void a_list_that_fails_is_asked_for_until_it_shows_the_folder(void)
+{
+	struct world *world = started();
+
+	fake_fault(world->server, &(struct fake_fault){ .point = FAKE_LIST, .times = 2,
+		.code = MAILFS_ERROR_TRY_LATER });
+	g_assert_cmpint(make(world, "Work", "New"), ==, WORLD_OK);
+	g_assert_nonnull(find(world, "Work/New"));
+	fake_fault(world->server, &(struct fake_fault){ .point = FAKE_LIST, .times = 50,
+		.code = MAILFS_ERROR_TRY_LATER });
+	g_assert_cmpint(make(world, "Work", "Newer"), ==, MAILFS_ERROR_TRY_LATER);
+	world_free(world);
+}
+
 static void a_rename_that_is_lost_is_decided_by_the_list(void)
 {
 	static const enum fake_point points[] = { FAKE_FOLDER, FAKE_FOLDER_END };
@@ -249,6 +264,7 @@ int main(int argc, char **argv)
 	ADD("NM-9 stays", what_has_a_use_stays);
 	ADD("NM-9 renamed", a_renamed_folder_takes_all_along);
 	ADD("connection lost", a_lost_connection_is_decided_by_the_list);
+	ADD("list lost", a_list_that_fails_is_asked_for_until_it_shows_the_folder);
 	ADD("rename lost", a_rename_that_is_lost_is_decided_by_the_list);
 	ADD("removal lost", a_removal_that_is_lost_is_decided_by_the_list);
 	ADD("refused", a_refusal_is_told);
