@@ -62,10 +62,15 @@ bool engine_find_arriving(const struct engine *engine, const struct folder *targ
 /* All that was promised to the folder is shown there, or has turned out not to come. OFFLINE. */
 engine_ticket engine_await_arrivals(struct engine *engine, struct folder *folder,
 	engine_done_fn done, void *user);
+/* All that was promised to leave the folder has left, or stays after all. OFFLINE. */
+engine_ticket engine_await_departures(struct engine *engine, struct folder *folder,
+	engine_done_fn done, void *user);
 /* As `-o delete` says: into \Trash, or for ever. Inside \Trash for ever. NOT_POSSIBLE: `no`, or no
  * trash folder. Answers like engine_move(). */
 engine_ticket engine_delete(struct engine *engine, uint32_t box_id, uint32_t uid,
 	engine_done_fn done, void *user);
+/* Would it, as far as is known here? Asked before something is put in its place. */
+bool engine_may_delete(struct engine *engine, uint32_t box_id, uint32_t uid, GError **error);
 /* All moves and removals of the folder that were answered early are confirmed; the error of one
  * that was not. Before rmdir, fsync of a directory, unmount. */
 engine_ticket engine_settle(struct engine *engine, struct folder *folder, engine_done_fn done,

@@ -133,22 +133,37 @@ static bool may_delete(struct engine *engine, const struct folder *trash, bool i
 	return false;
 }
 
+static bool is_for_ever(const struct engine *engine, const struct folder *source,
+	const struct folder *trash)
+{
+	return engine->config.delete_mode == ENGINE_DELETE_EXPUNGE ||
+		(source && trash && is_within(source, trash));
+}
+
+bool engine_may_delete(struct engine *engine, uint32_t box_id, uint32_t uid, GError **error)
+{
+	const struct folder *source = tree_by_box(engine->tree, box_id);
+	const struct folder *trash = find_trash(engine);
+	bool goes_for_ever = is_for_ever(engine, source, trash);
+
+	return may_leave(engine, source, uid, error) &&
+		may_delete(engine, trash, goes_for_ever, error) &&
+		(goes_for_ever || may_enter(engine, trash, error));
+}
+
 engine_ticket engine_delete(struct engine *engine, uint32_t box_id, uint32_t uid,
 	engine_done_fn done, void *user)
 {
 	const struct folder *source = tree_by_box(engine->tree, box_id);
 	const struct folder *trash = find_trash(engine);
-	bool is_for_ever = engine->config.delete_mode == ENGINE_DELETE_EXPUNGE ||
-		(source && trash && is_within(source, trash));
 	g_autoptr(GError) error = NULL;
 
-	if (!may_leave(engine, source, uid, &error) ||
-		!may_delete(engine, trash, is_for_ever, &error) ||
-		(!is_for_ever && !may_enter(engine, trash, &error))) {
+	if (!engine_may_delete(engine, box_id, uid, &error)) {
 		done(user, error);
 		return 0;
 	}
-	return begin(engine, source, uid, is_for_ever ? NULL : trash, NULL, done, user);
+	return begin(engine, source, uid, is_for_ever(engine, source, trash) ? NULL : trash, NULL, done,
+		user);
 }
 
 void mover_remove_now(struct mover *mover, const struct folder *folder, uint32_t uidvalidity,

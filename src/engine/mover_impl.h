@@ -104,6 +104,8 @@ void move_answer(struct move *move, const GError *error);
 void move_end(struct move *move);
 /* It stays where it is: told to whoever waits, or as a reason, and shown again. Ends it. */
 void move_refuse(struct move *move, const GError *error);
+/* The folder's mailbox must stay in memory. */
+bool mover_needs(const struct mover *mover, const struct folder *folder);
 /* Something of the lane is over. */
 void mover_check_settlers(struct mover *mover);
 struct folder *lane_source(const struct lane *lane); /* loaded, of that UIDVALIDITY; else NULL */

@@ -7,12 +7,18 @@
 
 /* ---- settled ----------------------------------------------------------------------------------- */
 
+enum settling {
+	SETTLE_ALL,
+	SETTLE_ARRIVALS,   /* what comes to the folder; failures are for others to hear of */
+	SETTLE_DEPARTURES, /* what leaves it; likewise */
+};
+
 struct settler {
 	struct engine_waiter waiter;
 	engine_done_fn done;
 	void *user;
 	char *folder;
-	bool is_arrival; /* only what comes to the folder, and failures are for others */
+	enum settling what;
 };
 
 static void settler_free(struct mover *mover, struct settler *settler)
@@ -53,10 +59,10 @@ static GPtrArray *all_lanes(const struct mover *mover)
 	return lanes;
 }
 
-static bool is_of(const struct lane *lane, const char *folder, bool is_arrival)
+static bool is_of(const struct lane *lane, const char *folder, enum settling what)
 {
-	return (!is_arrival && strcmp(lane->folder, folder) == 0) ||
-		g_strcmp0(lane->target, folder) == 0;
+	return (what != SETTLE_ARRIVALS && strcmp(lane->folder, folder) == 0) ||
+		(what != SETTLE_DEPARTURES && g_strcmp0(lane->target, folder) == 0);
 }
 
 /* What nobody was promised is waited for by its own. */
@@ -77,7 +83,7 @@ bool lane_has_settlers(const struct lane *lane)
 	for (guint i = 0; i < settlers->len; i++) {
 		const struct settler *settler = g_ptr_array_index(settlers, i);
 
-		if (is_of(lane, settler->folder, settler->is_arrival))
+		if (is_of(lane, settler->folder, settler->what))
 			return true;
 	}
 	return false;
@@ -91,7 +97,7 @@ static bool is_away(const struct engine *engine)
 }
 
 /* True: there is an answer. */
-static bool look(struct mover *mover, const char *folder, bool is_arrival, GError **error)
+static bool look(struct mover *mover, const char *folder, enum settling what, GError **error)
 {
 	g_autoptr(GPtrArray) lanes = all_lanes(mover);
 	bool all = true;
@@ -99,10 +105,10 @@ static bool look(struct mover *mover, const char *folder, bool is_arrival, GErro
 	for (guint i = 0; i < lanes->len; i++) {
 		struct lane *lane = g_ptr_array_index(lanes, i);
 
-		if (!is_of(lane, folder, is_arrival))
+		if (!is_of(lane, folder, what))
 			continue;
 		all &= is_settled(lane);
-		if (lane->failure && !is_arrival && !*error)
+		if (lane->failure && what == SETTLE_ALL && !*error)
 			*error = g_steal_pointer(&lane->failure);
 	}
 	if (!all && !*error && is_away(mover->engine))
@@ -125,14 +131,14 @@ void mover_check_settlers(struct mover *mover)
 		const struct settler *settler = (struct settler *)waiter;
 		g_autoptr(GError) error = NULL;
 
-		if (!waiter || !look(mover, settler->folder, settler->is_arrival, &error))
+		if (!waiter || !look(mover, settler->folder, settler->what, &error))
 			continue;
 		engine_waiter_remove(mover->engine, waiter);
 		settler_fail(mover->engine, waiter, error);
 	}
 }
 
-static engine_ticket settle(struct engine *engine, const struct folder *folder, bool is_arrival,
+static engine_ticket settle(struct engine *engine, const struct folder *folder, enum settling what,
 	engine_done_fn done, void *user)
 {
 	struct mover *mover = engine->mover;
@@ -142,7 +148,7 @@ static engine_ticket settle(struct engine *engine, const struct folder *folder, 
 	engine_ticket ticket;
 
 	mover_flush(mover);
-	if (!folder->name || look(mover, folder->name, is_arrival, &error)) {
+	if (!folder->name || look(mover, folder->name, what, &error)) {
 		done(user, error);
 		return 0;
 	}
@@ -150,7 +156,7 @@ static engine_ticket settle(struct engine *engine, const struct folder *folder, 
 	settler->done = done;
 	settler->user = user;
 	settler->folder = g_strdup(folder->name);
-	settler->is_arrival = is_arrival;
+	settler->what = what;
 	g_ptr_array_add(mover->settlers, settler);
 	engine_waiter_add(engine, &settler->waiter, &settler_class);
 	ticket = settler->waiter.ticket;
@@ -163,7 +169,7 @@ static engine_ticket settle(struct engine *engine, const struct folder *folder, 
 engine_ticket engine_settle(struct engine *engine, struct folder *folder, engine_done_fn done,
 	void *user)
 {
-	return settle(engine, folder, false, done, user);
+	return settle(engine, folder, SETTLE_ALL, done, user);
 }
 
 engine_ticket engine_await_arrivals(struct engine *engine, struct folder *folder,
@@ -173,7 +179,32 @@ engine_ticket engine_await_arrivals(struct engine *engine, struct folder *folder
 		done(user, NULL);
 		return 0;
 	}
-	return settle(engine, folder, true, done, user);
+	return settle(engine, folder, SETTLE_ARRIVALS, done, user);
+}
+
+engine_ticket engine_await_departures(struct engine *engine, struct folder *folder,
+	engine_done_fn done, void *user)
+{
+	return settle(engine, folder, SETTLE_DEPARTURES, done, user);
+}
+
+/* What is in memory of a folder is needed by moves from and to it. */
+bool mover_needs(const struct mover *mover, const struct folder *folder)
+{
+	GHashTableIter iter;
+	gpointer value;
+
+	if (mover->moves == 0 || !folder->name)
+		return false;
+	g_hash_table_iter_init(&iter, mover->lanes);
+	while (g_hash_table_iter_next(&iter, NULL, &value)) {
+		const struct lane *lane = value;
+
+		if (is_of(lane, folder->name, SETTLE_ALL) &&
+			g_hash_table_size(lane_place(lane)->items) > 0)
+			return true;
+	}
+	return false;
 }
 
 bool mover_flush(struct mover *mover)

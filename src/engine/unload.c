@@ -27,11 +27,14 @@ void unload_forget(struct sync *sync)
 	sync->loaded_bytes = 0;
 }
 
-/* What the user changed and the server has not confirmed yet is shown by the model only. */
-static bool has_wishes(const struct engine *engine)
+/* What the user changed there and the server has not confirmed yet is shown by the model only. */
+static bool has_wishes(const struct engine *engine, const struct folder *folder)
 {
-	return (engine->changer && engine->changer->wishes > 0) ||
-		(engine->mover && engine->mover->moves > 0);
+	const struct place *flags = engine->changer && engine->changer->wishes > 0 ?
+		place_of(engine->changer->map, folder) : NULL;
+
+	return (flags && g_hash_table_size(flags->items) > 0) ||
+		(engine->mover && mover_needs(engine->mover, folder));
 }
 
 /* The index has all of it, and nobody would miss it. */
@@ -44,7 +47,7 @@ static bool may_unload(const struct sync *sync)
 		!g_queue_is_empty((GQueue *)&sync->waiters) || folder->box->uidvalidity == 0 ||
 		folder->box->listing_ns == 0 || store_is_broken(engine->config.store))
 		return false;
-	if (has_wishes(engine) || fetcher_is_busy(engine->fetcher, folder->box->id))
+	if (has_wishes(engine, folder) || fetcher_is_busy(engine->fetcher, folder->box->id))
 		return false;
 	return !engine->events.is_in_use || !engine->events.is_in_use(engine->user, folder);
 }

@@ -157,6 +157,28 @@ static void a_folder_that_left_may_be_removed(void)
 	world_free(world);
 }
 
+/* What is to be changed in one folder keeps no other in memory. */
+static void only_what_is_to_be_changed_stays(void)
+{
+	const struct engine_flag_change flag = { .add = MAILFS_FLAG_FLAGGED };
+	struct world *world = four_folders();
+	struct answer answer = { 0 };
+
+	g_assert_cmpint(world_open(world, "a"), ==, WORLD_OK);
+	fake_fault(world->server,
+		&(struct fake_fault){ .point = FAKE_STORE, .code = MAILFS_ERROR_TRY_LATER });
+	engine_change_flags(world->engine, world_folder(world, "a")->box->id, 7, &flag, answer_take,
+		&answer);
+	world_until(answer_is_there, &answer);
+	for (size_t i = 1; i < G_N_ELEMENTS(names); i++) {
+		g_assert_cmpint(world_open(world, names[i]), ==, WORLD_OK);
+		world_settle(world);
+	}
+	g_assert_true(is_loaded(world, "a"));
+	g_assert_false(is_loaded(world, "b"));
+	world_free(world);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -168,6 +190,7 @@ int main(int argc, char **argv)
 	T("the last one", the_last_one_stays_however_large);
 	T("flags", flags_come_back_as_they_were);
 	T("refresh", a_look_at_the_server_loads_what_has_news_only);
+	T("changes", only_what_is_to_be_changed_stays);
 	T("removed meanwhile", a_folder_that_left_may_be_removed);
 	return g_test_run();
 }
