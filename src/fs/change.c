@@ -7,6 +7,8 @@
 static void change_release(struct op *op)
 {
 	g_free(((struct change *)op)->name);
+	g_free(((struct change *)op)->former);
+	g_free(((struct change *)op)->others);
 }
 
 struct change *change_new(struct fs *fs, fuse_req_t req, change_reply_fn reply)
@@ -39,6 +41,8 @@ void change_done(void *user, const GError *error)
 	struct change *change = user;
 
 	change->op.ticket = 0;
+	if (error && change->undo)
+		change->undo(change);
 	if (error)
 		op_finish_error(&change->op, error);
 	else if (change->next)

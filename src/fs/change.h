@@ -17,8 +17,10 @@ struct change {
 	change_reply_fn reply; /* NULL: an errno of 0 */
 	/* The next step once this one went well, instead of the reply; it clears or sets itself. */
 	void (*next)(struct change *change);
+	/* It failed: what was done before is undone; the error is answered then. Or NULL. */
+	void (*undo)(struct change *change);
 	uint64_t ino, parent, other; /* as its user likes */
-	char *name;                  /* likewise; freed with it */
+	char *name, *former, *others; /* likewise; freed with it */
 	size_t size;
 };
 

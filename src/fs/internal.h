@@ -92,6 +92,9 @@ struct again {
 };
 /* True: a message is on its way to that name; the request is begun again then. */
 bool fs_begin_again(fuse_req_t req, uint64_t parent, const char *name, const struct again *again);
+/* True: the message is on its way elsewhere, or is being replaced. When that is over the answer is
+ * ESTALE: the kernel looks its path up again, and repeats the request with what it finds there. */
+bool fs_look_again(fuse_req_t req, uint64_t ino);
 
 /* ---- reply.c ---- */
 

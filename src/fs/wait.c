@@ -4,6 +4,7 @@
  * are kept as they came, and processed as if they came now when the mailbox is back from the index,
  * so that no operation need know of it. Loop thread.
  */
+#include <stddef.h>
 #include <string.h>
 
 #include <linux/fuse.h>
@@ -11,12 +12,14 @@
 #include "fs/internal.h"
 
 #define WAITING_MAX 4096u
+#define ROUNDS_MAX  8u /* of loading what a request needs: one folder may push the other out */
 
 struct waiting {
 	struct fs *fs;
 	struct fuse_buf buf; /* owns its memory */
 	engine_ticket ticket;
 	guint timer;
+	unsigned rounds;
 };
 
 /* What is done with a directory and answered from its messages. Opening it, and looking a name up,
@@ -28,6 +31,7 @@ static bool asks_for_messages(uint32_t opcode)
 	case FUSE_READDIRPLUS:
 	case FUSE_GETXATTR:
 	case FUSE_MKNOD:
+	case FUSE_MKDIR:
 	case FUSE_CREATE:
 	case FUSE_UNLINK:
 	case FUSE_RENAME:
@@ -45,21 +49,46 @@ static bool is_late(uint32_t opcode)
 		opcode == FUSE_RELEASE || opcode == FUSE_FLUSH || opcode == FUSE_DESTROY;
 }
 
-/* The folder whose mailbox the request needs and that left memory; NULL: it can be processed. */
-static struct folder *lacking(struct fs *fs, const struct fuse_in_header *head)
+static struct folder *unloaded(struct fs *fs, uint64_t ino)
 {
-	struct tree *tree = engine_tree(fs->engine);
-	struct ino what = ino_split(head->nodeid);
-	struct folder *folder;
+	struct folder *folder = fs_folder(fs, ino);
 
-	if (is_late(head->opcode))
+	return folder && tree_by_unloaded(engine_tree(fs->engine), folder->box_id) == folder ? folder :
+		NULL;
+}
+
+/* Where rename(2) brings it; what bears the name there is in the way. 0 = no rename. */
+static uint64_t second_directory(const struct fuse_buf *buf, uint32_t opcode)
+{
+	const char *bytes = buf->mem;
+	uint64_t ino;
+
+	G_STATIC_ASSERT(offsetof(struct fuse_rename_in, newdir) == 0);
+	G_STATIC_ASSERT(offsetof(struct fuse_rename2_in, newdir) == 0);
+	if ((opcode != FUSE_RENAME && opcode != FUSE_RENAME2) ||
+		buf->size < sizeof(struct fuse_in_header) + sizeof(ino))
+		return 0;
+	memcpy(&ino, bytes + sizeof(struct fuse_in_header), sizeof(ino));
+	return ino;
+}
+
+/* The folder whose mailbox the request needs and that left memory; NULL: it can be processed. */
+static struct folder *lacking(struct fs *fs, const struct fuse_buf *buf)
+{
+	struct fuse_in_header head;
+	struct folder *folder;
+	struct ino what;
+
+	memcpy(&head, buf->mem, sizeof(head));
+	what = ino_split(head.nodeid);
+	if (is_late(head.opcode))
 		return NULL;
 	if (what.kind == INO_KIND_MESSAGE)
-		return tree_by_unloaded(tree, what.id);
-	if (!asks_for_messages(head->opcode))
+		return tree_by_unloaded(engine_tree(fs->engine), what.id);
+	if (!asks_for_messages(head.opcode))
 		return NULL;
-	folder = fs_folder(fs, head->nodeid);
-	return folder && tree_by_unloaded(tree, folder->box_id) == folder ? folder : NULL;
+	folder = unloaded(fs, head.nodeid);
+	return folder ? folder : unloaded(fs, second_directory(buf, head.opcode));
 }
 
 static void waiting_end(struct waiting *waiting)
@@ -75,13 +104,28 @@ static void waiting_end(struct waiting *waiting)
 	g_free(waiting);
 }
 
+static void on_loaded(void *user, const GError *error);
+
+static void load(struct waiting *waiting, struct folder *folder)
+{
+	/* 0: it was answered from inside, and is perhaps gone. */
+	engine_ticket ticket = engine_open_folder(waiting->fs->engine, folder, on_loaded, waiting);
+
+	if (ticket != 0)
+		waiting->ticket = ticket;
+}
+
 /* Also when it failed: what is not there answers ESTALE. */
 static void on_loaded(void *user, const GError *error)
 {
 	struct waiting *waiting = user;
+	struct folder *folder = error ? NULL : lacking(waiting->fs, &waiting->buf);
 
 	waiting->ticket = 0;
-	waiting_end(waiting);
+	if (folder && waiting->rounds++ < ROUNDS_MAX)
+		load(waiting, folder);
+	else
+		waiting_end(waiting);
 }
 
 static gboolean on_deadline(gpointer user)
@@ -95,17 +139,14 @@ static gboolean on_deadline(gpointer user)
 
 bool wait_for_box(struct fs *fs, const struct fuse_buf *buf)
 {
-	struct fuse_in_header head;
 	struct waiting *waiting;
 	struct folder *folder;
-	engine_ticket ticket;
 
 	if (tree_unloaded(engine_tree(fs->engine)) == 0 || fs->is_ended ||
-		(buf->flags & FUSE_BUF_IS_FD) != 0 || buf->size < sizeof(head) ||
+		(buf->flags & FUSE_BUF_IS_FD) != 0 || buf->size < sizeof(struct fuse_in_header) ||
 		g_hash_table_size(fs->waiting) >= WAITING_MAX)
 		return false;
-	memcpy(&head, buf->mem, sizeof(head));
-	folder = lacking(fs, &head);
+	folder = lacking(fs, buf);
 	if (!folder)
 		return false;
 	waiting = g_new0(struct waiting, 1);
@@ -114,10 +155,7 @@ bool wait_for_box(struct fs *fs, const struct fuse_buf *buf)
 	waiting->buf.mem = g_memdup2(buf->mem, buf->size);
 	waiting->timer = g_timeout_add(fs->config.timeout_ms, on_deadline, waiting);
 	g_hash_table_add(fs->waiting, waiting);
-	/* 0: it was answered from inside, and is gone. */
-	ticket = engine_open_folder(fs->engine, folder, on_loaded, waiting);
-	if (ticket != 0)
-		waiting->ticket = ticket;
+	load(waiting, folder);
 	return true;
 }
 

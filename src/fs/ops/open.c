@@ -83,27 +83,6 @@ static void open_exact(struct fs *fs, fuse_req_t req, uint64_t ino)
 		open->op.ticket = ticket;
 }
 
-/* It is on its way elsewhere: the kernel looks its path up again, and finds it there. */
-static void on_settled(void *user, const GError *error)
-{
-	struct op *op = user;
-
-	op->ticket = 0;
-	op_finish_errno(op, ESTALE);
-}
-
-static void open_moving(struct fs *fs, fuse_req_t req, struct folder *folder)
-{
-	struct op *op = op_new(fs, req, sizeof(*op), NULL);
-	engine_ticket ticket;
-
-	if (!op)
-		return;
-	ticket = engine_settle(fs->engine, folder, on_settled, op);
-	if (ticket != 0)
-		op->ticket = ticket;
-}
-
 /* The answer first: what follows from it is fetched while the reader goes on. */
 static void open_now(struct fs *fs, fuse_req_t req, uint64_t ino)
 {
@@ -119,7 +98,6 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	struct ino what = ino_split(ino);
 	struct draft *draft = fs_draft(fs, ino);
 	struct message *message;
-	struct folder *folder;
 
 	if (what.kind == INO_KIND_CONTROL) {
 		control_open(fs, req, what.uid, fi);
@@ -129,11 +107,11 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		draft_open(req, draft, fi);
 		return;
 	}
-	message = fs_message(fs, ino, &folder);
+	if (fs_look_again(req, ino))
+		return;
+	message = fs_message(fs, ino, NULL);
 	if (!message)
 		fuse_reply_err(req, ESTALE);
-	else if (engine_is_hidden(fs->engine, what.id, what.uid))
-		open_moving(fs, req, folder);
 	else if ((fi->flags & O_ACCMODE) != O_RDONLY || (fi->flags & O_TRUNC) != 0)
 		fuse_reply_err(req, fs->config.is_read_only ? EROFS : EPERM); /* messages never change */
 	else if (engine_is_unproven(fs->engine) &&

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "fs/change.h"
+#include "fs/errno_map.h"
 #include "fs/internal.h"
 
 struct place {
@@ -42,7 +43,13 @@ static void remove_other(struct change *change)
 	struct fs *fs = change->op.fs;
 	struct ino other = ino_split(change->other);
 	struct draft *draft = fs_draft(fs, change->other);
+	struct folder *away = tree_by_unloaded(engine_tree(fs->engine), other.id);
 
+	/* It may have left memory while the first step waited: back with it, then this again. */
+	if (!draft && other.kind == INO_KIND_MESSAGE && away) {
+		change_wait(change, engine_open_folder(fs->engine, away, change_done, change));
+		return;
+	}
 	change->next = NULL;
 	if (draft)
 		change_wait(change, engine_draft_unlink(fs->engine, draft, change_done, change));
@@ -83,17 +90,53 @@ static void rename_draft(fuse_req_t req, uint64_t ino, const struct place *to, c
 			is_over_message ? other.uid : 0, change_done_ref, op_ref_new(&change->op));
 }
 
-static void on_name_freed(void *user, const GError *error)
+static void on_name_changed(void *user, const GError *error)
 {
 }
 
-/* The one in the way keeps the name that it has by itself, until it is removed. */
-static void free_name(struct fs *fs, uint32_t box_id, const char *name)
+static void give_name(struct fs *fs, struct ino what, const char *name)
 {
-	uint32_t uid = engine_given_uid(fs->engine, box_id, name);
+	engine_give_name(fs->engine, what.id, what.uid, name, on_name_changed, NULL);
+}
 
-	if (uid != 0)
-		engine_give_name(fs->engine, box_id, uid, NULL, on_name_freed, NULL);
+/* What was in the way stays: both have the names that they had. */
+static void names_back(struct change *change)
+{
+	struct fs *fs = change->op.fs;
+
+	give_name(fs, ino_split(change->ino), change->former);
+	if (change->others)
+		give_name(fs, ino_split(change->other), change->others);
+}
+
+/* The one in the way keeps the name that it has by itself, until it is removed. */
+static engine_ticket take_name(struct change *change, const char *newname)
+{
+	struct fs *fs = change->op.fs;
+	struct ino what = ino_split(change->ino);
+	uint32_t uid = engine_given_uid(fs->engine, what.id, newname);
+
+	change->former = g_strdup(engine_given_name(fs->engine, what.id, what.uid));
+	if (uid != 0) {
+		change->others = g_strdup(newname);
+		give_name(fs, (struct ino){ .id = what.id, .uid = uid }, NULL);
+	}
+	if (change->next)
+		change->undo = names_back;
+	return engine_give_name(fs->engine, what.id, what.uid, newname, change_done, change);
+}
+
+/* Nothing is moved or named when what is in the way could not be removed afterwards. */
+static bool may_replace(fuse_req_t req, const struct place *to)
+{
+	struct ino other = ino_split(to->attr.st_ino);
+	g_autoptr(GError) error = NULL;
+
+	if (!to->is_there || other.kind != INO_KIND_MESSAGE ||
+		engine_may_delete(fs_of(req)->engine, other.id, other.uid, &error))
+		return true;
+	fuse_reply_err(req, errno_of(error));
+	return false;
 }
 
 static void rename_message(fuse_req_t req, uint64_t ino, const struct place *from,
@@ -101,19 +144,18 @@ static void rename_message(fuse_req_t req, uint64_t ino, const struct place *fro
 {
 	struct fs *fs = fs_of(req);
 	struct ino what = ino_split(ino);
-	struct change *change = rename_new(req, ino, newparent, newname, to);
-	engine_ticket ticket;
+	struct change *change;
 
+	if (!may_replace(req, to))
+		return;
+	change = rename_new(req, ino, newparent, newname, to);
 	if (!change)
 		return;
-	if (from->folder == to->folder) {
-		free_name(fs, what.id, newname);
-		ticket = engine_give_name(fs->engine, what.id, what.uid, newname, change_done, change);
-	} else {
-		ticket = engine_move(fs->engine, what.id, what.uid, to->folder, newname, change_done,
-			change);
-	}
-	change_wait(change, ticket);
+	if (from->folder == to->folder)
+		change_wait(change, take_name(change, newname));
+	else
+		change_wait(change, engine_move(fs->engine, what.id, what.uid, to->folder, newname,
+			change_done, change));
 }
 
 static void rename_folder(fuse_req_t req, uint64_t ino, const struct place *to, uint64_t newparent,

@@ -199,8 +199,8 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
 		fuse_reply_err(req, EROFS);
 	else if (draft)
 		set_draft(req, draft, attr, to_set);
-	else if (ino_split(ino).kind == INO_KIND_MESSAGE)
+	else if (ino_split(ino).kind == INO_KIND_MESSAGE && !fs_look_again(req, ino))
 		set_message(req, ino, attr, to_set);
-	else
+	else if (ino_split(ino).kind != INO_KIND_MESSAGE)
 		reply_now(req, fs, ino);
 }

@@ -220,6 +220,8 @@ void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *v
 		error = EEXIST;
 	if (error != 0) {
 		fuse_reply_err(req, error);
+	} else if (fs_look_again(req, ino)) {
+		return;
 	} else if (fs_folder(fs, ino)) {
 		set_folder(req, ino, name, value, size);
 	} else if (setter) {
@@ -245,6 +247,6 @@ void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 		error = is_known(name) ? EPERM : ENODATA;
 	if (error != 0)
 		fuse_reply_err(req, error);
-	else
+	else if (!fs_look_again(req, ino))
 		set_by(req, ino, setter, setter->removal, strlen(setter->removal));
 }
