@@ -19,6 +19,7 @@ struct resolver {
 	GHashTable *claimed; /* UIDs of the target that are somebody's copy */
 	GPtrArray *doubts;   /* struct doubt *: of the moves, those that are compared */
 	struct digests *sources, *copies;
+	uint32_t uidvalidity; /* of the target, that the copies are in */
 };
 
 void lane_doubt(struct lane *lane, struct move *move)
@@ -187,7 +188,8 @@ static void on_copies(void *user, const GError *error)
 	struct resolver *resolver = lane->resolver;
 	const struct folder *target = lane_target(lane);
 
-	if (error || !target || !target->box) {
+	/* Made anew meanwhile, nothing that was compared is in it any more. */
+	if (error || !target || !target->box || target->box->uidvalidity != resolver->uidvalidity) {
 		look_failed(resolver, error);
 		return;
 	}
@@ -235,11 +237,13 @@ static void on_sources(void *user, const GError *error)
 	const struct folder *target = lane_target(lane);
 	g_autoptr(GArray) uids = uids_of(resolver, true);
 
-	if (error || !target || !target->box)
+	if (error || !target || !target->box) {
 		look_failed(resolver, error);
-	else
-		resolver->copies = digests_new(lane->mover->engine, lane->target,
-			target->box->uidvalidity, uids, on_copies, lane);
+		return;
+	}
+	resolver->uidvalidity = target->box->uidvalidity;
+	resolver->copies = digests_new(lane->mover->engine, lane->target, resolver->uidvalidity, uids,
+		on_copies, lane);
 }
 
 static void settle_doubts(struct resolver *resolver)
