@@ -178,6 +178,9 @@ struct mailfs_sync_request {
 	/* UIDs first … last are gone; may span UIDs that never were. Never expand it. */
 	void (*vanished)(void *user, uint32_t first, uint32_t last);
 	mailfs_key_fn uid_of_key; /* for a backend with keys */
+	/* Of a folder that was not known: all messages up to the UID `last` were told; more will follow.
+	 * Ascending. NULL = nobody wants to know. */
+	void (*complete)(void *user, uint32_t last);
 	void (*done)(void *user, const struct mailfs_sync_result *result, const GError *error);
 	void *user;
 };

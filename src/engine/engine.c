@@ -364,6 +364,16 @@ engine_ticket engine_open_folder(struct engine *engine, struct folder *folder, e
 	return syncer_open(engine, folder, done, user);
 }
 
+engine_ticket engine_open_listing(struct engine *engine, struct folder *folder, uint32_t above,
+	engine_done_fn done, void *user)
+{
+	if ((folder->flags & MAILFS_FOLDER_NOSELECT) != 0) {
+		done(user, NULL);
+		return 0;
+	}
+	return syncer_open_listing(engine, folder, above, done, user);
+}
+
 engine_ticket engine_read(struct engine *engine, uint32_t box_id, uint32_t uid,
 	struct mailfs_range range, body_read_fn done, void *user)
 {

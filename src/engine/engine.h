@@ -147,6 +147,10 @@ void engine_cancel(struct engine *engine, engine_ticket ticket);
  * index knows answers without the network. */
 engine_ticket engine_open_folder(struct engine *engine, struct folder *folder, engine_done_fn done,
 	void *user);
+/* The same, for who lists it: a first listing that is on its way (folder->coming) will do as soon as
+ * it has got beyond the UID `above`. */
+engine_ticket engine_open_listing(struct engine *engine, struct folder *folder, uint32_t above,
+	engine_done_fn done, void *user);
 /* Looks at the server now, at all folders in use (NULL) or at one; answers when it has. Also tries
  * to connect at once. */
 engine_ticket engine_refresh(struct engine *engine, struct folder *folder, engine_done_fn done,
@@ -192,6 +196,8 @@ struct engine_status {
 	uint32_t folders;
 	uint32_t folders_loaded;
 	uint32_t messages_loaded;
+	/* First listings under way: folders, what has come of them, and what there is. */
+	uint32_t folders_coming, messages_coming, messages_expected;
 	struct store_trust trust;
 	struct store_usage cache;
 	uint64_t ahead_fetched, ahead_used; /* bodies, before somebody asked; of these, read later */

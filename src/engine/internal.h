@@ -144,6 +144,8 @@ uint32_t listing_count(const struct listing *listing);
 
 engine_ticket syncer_open(struct engine *engine, struct folder *folder, engine_done_fn done,
 	void *user);
+engine_ticket syncer_open_listing(struct engine *engine, struct folder *folder, uint32_t above,
+	engine_done_fn done, void *user);
 /* Look at the server; done may be NULL. */
 void syncer_sync(struct engine *engine, struct folder *folder, engine_done_fn done, void *user);
 /* At the start: loads the folder and, if the server has news, syncs it; `started` waits for it. */

@@ -36,6 +36,11 @@ static void count_loaded(const struct engine *engine, struct engine_status *stat
 	while (g_hash_table_iter_next(&iter, NULL, &value)) {
 		const struct folder *folder = value;
 
+		if (folder->coming) {
+			status->folders_coming++;
+			status->messages_coming += mailbox_count(folder->coming);
+			status->messages_expected += folder->coming_total;
+		}
 		if (!folder->box)
 			continue;
 		status->folders_loaded++;

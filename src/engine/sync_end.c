@@ -6,6 +6,9 @@
 #include "base/clock.h"
 #include "engine/sync_impl.h"
 
+/* A first listing may have been listed in parts before it was whole. */
+enum publish { PUBLISH_CHANGES, PUBLISH_FIRST, PUBLISH_LISTED };
+
 /* ---- showing it -------------------------------------------------------------------------------- */
 
 /* A listing seen for the first time has the time that the directory showed before: of the
@@ -25,6 +28,7 @@ static void put_new_box(struct sync *sync)
 		sync->target->listing_ns = MAX(clock_realtime_ns(), folder->listing_ns + 1);
 	/* A new box is the tree's from now on. */
 	mailbox_settle(sync->target);
+	tree_set_coming(sync->engine->tree, folder, NULL);
 	tree_set_box(sync->engine->tree, folder, sync->target);
 	sync->is_known = true;
 	sync->is_new_box = false;
@@ -41,11 +45,30 @@ static void put_state(struct sync *sync)
 	sync_commit_rows(sync);
 }
 
-static void publish(struct sync *sync, bool is_first)
+/* What was listed while it came is still right, if that went on as it had begun. */
+static void tell_of_changes(struct sync *sync)
+{
+	const struct engine *engine = sync->engine;
+
+	for (guint i = 0; i < sync->gone->len; i++)
+		engine->events.message_gone(engine->user, sync->folder,
+			g_array_index(sync->gone, uint32_t, i));
+	for (guint i = 0; i < sync->retold->len; i++) {
+		uint32_t uid = g_array_index(sync->retold, uint32_t, i);
+
+		if (engine->events.message_resized)
+			engine->events.message_resized(engine->user, sync->folder, uid);
+		engine->events.message_changed(engine->user, sync->folder, uid);
+	}
+}
+
+static void publish(struct sync *sync, enum publish what)
 {
 	struct engine *engine = sync->engine;
 	struct folder *folder = sync->folder;
-	bool changed = sync->has_new || sync->gone->len > 0 || is_first;
+	bool is_first = what != PUBLISH_CHANGES;
+	bool changed = what == PUBLISH_FIRST || sync->gone->len > 0 ||
+		(what == PUBLISH_CHANGES ? sync->has_new : sync->is_late || sync->had_box);
 
 	if (changed && !is_first)
 		folder->box->listing_ns = MAX(clock_realtime_ns(), folder->box->listing_ns + 1);
@@ -65,24 +88,27 @@ void sync_keep_what_came(struct sync *sync)
 {
 	if (sync->folder && sync->target && !sync->is_new_box && (sync->batch || sync->has_new)) {
 		g_array_set_size(sync->gone, 0);
-		publish(sync, false);
+		publish(sync, PUBLISH_CHANGES);
 	}
 }
 
 void sync_finish(struct sync *sync)
 {
 	struct engine *engine = sync->engine;
-	bool is_first = sync->is_new_box;
+	enum publish what = !sync->is_new_box ? PUBLISH_CHANGES :
+		sync->folder->coming ? PUBLISH_LISTED : PUBLISH_FIRST;
 	bool is_holey;
 
 	sync_forget_gone(sync);
 	is_holey = sync_has_holes(sync);
-	if (is_first)
+	if (what != PUBLISH_CHANGES)
 		put_new_box(sync);
+	if (what == PUBLISH_LISTED)
+		tell_of_changes(sync);
 	/* Holes mean that this listing cannot be built upon. */
 	sync->folder->box->modseq = is_holey ? 0 : sync->result.modseq;
 	sync->uid_max = mailbox_uid_max(sync->folder->box);
-	publish(sync, is_first);
+	publish(sync, what);
 	sync->want_sweep = is_holey && !sync->want_sweep;
 	sync->run_again |= sync->want_sweep;
 	sync->synced_us = clock_monotonic_us();

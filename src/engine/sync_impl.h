@@ -52,6 +52,7 @@ struct sync {
 	bool is_new_box;
 	bool is_delta;
 	bool has_new;
+	bool is_late; /* a message came that should have been listed already */
 	struct mailfs_sync_result result;
 	struct store_batch *batch;
 	unsigned batch_rows;
@@ -61,9 +62,10 @@ struct sync {
 	guint vanished_kept; /* after the last merge */
 	GArray *revived;   /* uint32_t, described after they vanished */
 	GArray *gone;      /* uint32_t, ascending */
+	GArray *retold;    /* uint32_t, of a first sweep: told once more, otherwise */
 };
 
-enum who { WHO_INDEX, WHO_SERVED, WHO_ALL };
+enum who { WHO_INDEX, WHO_SERVED, WHO_COMING, WHO_ALL };
 
 static inline struct sync *sync_of_job(struct pool_job *job)
 {
@@ -72,7 +74,8 @@ static inline struct sync *sync_of_job(struct pool_job *job)
 
 /* ---- syncer.c ---- */
 
-/* WHO_SERVED: the next run has begun, those who waited for the one before are due. */
+/* WHO_SERVED: the next run has begun, those who waited for the one before are due. WHO_COMING: those
+ * who want to list what has come so far. */
 void sync_answer(struct sync *sync, enum who who, const GError *error);
 /* `started` need not wait for it any longer. */
 void sync_caught_up(struct sync *sync);
@@ -97,6 +100,7 @@ void sync_run_free(struct sync *sync);
 
 void sync_on_messages(void *user, const struct mailfs_message_info *infos, size_t count);
 void sync_on_uids(void *user, const uint32_t *uids, size_t count);
+void sync_on_complete(void *user, uint32_t last);
 struct store_batch *sync_batch(struct sync *sync); /* of rows for the index */
 void sync_commit_rows(struct sync *sync);
 

@@ -71,6 +71,7 @@ static void on_state(void *user, const struct mailfs_sync_state *state)
 		forget_box(sync);
 	sync->target = mailbox_new(new_box_id(sync, state->uidvalidity), state->uidvalidity);
 	sync->is_delta = false;
+	folder->coming_total = state->exists;
 	sync->engine->sweeps++;
 	/* What a sweep that did not end has left behind. */
 	store_batch_remove(sync_batch(sync), 0, UINT32_MAX);
@@ -128,6 +129,7 @@ static mailfs_ticket job_start(struct pool_job *job, struct mailfs_session *sess
 		.messages = sync_on_messages,
 		.uids = sync_on_uids,
 		.vanished = sync_note_vanished,
+		.complete = sync_on_complete,
 		.done = on_done,
 		.user = sync,
 	};
@@ -159,6 +161,7 @@ void sync_run(struct sync *sync)
 	sync->is_new_box = false;
 	sync->has_new = false;
 	sync->is_delta = false;
+	sync->is_late = false;
 	sync->target = NULL;
 	sync->mentioned = g_array_new(FALSE, FALSE, sizeof(uint32_t));
 	sync->unknown = g_array_new(FALSE, FALSE, sizeof(uint32_t));
@@ -166,6 +169,7 @@ void sync_run(struct sync *sync)
 	sync->vanished_kept = 0;
 	sync->revived = g_array_new(FALSE, FALSE, sizeof(uint32_t));
 	sync->gone = g_array_new(FALSE, FALSE, sizeof(uint32_t));
+	sync->retold = g_array_new(FALSE, FALSE, sizeof(uint32_t));
 	sync->job = (struct pool_job){
 		.priority = POOL_SYNC,
 		.weight = 6,
@@ -200,6 +204,8 @@ bool sync_may_retry(struct sync *sync, const GError *error)
 
 void sync_run_free(struct sync *sync)
 {
+	if (sync->folder)
+		tree_set_coming(sync->engine->tree, sync->folder, NULL);
 	if (sync->is_new_box)
 		g_clear_pointer(&sync->target, mailbox_free);
 	sync->is_new_box = false;
@@ -210,5 +216,6 @@ void sync_run_free(struct sync *sync)
 	g_clear_pointer(&sync->vanished, g_array_unref);
 	g_clear_pointer(&sync->revived, g_array_unref);
 	g_clear_pointer(&sync->gone, g_array_unref);
+	g_clear_pointer(&sync->retold, g_array_unref);
 	sync->is_running = false;
 }

@@ -153,6 +153,7 @@ static void take_info(struct sync *sync, const struct mailfs_message_info *info)
 		message = mailbox_insert(sync->target, info->uid, &ignored);
 		fill_new(sync, message, info);
 		sync->has_new = true;
+		sync->is_late |= sync->is_new_box && info->uid <= sync->folder->coming_to;
 		changed = true;
 	} else {
 		changed = update_known(sync, message, info);
@@ -170,7 +171,11 @@ static void take_info(struct sync *sync, const struct mailfs_message_info *info)
 	if (!changed && !name)
 		return;
 	put_row(sync, message, info, name);
-	if (!is_new && !sync->is_new_box)
+	if (is_new)
+		return;
+	if (sync->is_new_box)
+		g_array_append_val(sync->retold, info->uid); /* it may have been listed */
+	else
 		sync->engine->events.message_changed(sync->engine->user, sync->folder, info->uid);
 }
 
@@ -190,6 +195,22 @@ void sync_on_messages(void *user, const struct mailfs_message_info *infos, size_
 	mailbox_settle(sync->target);
 	/* What can be listed now must have its name in the index, or it would be listed by its UID. */
 	sync_commit_rows(sync);
+}
+
+/* Of a first sweep: what is there can be listed, its names are on their way to the index. */
+void sync_on_complete(void *user, uint32_t last)
+{
+	struct sync *sync = user;
+	struct folder *folder = sync->folder;
+
+	if (!folder || !sync->target || !sync->is_new_box || last <= folder->coming_to)
+		return;
+	sync_commit_rows(sync);
+	mailbox_settle(sync->target);
+	if (!folder->coming)
+		tree_set_coming(sync->engine->tree, folder, sync->target);
+	folder->coming_to = last;
+	sync_answer(sync, WHO_COMING, NULL);
 }
 
 void sync_on_uids(void *user, const uint32_t *uids, size_t count)

@@ -6,7 +6,8 @@
  *
  * A first sweep goes into a mailbox of its own that is put in place when it is whole; rows reach
  * the index while it runs, its state only at the end: what a crash leaves behind has no state and
- * is swept again. A listing that would remove more than half of a folder is confirmed by a second
+ * is swept again. Until then what has come of it can be listed (folder->coming), nothing else. A
+ * listing that would remove more than half of a folder is confirmed by a second
  * command before anything is forgotten (quirks of servers, partial listings).
  */
 #include "base/clock.h"
@@ -22,6 +23,8 @@ struct sync_waiter {
 	void *user;
 	bool wants_sync;  /* the server's answer, not only the index */
 	unsigned serial;  /* of the run that is good enough */
+	bool takes_coming; /* a listing that has got beyond the UID `above`, too */
+	uint32_t above;
 };
 
 /* ---- waiters ----------------------------------------------------------------------------------- */
@@ -66,6 +69,10 @@ static engine_ticket waiter_add(struct sync *sync, bool wants_sync, engine_done_
 
 static bool is_due(const struct sync_waiter *mine, enum who who)
 {
+	const struct folder *folder = mine->sync->folder;
+
+	if (who == WHO_COMING)
+		return mine->takes_coming && folder->coming && folder->coming_to > mine->above;
 	return who == WHO_ALL || !mine->wants_sync ||
 		(who == WHO_SERVED && mine->serial < mine->sync->serial);
 }
@@ -235,6 +242,25 @@ engine_ticket syncer_open(struct engine *engine, struct folder *folder, engine_d
 	return ticket;
 }
 
+engine_ticket syncer_open_listing(struct engine *engine, struct folder *folder, uint32_t above,
+	engine_done_fn done, void *user)
+{
+	engine_ticket ticket;
+	struct sync_waiter *mine;
+
+	if (folder->coming && folder->coming_to > above) {
+		done(user, NULL);
+		return 0;
+	}
+	ticket = syncer_open(engine, folder, done, user);
+	mine = g_hash_table_lookup(engine->waiters, &ticket);
+	if (mine) {
+		mine->takes_coming = true;
+		mine->above = above;
+	}
+	return ticket;
+}
+
 void syncer_catch_up(struct engine *engine, struct folder *folder)
 {
 	struct sync *sync = syncer_get(engine, folder);
@@ -323,6 +349,7 @@ void syncer_drop(struct engine *engine, struct folder *folder)
 		return;
 	folder->engine = NULL;
 	unload_forget(sync);
+	tree_set_coming(engine->tree, folder, NULL);
 	g_set_error(&error, MAILFS_ERROR, MAILFS_ERROR_GONE, "the folder is no more");
 	if (!sync->is_new_box)
 		sync->target = NULL;

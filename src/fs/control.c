@@ -226,6 +226,9 @@ static void put_status(struct fs *fs, struct status_writer *writer)
 	put_number(writer, "folders", status.folders);
 	put_number(writer, "folders-loaded", status.folders_loaded);
 	put_number(writer, "messages-loaded", status.messages_loaded);
+	put_number(writer, "listing-folders", status.folders_coming);
+	put_number(writer, "listing-messages", status.messages_coming);
+	put_number(writer, "listing-expected", status.messages_expected);
 	put_text(writer, "sizes", trust_text(status.trust));
 	put_number(writer, "cache-bytes", status.cache.body_bytes);
 	put_number(writer, "cache-max", status.cache.max_bytes);

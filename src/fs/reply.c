@@ -41,7 +41,7 @@ void fs_message_attr(struct fs *fs, const struct folder *folder, const struct me
 	bool is_exact = (message->bits & MESSAGE_SIZE_EXACT) != 0;
 
 	memset(ret_attr, 0, sizeof(*ret_attr));
-	ret_attr->st_ino = ino_make(INO_KIND_MESSAGE, folder->box->id, message->uid);
+	ret_attr->st_ino = ino_make(INO_KIND_MESSAGE, folder_listing(folder)->id, message->uid);
 	ret_attr->st_mode = S_IFREG | (may_change_flags(fs, folder) ? 0600 : 0400);
 	if (fs->config.flag_bits && (message->flags & MAILFS_FLAG_FLAGGED) != 0)
 		ret_attr->st_mode |= 0100;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Requests for a mailbox that left memory (engine/unload.c): the kernel knows its inodes still. They
- * are kept as they came, and processed as if they came now when the mailbox is back from the index,
- * so that no operation need know of it. Loop thread.
+ * Requests for a mailbox that left memory (engine/unload.c), or whose first listing is on its way:
+ * the kernel knows its inodes. They are kept as they came, and processed as if they came now when
+ * the mailbox is (back) in memory, so that no operation need know of it. Loop thread.
  */
 #include <stddef.h>
 #include <string.h>
@@ -20,6 +20,7 @@ struct waiting {
 	engine_ticket ticket;
 	guint timer;
 	unsigned rounds;
+	uint32_t coming_to; /* of the folder, when it was last looked at */
 };
 
 /* What is done with a directory and answered from its messages. Opening it, and looking a name up,
@@ -53,8 +54,9 @@ static struct folder *unloaded(struct fs *fs, uint64_t ino)
 {
 	struct folder *folder = fs_folder(fs, ino);
 
-	return folder && tree_by_unloaded(engine_tree(fs->engine), folder->box_id) == folder ? folder :
-		NULL;
+	if (!folder || folder->coming)
+		return folder;
+	return tree_by_unloaded(engine_tree(fs->engine), folder->box_id) == folder ? folder : NULL;
 }
 
 /* Where rename(2) brings it; what bears the name there is in the way. 0 = no rename. */
@@ -88,6 +90,10 @@ static struct folder *lacking(struct fs *fs, const struct fuse_buf *buf)
 	if (!asks_for_messages(head.opcode))
 		return NULL;
 	folder = unloaded(fs, head.nodeid);
+	/* What is coming can be listed as it comes. */
+	if (folder && folder->coming &&
+		(head.opcode == FUSE_READDIR || head.opcode == FUSE_READDIRPLUS))
+		return NULL;
 	return folder ? folder : unloaded(fs, second_directory(buf, head.opcode));
 }
 
@@ -131,7 +137,13 @@ static void on_loaded(void *user, const GError *error)
 static gboolean on_deadline(gpointer user)
 {
 	struct waiting *waiting = user;
+	const struct folder *folder = lacking(waiting->fs, &waiting->buf);
 
+	/* While a first listing makes headway, so does this. */
+	if (folder && folder->coming && folder->coming_to > waiting->coming_to) {
+		waiting->coming_to = folder->coming_to;
+		return G_SOURCE_CONTINUE;
+	}
 	waiting->timer = 0;
 	waiting_end(waiting);
 	return G_SOURCE_REMOVE;
@@ -151,6 +163,7 @@ bool wait_for_box(struct fs *fs, const struct fuse_buf *buf)
 		return false;
 	waiting = g_new0(struct waiting, 1);
 	waiting->fs = fs;
+	waiting->coming_to = folder->coming_to;
 	waiting->buf = *buf;
 	waiting->buf.mem = g_memdup2(buf->mem, buf->size);
 	waiting->timer = g_timeout_add(fs->config.timeout_ms, on_deadline, waiting);

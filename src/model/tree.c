@@ -83,6 +83,21 @@ unsigned tree_unloaded(const struct tree *tree)
 	return g_hash_table_size(tree->by_unloaded);
 }
 
+void tree_set_coming(struct tree *tree, struct folder *folder, struct mailbox *coming)
+{
+	if (folder->coming)
+		g_hash_table_remove(tree->by_unloaded, GUINT_TO_POINTER(folder->coming->id));
+	folder->coming = coming;
+	folder->coming_to = 0;
+	if (coming)
+		g_hash_table_replace(tree->by_unloaded, GUINT_TO_POINTER(coming->id), folder);
+}
+
+const struct mailbox *folder_listing(const struct folder *folder)
+{
+	return folder->box ? folder->box : folder->coming;
+}
+
 void tree_set_box(struct tree *tree, struct folder *folder, struct mailbox *box)
 {
 	if (tree_by_unloaded(tree, folder->box_id) == folder)

@@ -37,6 +37,12 @@ struct folder {
 	uint32_t generation;       /* rises with every change of the listing in this process */
 	struct mailbox *box;       /* loaded; NULL = not */
 
+	/* A first listing that is on its way, while there is no `box`: whole up to the UID coming_to.
+	 * Not to be changed, nor built upon; the engine's own. NULL = none. */
+	struct mailbox *coming;
+	uint32_t coming_to;
+	uint32_t coming_total; /* messages when it began */
+
 	/* What the server allowed when it was last opened there; all, until then. */
 	unsigned rights;          /* enum mailfs_right */
 	unsigned denied;          /* those that an ACL withholds */
@@ -56,7 +62,7 @@ struct tree {
 	GHashTable *by_path; /* path → folder; scratch of tree_update() */
 	GHashTable *by_id;   /* dir_id → folder */
 	GHashTable *by_box;  /* box_id → folder, of loaded mailboxes */
-	GHashTable *by_unloaded; /* the same, of those that left memory */
+	GHashTable *by_unloaded; /* the same, of those that left memory or are on their way */
 };
 
 /* Makes a decoded component safe to show; g_free() it. `is_top`: directly below the root. */
@@ -95,3 +101,8 @@ void tree_set_box(struct tree *tree, struct folder *folder, struct mailbox *box)
 void tree_unload_box(struct tree *tree, struct folder *folder);
 struct folder *tree_by_unloaded(const struct tree *tree, uint32_t box_id);
 unsigned tree_unloaded(const struct tree *tree); /* how many */
+/* A first listing of it begins to be shown (borrowed), or is over (NULL). Its messages count as
+ * unloaded until tree_set_box(). */
+void tree_set_coming(struct tree *tree, struct folder *folder, struct mailbox *coming);
+/* What can be listed of it: `box`, or what is `coming`; NULL = nothing. */
+const struct mailbox *folder_listing(const struct folder *folder);

@@ -512,6 +512,14 @@ static void tell_one(struct fake_request *request, const struct fake_message *me
 		tell_message(request, message, false);
 }
 
+static void tell_complete(struct fake_request *request, const struct fake_folder *folder)
+{
+	const struct fake_message *last = g_ptr_array_index(folder->messages, request->at - 1);
+
+	if (request->sync.complete && request->sync.known.uid_max == 0 && !the_server->sends_descending)
+		request->sync.complete(request->sync.user, last->uid);
+}
+
 static void step_sync(struct mailfs_session *s, struct fake_request *request)
 {
 	struct fake_folder *folder = fake_folder_find(the_server, request->folder);
@@ -545,8 +553,10 @@ static void step_sync(struct mailfs_session *s, struct fake_request *request)
 		at = the_server->sends_descending ? count - 1 - at : at;
 		tell_one(request, g_ptr_array_index(folder->messages, at));
 	}
-	if (request->at < count)
+	if (request->at < count) {
+		tell_complete(request, folder);
 		return;
+	}
 	if (request->is_delta && !the_server->sync_hook)
 		tell_removed(request, folder);
 	if (!strike(s, request, FAKE_SYNC_END))

@@ -561,6 +561,19 @@ static void a_sweep_asks_far_ahead(void)
 	clock_fake(0);
 }
 
+/* Whatever the order of the answers: what is told to be complete has no gap before it. */
+static void a_sweep_tells_how_far_it_has_got(void)
+{
+	check(SCRIPT(LOGIN(""), "C: EXAMINE \"INBOX\"", "S: * 16000 EXISTS",
+		      "S: * OK [UIDVALIDITY 9] v", "S: * OK [UIDNEXT 16001] n", "S: %t OK",
+		      "C: UID FETCH 1:5000 (*", "C: UID FETCH 5001:10000 (*",
+		      "C: UID FETCH 10001:15000 (*", "C: UID FETCH 15001:* (*", "S: %v OK",
+		      "S: * 1 FETCH (UID 3 FLAGS () RFC822.SIZE 10)", "S: %w OK", "S: %u OK",
+		      "S: %t NO [UNAVAILABLE] busy"),
+		do_sync_in_parts,
+		"ready|state v=9 n=16000|m3 f0 s10|up to 10000|up to 15000|sync TRY_LATER|");
+}
+
 static void what_the_server_cannot_say_hides_no_message(void)
 {
 	static const char *const sizes[] = {
@@ -1336,6 +1349,8 @@ int main(int argc, char **argv)
 		{ "/backend/imap/sync/chunks of dense UIDs need no question",
 			chunks_of_dense_uids_need_no_question },
 		{ "/backend/imap/sync/a sweep asks far ahead", a_sweep_asks_far_ahead },
+		{ "/backend/imap/sync/a sweep tells how far it has got",
+			a_sweep_tells_how_far_it_has_got },
 		{ "/backend/imap/sync/a fetch gets between the chunks of a sweep",
 			a_fetch_gets_between_the_chunks_of_a_sweep },
 		{ "/backend/imap/sync/gmail and objectid name the content",

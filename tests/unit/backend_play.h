@@ -466,6 +466,23 @@ static inline void do_sync(struct play *play)
 	play->backend->sync(play->session, &request);
 }
 
+static inline void on_complete(void *user, uint32_t last)
+{
+	g_string_append_printf(((struct play *)user)->log, "up to %u|", last);
+}
+
+static inline void do_sync_in_parts(struct play *play)
+{
+	struct mailfs_sync_request request = {
+		.folder = "INBOX", .known = play->known, .state = on_state, .messages = on_messages,
+		.uids = on_uids, .vanished = on_vanished, .complete = on_complete, .done = on_sync_done,
+		.user = play,
+	};
+
+	play->open++;
+	imap_backend.sync(play->session, &request);
+}
+
 static inline void do_uids(struct play *play)
 {
 	struct mailfs_uids_request request = {

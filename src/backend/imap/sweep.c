@@ -4,6 +4,8 @@
  * where the UIDs lie dense, else it is asked first, by sequence number; it only cuts the work, so a
  * wrong answer costs nothing. Loop thread.
  */
+#include <string.h>
+
 #include "backend/imap/session.h"
 #include "backend/imap/sync_impl.h"
 #include "base/clock.h"
@@ -26,6 +28,22 @@ static bool on_swept(struct command *command, const struct imap_fetch *line)
 
 static void sweep_more(struct sync *sync);
 
+/* Servers may answer pipelined commands in any order. */
+static void note_answered(struct sync *sync, guint chunk)
+{
+	guint before = sync->complete;
+
+	sync->answered->data[chunk] = 1;
+	while (sync->complete < sync->borders->len && sync->answered->data[sync->complete] != 0)
+		sync->complete++;
+	if (sync->complete == before || !sync->args.complete || sync->args.known.uid_max != 0)
+		return;
+	sync_report_flush(sync);
+	if (!sync->request.is_cancelled)
+		sync->args.complete(sync->args.user,
+			g_array_index(sync->borders, uint32_t, sync->complete - 1));
+}
+
 static void note_pace(struct sync *sync)
 {
 	int64_t now = clock_monotonic_us();
@@ -46,6 +64,7 @@ static void on_chunk_done(struct command *command, const struct imap_response *r
 	sync->open--;
 	note_pace(sync);
 	sweep_more(sync);
+	note_answered(sync, GPOINTER_TO_UINT(command->user));
 	if (sync->open == 0)
 		sync_check(sync);
 }
@@ -66,11 +85,15 @@ static void sweep_chunk(struct sync *sync)
 		imap_cmd_rawf(cmd, "%u:%u %s", first, sync->sweep_last, items);
 	else
 		imap_cmd_rawf(cmd, "%u:* %s", first, items);
-	sync_add_command(sync, cmd, &hooks, true);
+	sync_add_command(sync, cmd, &hooks, true)->user = GUINT_TO_POINTER(i);
 }
 
 static void sweep_more(struct sync *sync)
 {
+	if (sync->answered->len == 0) {
+		g_byte_array_set_size(sync->answered, sync->borders->len + 1);
+		memset(sync->answered->data, 0, sync->answered->len);
+	}
 	while (sync->open < sync->chunks_max && sync->next_chunk <= sync->borders->len)
 		sweep_chunk(sync);
 }
@@ -181,7 +204,9 @@ void sync_sweep(struct sync *sync, uint32_t last)
 	sync->next_chunk = 0;
 	sync->chunks_max = CHUNKS_FAST;
 	sync->chunk_us = INT64_MAX; /* the first one knows no pace */
+	sync->complete = 0;
 	g_array_set_size(sync->borders, 0);
+	g_byte_array_set_size(sync->answered, 0);
 	if (reckon_borders(sync) || !ask_borders(sync))
 		sweep_more(sync);
 }

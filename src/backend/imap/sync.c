@@ -106,8 +106,8 @@ static bool on_new(struct command *command, const struct imap_fetch *line)
 	return sync_take_full(sync, line);
 }
 
-void sync_add_command(struct sync *sync, struct imap_cmd *cmd, const struct command_hooks *hooks,
-	bool is_pipelined)
+struct command *sync_add_command(struct sync *sync, struct imap_cmd *cmd,
+	const struct command_hooks *hooks, bool is_pipelined)
 {
 	struct command *command = command_new(cmd, hooks, &sync->request, "listing the folder");
 
@@ -117,6 +117,7 @@ void sync_add_command(struct sync *sync, struct imap_cmd *cmd, const struct comm
 	command->is_pipelined = is_pipelined;
 	sync->open++;
 	queue_add(&sync->request.session->queue, command);
+	return command;
 }
 
 static void on_done(struct command *command, const struct imap_response *response,
@@ -466,6 +467,7 @@ static void sync_free(struct request *request)
 	uidlist_done(&sync->seen);
 	uidlist_done(&sync->vanished);
 	g_array_unref(sync->borders);
+	g_byte_array_unref(sync->answered);
 	sync_report_done(sync);
 	g_free(sync->folder);
 	g_free(sync);
@@ -481,6 +483,7 @@ mailfs_ticket sync_start(struct mailfs_session *s, const struct mailfs_sync_requ
 	sync->args = *args;
 	sync->folder = g_strdup(args->folder);
 	sync->borders = g_array_new(FALSE, FALSE, sizeof(uint32_t));
+	sync->answered = g_byte_array_new();
 	sync_report_init(sync);
 	uidlist_init(&sync->seen);
 	uidlist_init(&sync->vanished);

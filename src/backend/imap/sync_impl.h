@@ -28,6 +28,8 @@ struct sync {
 	GArray *borders; /* uint32_t: last UIDs of chunks, ascending */
 	uint32_t border_seq; /* next sequence number to ask for */
 	guint borders_before, next_chunk;
+	GByteArray *answered; /* of each chunk: 1 or 0 */
+	guint complete;       /* so many chunks from the first on */
 	unsigned chunks_max; /* commands under way at once */
 	int64_t chunk_us;    /* when the last one was answered */
 	uint32_t sweep_last; /* UINT32_MAX: to the end */
@@ -52,8 +54,8 @@ struct sync {
 /* Takes a line that should tell everything about a message. False: it tells only flags. */
 bool sync_take_full(struct sync *sync, const struct imap_fetch *line);
 bool sync_on_vanished(struct command *command, const struct imap_response *response);
-void sync_add_command(struct sync *sync, struct imap_cmd *cmd, const struct command_hooks *hooks,
-	bool is_pipelined);
+struct command *sync_add_command(struct sync *sync, struct imap_cmd *cmd,
+	const struct command_hooks *hooks, bool is_pipelined); /* borrowed */
 char *sync_items(const struct mailfs_session *s); /* everything about a message; g_free() it */
 void sync_check(struct sync *sync);               /* all commands were answered */
 

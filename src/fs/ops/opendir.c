@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Opening a directory waits for a folder that was never opened, and for what is on its way to it. */
+/* Opening a directory waits for a folder that was never opened, until it can begin to be listed, and
+ * for what was moved there. */
 #include <errno.h>
 
 #include "fs/directory.h"
@@ -8,7 +9,8 @@
 static bool may_keep_cache(struct fs *fs, uint64_t ino, const struct folder *folder)
 {
 	uint64_t *seen = g_hash_table_lookup(fs->listed, &ino);
-	uint64_t now = (uint64_t)folder->generation << 24 | (folder->box ? folder->box->id : 0);
+	const struct mailbox *box = folder_listing(folder);
+	uint64_t now = (uint64_t)folder->generation << 24 | (box ? box->id : 0);
 	uint64_t *pair;
 
 	if (seen && seen[1] == now)
@@ -103,7 +105,7 @@ void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	if (!opendir)
 		return;
 	opendir->ino = ino;
-	ticket = engine_open_folder(fs->engine, folder, on_opened, opendir);
+	ticket = engine_open_listing(fs->engine, folder, 0, on_opened, opendir);
 	if (ticket != 0)
 		opendir->op.ticket = ticket;
 }

@@ -10,7 +10,12 @@
  *
  * Names of messages are in the index; they are read a page at a time and kept in the handle. Names
  * that somebody gave are in memory.
+ *
+ * A folder that is listed for the first time is listed as it comes. A request waits for the next
+ * messages, and fails when none come any more: no listing ends early as if that were all.
  */
+#include <errno.h>
+
 #include "fs/directory.h"
 
 #define OFFSET_FOLDERS 3
@@ -33,6 +38,12 @@ struct readdir {
 	bool is_plus;
 	/* the page that it waits for */
 	uint32_t box_id, page_after;
+};
+
+enum listed {
+	LISTED_ALL,  /* or the buffer is full */
+	NEEDS_NAMES, /* a page of names, of UIDs above the offset */
+	NEEDS_MORE,  /* messages: the first listing of the folder is on its way */
 };
 
 /* ---- one entry --------------------------------------------------------------------------------- */
@@ -98,50 +109,63 @@ static bool add_folders(struct listing *listing, const struct directory *directo
 
 /* ---- messages ---------------------------------------------------------------------------------- */
 
-/* 1: all are listed; -1: the buffer is full; 0: names beyond the page are needed, of UIDs above *offset. */
-static int add_messages(struct listing *listing, const struct directory *directory,
-	const struct folder *folder, off_t *offset)
+/* NULL: it is in a page of names that is not here. `plain` has room for a name. */
+static const char *name_of(struct listing *listing, const struct directory *directory,
+	const struct mailbox *box, const struct message *message, guint *page_at, char *plain)
 {
 	const struct mailfs_view *view = listing->fs->config.view;
-	uint64_t after = (uint64_t)(*offset - OFFSET_UID);
-	size_t at = after >= UINT32_MAX ? mailbox_count(folder->box) :
-					  mailbox_lower_bound(folder->box, (uint32_t)after + 1);
 	struct engine *engine = listing->fs->engine;
-	bool has_given = engine_has_given(engine, folder->box->id);
+	const char *name = NULL;
+
+	if (engine_has_given(engine, box->id))
+		name = engine_given_name(engine, box->id, message->uid);
+	if (!name && view->needs_head && message->name_hash != 0) {
+		if (!directory_has_page_of(directory, box->id, message->uid))
+			return NULL;
+		name = directory_name(directory, message->uid, page_at);
+	}
+	if (name)
+		return name;
+	/* Without a stored name the UID is one that always resolves. */
+	view_name(view->needs_head ? view_find("uid") : view,
+		&(struct mailfs_name_input){ .uid = message->uid, .date = message->date }, plain);
+	return plain;
+}
+
+/* Sets *ret_is_full if there are more than fit into the buffer. */
+static enum listed add_messages(struct listing *listing, const struct directory *directory,
+	const struct folder *folder, off_t *offset, bool *ret_is_full)
+{
+	const struct mailbox *box = folder_listing(folder);
+	uint64_t after = (uint64_t)(*offset - OFFSET_UID);
+	size_t at = after >= UINT32_MAX ? mailbox_count(box) :
+					  mailbox_lower_bound(box, (uint32_t)after + 1);
+	uint32_t last = folder->box ? UINT32_MAX : folder->coming_to;
 	guint page_at = 0;
 
-	for (; at < mailbox_count(folder->box); at++) {
-		const struct message *message = mailbox_at(folder->box, at);
-		const char *name = NULL;
+	for (; at < mailbox_count(box); at++) {
+		const struct message *message = mailbox_at(box, at);
 		char plain[MAILFS_NAME_MAX + 1];
+		const char *name;
 		struct stat attr;
 
-		if (engine_is_hidden(engine, folder->box->id, message->uid))
+		if (message->uid > last)
+			break;
+		if (engine_is_hidden(listing->fs->engine, box->id, message->uid))
 			continue;
-		if (has_given)
-			name = engine_given_name(engine, folder->box->id, message->uid);
-		if (!name && view->needs_head && message->name_hash != 0) {
-			if (!directory_has_page_of(directory, folder->box->id, message->uid)) {
-				*offset = OFFSET_UID + message->uid - 1;
-				return 0;
-			}
-			name = directory_name(directory, message->uid, &page_at);
-		}
-		/* Without a stored name the UID is one that always resolves. */
+		name = name_of(listing, directory, box, message, &page_at, plain);
 		if (!name) {
-			const struct mailfs_view *how = view->needs_head ? view_find("uid") : view;
-
-			view_name(how,
-				&(struct mailfs_name_input){ .uid = message->uid, .date = message->date }, plain);
-			name = plain;
+			*offset = OFFSET_UID + message->uid - 1;
+			return NEEDS_NAMES;
 		}
 		fs_message_attr(listing->fs, folder, message, &attr);
-		if (!add_entry(listing, name, &attr, OFFSET_UID + message->uid,
-			!fs_lacks_size(listing->fs, message)))
-			return -1;
+		*ret_is_full = !add_entry(listing, name, &attr, OFFSET_UID + message->uid,
+			!fs_lacks_size(listing->fs, message));
+		if (*ret_is_full)
+			return LISTED_ALL;
 		*offset = OFFSET_UID + message->uid;
 	}
-	return 1;
+	return folder->box ? LISTED_ALL : NEEDS_MORE;
 }
 
 /* ---- drafts ------------------------------------------------------------------------------------ */
@@ -200,9 +224,34 @@ static void load_page(struct fs *fs, struct readdir *readdir, uint32_t after,
 	const struct folder *folder)
 {
 	readdir->page_after = after;
-	readdir->box_id = folder->box->id;
-	engine_load_names(fs->engine, folder->box->id, after, DIRECTORY_PAGE, on_names,
+	readdir->box_id = folder_listing(folder)->id;
+	engine_load_names(fs->engine, readdir->box_id, after, DIRECTORY_PAGE, on_names,
 		op_ref_new(&readdir->op));
+}
+
+/* An error, for what was listed so far must not be taken for all there is. */
+static void on_more(void *user, const GError *error)
+{
+	struct readdir *readdir = user;
+	const struct folder *folder = fs_folder(readdir->op.fs, readdir->directory->ino);
+
+	readdir->op.ticket = 0;
+	if (error)
+		op_finish_error(&readdir->op, error);
+	else if (!folder || !folder_listing(folder))
+		op_finish_errno(&readdir->op, ESTALE);
+	else
+		readdir_run(readdir->op.fs, readdir->op.req, readdir, readdir->directory, readdir->size,
+			readdir->offset, readdir->is_plus);
+}
+
+static void await_more(struct fs *fs, struct readdir *readdir, struct folder *folder)
+{
+	engine_ticket ticket =
+		engine_open_listing(fs->engine, folder, folder->coming_to, on_more, readdir);
+
+	if (ticket != 0)
+		readdir->op.ticket = ticket;
 }
 
 static void reply_listing(fuse_req_t req, void *data)
@@ -236,33 +285,39 @@ static void control_listing(struct listing *listing, off_t offset)
 	}
 }
 
-/* True: the listing is as long as it can be; false: a page of names is needed at *offset. */
-static bool list(struct listing *listing, struct directory *directory, off_t *offset)
+/* What comes before the messages. False: the buffer is full, or that was all. */
+static bool list_head(struct listing *listing, struct directory *directory,
+	const struct folder *folder, off_t *offset)
 {
-	struct folder *folder = fs_folder(listing->fs, directory->ino);
-
-	if (*offset < OFFSET_UID) {
-		if (*offset == 0 && folder)
-			directory_take_folders(directory, folder);
-		if (!add_dots(listing, directory->ino, offset))
-			return true;
-		if (ino_split(directory->ino).kind == INO_KIND_CONTROL) {
-			control_listing(listing, *offset);
-			return true;
-		}
-		if (!add_folders(listing, directory, offset))
-			return true;
+	if (*offset == 0 && folder)
+		directory_take_folders(directory, folder);
+	if (!add_dots(listing, directory->ino, offset))
+		return false;
+	if (ino_split(directory->ino).kind == INO_KIND_CONTROL) {
+		control_listing(listing, *offset);
+		return false;
 	}
+	return add_folders(listing, directory, offset);
+}
+
+/* Where something is needed, it is what follows *offset. */
+static enum listed list(struct listing *listing, struct directory *directory, off_t *offset)
+{
+	const struct folder *folder = fs_folder(listing->fs, directory->ino);
+	enum listed listed = LISTED_ALL;
+	bool is_full = false;
+
+	if (*offset < OFFSET_UID && !list_head(listing, directory, folder, offset))
+		return LISTED_ALL;
 	if (!folder)
-		return true;
-	if (folder->box && *offset < OFFSET_DRAFT) {
-		int state = add_messages(listing, directory, folder, offset);
-
-		if (state != 1)
-			return state < 0;
-	}
-	add_drafts(listing, folder, *offset);
-	return true;
+		return LISTED_ALL;
+	if (*offset < OFFSET_DRAFT && folder_listing(folder))
+		listed = add_messages(listing, directory, folder, offset, &is_full);
+	else if (*offset < OFFSET_DRAFT && (folder->flags & MAILFS_FOLDER_NOSELECT) == 0)
+		listed = NEEDS_MORE; /* it came, and what was there is gone again */
+	if (listed == LISTED_ALL && !is_full)
+		add_drafts(listing, folder, *offset);
+	return listed;
 }
 
 static void readdir_run(struct fs *fs, fuse_req_t req, struct readdir *waiting,
@@ -278,9 +333,10 @@ static void readdir_run(struct fs *fs, fuse_req_t req, struct readdir *waiting,
 	};
 	off_t at = offset;
 	struct readdir *readdir = waiting;
+	enum listed listed = list(&listing, directory, &at);
 
-	/* What is listed already is a good answer; the page comes with the next request. */
-	if (list(&listing, directory, &at) || listing.used > 0) {
+	/* What is listed already is a good answer; the rest comes with the next request. */
+	if (listed == LISTED_ALL || listing.used > 0) {
 		answer(&listing, waiting);
 		return;
 	}
@@ -294,7 +350,10 @@ static void readdir_run(struct fs *fs, fuse_req_t req, struct readdir *waiting,
 		readdir->is_plus = is_plus;
 		directory_hold(directory);
 	}
-	load_page(fs, readdir, (uint32_t)(at - OFFSET_UID), fs_folder(fs, directory->ino));
+	if (listed == NEEDS_NAMES)
+		load_page(fs, readdir, (uint32_t)(at - OFFSET_UID), fs_folder(fs, directory->ino));
+	else
+		await_more(fs, readdir, fs_folder(fs, directory->ino));
 }
 
 void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
