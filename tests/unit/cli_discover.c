@@ -73,6 +73,9 @@ static void every_cut_of_a_file_is_survived(void)
 	for (size_t len = 0; len < sizeof(text) - 1; len++) {
 		g_autofree char *cut = g_strndup(text, len);
 		g_autofree char *servers = servers_of(cut);
+
+		/* all of a server or nothing of it */
+		g_assert_true(!*servers || strcmp(servers, "imaps b.x:993 me@example.org|") == 0);
 	}
 }
 
