@@ -151,6 +151,8 @@ static void on_started(void *user, const GError *error)
 		fail(self, wrong);
 		return;
 	}
+	if (self->account->options.prefetch == PREFETCH_ALL)
+		fs_fill(self->fs);
 	self->is_mounted = true;
 	signals_set_mountpoint(self->mountpoint);
 	daemon_ready(&self->daemon);

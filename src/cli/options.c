@@ -49,8 +49,8 @@ const struct option_info option_table[] = {
 		"COMPRESS=DEFLATE where offered: when the measured link is slow enough for it (auto)" },
 	{ "disable", OPTION_LIST, BOTH, AT(disable), "=CAP;CAP", NULL, 0, 0,
 		"treat these capabilities of the server as not offered" },
-	{ "prefetch", OPTION_CHOICE, BOTH, AT(prefetch), "=auto|off", "auto|off", 0, 0,
-		"fetch ahead of a program that reads through a folder (auto)" },
+	{ "prefetch", OPTION_CHOICE, BOTH, AT(prefetch), "=auto|off|all", "auto|off|all", 0, 0,
+		"fetch ahead of a program that reads through a folder (auto), or everything" },
 	{ "delay_connect", OPTION_FLAG, BOTH, AT(delay_connect), NULL, NULL, 0, 0,
 		"mount at once and connect later, also without a cache" },
 

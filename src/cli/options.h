@@ -13,7 +13,7 @@
 
 #define OPTION_UNSET UINT32_MAX /* of uid, gid, umask, passfd */
 
-enum option_prefetch { PREFETCH_AUTO, PREFETCH_OFF };
+enum option_prefetch { PREFETCH_AUTO, PREFETCH_OFF, PREFETCH_ALL };
 enum option_compress { COMPRESS_AUTO, COMPRESS_NO, COMPRESS_YES };
 enum option_flags { FLAGS_ASYNC, FLAGS_SYNC };
 enum option_confirm { CONFIRM_BURST, CONFIRM_EACH };

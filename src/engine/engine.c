@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "engine/gate.h"
+#include "engine/fill.h"
 #include "engine/internal.h"
 #include "engine/prefetch.h"
 
@@ -231,6 +232,7 @@ struct engine *engine_new(const struct engine_config *config, const struct engin
 	engine->tree = tree_new();
 	engine->listing = listing_new(engine);
 	engine->fetcher = fetcher_new(engine);
+	engine->fill = fill_new(engine);
 	engine->changer = changer_new(engine);
 	engine->mover = mover_new(engine);
 	engine->names = names_new(engine);
@@ -318,6 +320,7 @@ void engine_free(struct engine *engine)
 	outbox_free(engine->outbox);
 	g_ptr_array_unref(engine->folder_changes);
 	syncer_free_all(engine);
+	fill_free(engine->fill);
 	fetcher_free(engine->fetcher);
 	if (engine->prefetch)
 		prefetch_free(engine->prefetch);
@@ -389,6 +392,11 @@ engine_ticket engine_make_exact(struct engine *engine, uint32_t box_id, uint32_t
 void engine_note_open(struct engine *engine, uint32_t box_id, uint32_t uid)
 {
 	fetcher_note_open(engine->fetcher, box_id, uid);
+}
+
+void engine_fill(struct engine *engine, const struct folder *folder, bool is_lasting)
+{
+	fill_start(engine->fill, folder, is_lasting);
 }
 
 struct body *engine_hold(struct engine *engine, uint32_t box_id, uint32_t uid)

@@ -174,6 +174,10 @@ uint64_t engine_held_size(const struct body *held);
 void engine_read_held(struct engine *engine, struct body *held, struct mailfs_range range,
 	body_read_fn done, void *user);
 
+/* Everything of the folder and of what is below it (NULL: of all) into the cache, in the background;
+ * `is_lasting`: and what comes later. Never evicts anything for it. */
+void engine_fill(struct engine *engine, const struct folder *folder, bool is_lasting);
+
 /* From the index; the callbacks cannot be cancelled. See store/store.h. */
 void engine_load_names(struct engine *engine, uint32_t box_id, uint32_t after_uid, size_t limit,
 	store_names_fn done, void *user);
@@ -187,6 +191,12 @@ engine_ticket engine_make_exact(struct engine *engine, uint32_t box_id, uint32_t
 bool engine_is_unproven(const struct engine *engine);
 
 /* Counters for people and tests; strings are borrowed until the next call into the engine. */
+struct engine_fill_status {
+	const char *state;  /* "off", "running", "paused", "full" or "done" */
+	const char *folder; /* its path; NULL = none just now */
+	uint64_t total, done; /* messages, of the folders that are known so far */
+	uint64_t bytes;       /* fetched */
+};
 struct engine_status {
 	enum engine_state state;
 	const char *account, *server, *tls, *auth, *server_id;
@@ -200,6 +210,7 @@ struct engine_status {
 	uint32_t folders_coming, messages_coming, messages_expected;
 	struct store_trust trust;
 	struct store_usage cache;
+	struct engine_fill_status fill;
 	uint64_t ahead_fetched, ahead_used; /* bodies, before somebody asked; of these, read later */
 	uint64_t bodies_fetched, body_bytes_fetched;
 	uint64_t reads_from_cache, reads_fetched;

@@ -23,6 +23,10 @@ struct batch {
 	uint64_t bytes;     /* of them, as the server claims */
 	unsigned unready;   /* bodies that the index has not answered for */
 	unsigned told;      /* messages that came */
+	struct fetcher_wish wish; /* of who fills the cache; `done` NULL: it is for a walk */
+	uint32_t first, last; /* UIDs of the wish */
+	uint64_t got;       /* bytes that came */
+	enum fetcher_end end;
 	size_t next;        /* where the last callback was: they come in order, mostly */
 };
 
@@ -62,6 +66,8 @@ static void batch_free(struct batch *batch)
 		fetch_advance(fetch);
 		fetch_release(fetch);
 	}
+	if (batch->wish.done)
+		batch->wish.done(batch->wish.user, batch->end, batch->first, batch->last, batch->got);
 	batch_release(batch);
 }
 
@@ -134,9 +140,27 @@ static void on_end(void *user, uint32_t uid)
 	if (!fetch || !fetch->has_begun || request_fault(fetch))
 		return;
 	fetch->batch = NULL;
-	note_ahead(fetch);
-	fetch->nth = ++batch->told;
+	batch->got += fetch->announced;
+	fetch->nth = 0;
+	if (!batch->wish.done) {
+		note_ahead(fetch);
+		fetch->nth = ++batch->told;
+	}
 	request_take_whole(fetch);
+}
+
+/* It says nothing about the messages. */
+static bool is_passing(const GError *error)
+{
+	static const enum mailfs_error codes[] = { MAILFS_ERROR_CONNECTION_LOST, MAILFS_ERROR_TIMEOUT,
+		MAILFS_ERROR_OFFLINE, MAILFS_ERROR_CANCELLED, MAILFS_ERROR_TRY_LATER,
+		MAILFS_ERROR_LIMIT };
+
+	for (size_t i = 0; i < G_N_ELEMENTS(codes); i++) {
+		if (g_error_matches(error, MAILFS_ERROR, (gint)codes[i]))
+			return true;
+	}
+	return false;
 }
 
 static void on_done(void *user, const GError *error)
@@ -148,6 +172,7 @@ static void on_done(void *user, const GError *error)
 		log_debug("engine", "a batch ended early: %s", error->message);
 	if (request_is_throttled(error))
 		fetcher_calm_down(batch->fetcher);
+	batch->end = !error ? FETCHER_GOOD : is_passing(error) ? FETCHER_LOST : FETCHER_BAD;
 	batch_free(batch);
 }
 
@@ -208,6 +233,7 @@ static void batch_send(struct batch *batch)
 		g_array_append_val(batch->uids, fetch->uid);
 	}
 	if (batch->uids->len == 0) {
+		batch->end = FETCHER_GOOD;
 		batch_free(batch);
 		return;
 	}
@@ -230,14 +256,15 @@ static void on_body_ready(void *user)
 		batch_send(batch);
 }
 
-void fetcher_fetch_ahead(struct fetcher *fetcher, struct folder *folder, const uint32_t *uids,
-	size_t count)
+void fetcher_fill(struct fetcher *fetcher, struct folder *folder, const struct fetcher_wish *wish)
 {
-	struct batch *batch;
+	struct batch *batch = g_new0(struct batch, 1);
+	const uint32_t *uids = wish->uids;
+	size_t count = wish->count;
 
-	if (clock_monotonic_us() < fetcher->calm_until_us)
-		return;
-	batch = g_new0(struct batch, 1);
+	batch->wish = *wish;
+	batch->first = count > 0 ? uids[0] : 0;
+	batch->last = count > 0 ? uids[count - 1] : 0;
 	batch->fetcher = fetcher;
 	batch->folder = g_strdup(folder->name);
 	batch->uidvalidity = folder->uidvalidity;
@@ -255,4 +282,15 @@ void fetcher_fetch_ahead(struct fetcher *fetcher, struct folder *folder, const u
 	}
 	if (--batch->unready == 0)
 		batch_send(batch);
+}
+
+void fetcher_fetch_ahead(struct fetcher *fetcher, struct folder *folder, const uint32_t *uids,
+	size_t count)
+{
+	int64_t now_us = clock_monotonic_us();
+
+	if (now_us < fetcher->calm_until_us)
+		return;
+	fetcher->engine->last_demand_us = now_us;
+	fetcher_fill(fetcher, folder, &(struct fetcher_wish){ .uids = uids, .count = count });
 }

@@ -11,6 +11,7 @@
  * Nothing that arrived is shown before the tagged OK of its request (SZ-6). A large message that is
  * fetched whole goes to the disk while it comes; it is forgotten again when it does not end well.
  */
+#include "base/clock.h"
 #include "engine/fetch_impl.h"
 #include "engine/prefetch.h"
 
@@ -328,6 +329,7 @@ static void begin_request(struct fetch *fetch)
 	if (!fetch->is_whole)
 		window_plan(fetch, first->range.offset, message->size);
 	engine->reads_fetched++;
+	engine->last_demand_us = clock_monotonic_us();
 	request_start(fetch);
 }
 

@@ -9,6 +9,7 @@
 struct sync;    /* syncer.c: one per folder, in folder->engine */
 struct prefetch; /* prefetch.c; NULL = off */
 struct fetcher; /* fetcher.c */
+struct fill;    /* fill.c */
 struct listing; /* listing.c */
 struct changer; /* changer.c */
 struct mover;   /* mover.c */
@@ -41,6 +42,7 @@ struct engine {
 	struct pool *pool;
 	struct tree *tree;
 	struct fetcher *fetcher;
+	struct fill *fill;
 	struct prefetch *prefetch;
 	struct listing *listing;
 	struct changer *changer;
@@ -80,6 +82,7 @@ struct engine {
 	char *compression; /* of the last status */
 	bool can_range;
 	uint64_t append_limit; /* octets; 0 = not known */
+	int64_t last_demand_us; /* somebody wanted bodies that were not here */
 	uint64_t ahead_fetched, ahead_used;
 	uint64_t bodies_fetched, body_bytes_fetched, reads_from_cache, reads_fetched;
 	uint64_t syncs, sweeps;
@@ -180,6 +183,20 @@ bool fetcher_is_busy(struct fetcher *fetcher, uint32_t box_id);
  * asked for already, are left out. */
 void fetcher_fetch_ahead(struct fetcher *fetcher, struct folder *folder, const uint32_t *uids,
 	size_t count);
+/* The same for nobody who walks: it counts neither as fetched ahead nor as demand. `done` comes from
+ * the loop, unless the fetcher is freed before: how it ended, of which UIDs, the bytes that came. */
+enum fetcher_end {
+	FETCHER_LOST, /* which says nothing about the messages */
+	FETCHER_BAD,  /* something was wrong with one of them, perhaps */
+	FETCHER_GOOD,
+};
+struct fetcher_wish {
+	const uint32_t *uids;
+	size_t count;
+	void (*done)(void *user, enum fetcher_end end, uint32_t first, uint32_t last, uint64_t bytes);
+	void *user;
+};
+void fetcher_fill(struct fetcher *fetcher, struct folder *folder, const struct fetcher_wish *wish);
 /* A message was opened that was fetched ahead: it counts as used. Others wait for their read. */
 void fetcher_note_open(struct fetcher *fetcher, uint32_t box_id, uint32_t uid);
 /* It was fetched ahead, was not seen to be used, and may be read elsewhere (message_came). */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What people are told: the reasons of failures, the status and its counters. */
 #include "base/log.h"
+#include "engine/fill.h"
 #include "engine/internal.h"
 
 #define REASONS_MAX 100u
@@ -78,5 +79,6 @@ void engine_get_status(struct engine *engine, struct engine_status *ret_status)
 		.last_sync = engine->last_sync,
 		.retry_in_ms = pool_retry_in_ms(engine->pool),
 	};
+	fill_get_status(engine->fill, &ret_status->fill);
 	count_loaded(engine, ret_status);
 }

@@ -234,6 +234,11 @@ static void put_status(struct fs *fs, struct status_writer *writer)
 	put_number(writer, "cache-max", status.cache.max_bytes);
 	put_number(writer, "cache-messages", status.cache.bodies);
 	put_number(writer, "cache-evicted", status.cache.evicted);
+	put_text(writer, "prefetch", status.fill.state);
+	put_text(writer, "prefetch-folder", status.fill.folder);
+	put_number(writer, "prefetch-total", status.fill.total);
+	put_number(writer, "prefetch-done", status.fill.done);
+	put_number(writer, "prefetch-bytes", status.fill.bytes);
 	put_number(writer, "prefetched", status.ahead_fetched);
 	put_number(writer, "prefetched-used", status.ahead_used);
 	put_number(writer, "bodies-fetched", status.bodies_fetched);

@@ -17,6 +17,14 @@ static void refuse(struct fs *fs, fuse_req_t req, int error, const char *verb, c
 	fuse_reply_err(req, error);
 }
 
+/* By its path in the mount. */
+static struct folder *find_folder(struct fs *fs, const char *path)
+{
+	g_autofree char *whole = g_strconcat(fs->config.root, "/", path, NULL);
+
+	return tree_by_shown_path(engine_tree(fs->engine), whole);
+}
+
 /* ---- refresh ----------------------------------------------------------------------------------- */
 
 struct ctl_op {
@@ -60,9 +68,7 @@ static void ctl_refresh(struct fs *fs, fuse_req_t req, const char *path, size_t 
 	engine_ticket ticket;
 
 	if (*path != '\0') {
-		g_autofree char *whole = g_strconcat(fs->config.root, "/", path, NULL);
-
-		folder = tree_by_shown_path(engine_tree(fs->engine), whole);
+		folder = find_folder(fs, path);
 		if (!folder) {
 			refuse(fs, req, ENOENT, "refresh", "there is no such folder");
 			return;
@@ -121,6 +127,26 @@ static void ctl_online(struct fs *fs, fuse_req_t req, const char *word, size_t s
 	ctl_refresh(fs, req, "", size);
 }
 
+/* ---- prefetch ---------------------------------------------------------------------------------- */
+
+void fs_fill(struct fs *fs)
+{
+	engine_fill(fs->engine, fs_folder(fs, INO_ROOT), true);
+}
+
+/* "prefetch" or "prefetch FOLDER", and what is below it. It is done in the background. */
+static void ctl_prefetch(struct fs *fs, fuse_req_t req, const char *path, size_t size)
+{
+	const struct folder *folder = *path != '\0' ? find_folder(fs, path) : fs_folder(fs, INO_ROOT);
+
+	if (!folder) {
+		refuse(fs, req, ENOENT, "prefetch", "there is no such folder");
+		return;
+	}
+	engine_fill(fs->engine, folder, false);
+	fuse_reply_write(req, size);
+}
+
 /* ---- commands ---------------------------------------------------------------------------------- */
 
 static const struct {
@@ -129,6 +155,7 @@ static const struct {
 	void (*fn)(struct fs *fs, fuse_req_t req, const char *word, size_t size);
 } commands[] = {
 	{ "refresh", WORD_MAY, ctl_refresh },
+	{ "prefetch", WORD_MAY, ctl_prefetch },
 	{ "offline", WORD_NONE, ctl_offline },
 	{ "online", WORD_NONE, ctl_online },
 	{ "retry", WORD_MUST, ctl_retry },

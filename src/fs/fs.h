@@ -70,6 +70,8 @@ void fs_news(struct fs *fs, const struct engine_news *news);
 void fs_state_changed(struct fs *fs, enum engine_state state);
 /* Something of the folder is open. */
 bool fs_is_in_use(struct fs *fs, const struct folder *folder);
+/* -o prefetch=all: once the engine has started. */
+void fs_fill(struct fs *fs);
 /* SIGHUP: the kernel forgets its directory caches. */
 void fs_drop_caches(struct fs *fs);
 

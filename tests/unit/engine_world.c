@@ -161,7 +161,7 @@ void world_open_store(struct world *world)
 	world->store = store_open(&(struct store_config){
 		.dir = world->dir,
 		.identity = "imap://me@fake:993",
-		.max_bytes = 1 << 30,
+		.max_bytes = world->cache_max > 0 ? world->cache_max : 1 << 30,
 	}, &error);
 	g_assert_no_error(error);
 	if (world->journal)

@@ -21,6 +21,7 @@ struct world {
 	enum engine_delete delete_mode;
 	const struct mailfs_backend *backend; /* NULL = the fake one */
 	size_t loaded_max;
+	uint64_t cache_max; /* 0 = 1 GiB */
 	unsigned upload_delay_ms;
 	const char *used; /* the folder of which something is open; NULL = none */
 	bool want_prefetch; /* off: then the tests count what they asked for */
