@@ -31,6 +31,11 @@ struct fs {
 	int64_t answered_us; /* the last request */
 	unsigned haste;      /* how many came in quick succession, about */
 	bool has_cpus;       /* more than one */
+	const struct fuse_buf *current; /* the request that is being processed; or NULL */
+
+	/* holds.c */
+	GHashTable *holds;       /* struct hold *, by inode */
+	const struct op *ending; /* the op whose request is being answered; or NULL */
 
 	/* push.c */
 	GArray *pushes; /* struct notifier_page, of this turn */
@@ -118,6 +123,7 @@ bool fs_lacks_size(struct fs *fs, const struct message *message);
 
 /* Answers what the kernel asks, or begins to. False: it has ended the mount. */
 bool requests_take(struct fs *fs);
+void requests_process(struct fs *fs, const struct fuse_buf *buf); /* one, now */
 void requests_init(struct fs *fs);
 void requests_done(struct fs *fs);
 
@@ -125,6 +131,17 @@ void requests_done(struct fs *fs);
 
 void push_init(struct fs *fs);
 void push_done(struct fs *fs);
+
+/* ---- holds.c: names that the kernel is to forget ---- */
+
+/* The name in this directory leads somewhere else, or nowhere: told as soon as no request of ours
+ * has the directory locked. */
+void fs_tell_entry(struct fs *fs, uint64_t parent, const char *name);
+/* The directories of an op that begins (from fs->current or fs->ending), and that has ended. */
+void holds_begin(struct fs *fs, uint64_t *ret_dirs);
+void holds_end(struct fs *fs, const uint64_t *dirs);
+void holds_init(struct fs *fs);
+void holds_done(struct fs *fs);
 
 /* ---- rounds.c: mounts without opens ---- */
 

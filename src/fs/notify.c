@@ -1,21 +1,42 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The notifier thread: one queue, in order.
+ *
+ * It may wait in the kernel for a lock whose holder waits for an answer of ours, and no signal gets it
+ * out of there. So that a kill of the process ends this: the thread has a table of files of its own,
+ * with a device of its own of the same connection (FUSE_DEV_IOC_CLONE). When the other threads are dead
+ * their table is closed, with it the device on which requests were taken, and the kernel fails what
+ * is unanswered there; the lock is released, the thread gets out, and dies too. With one table for
+ * all threads nothing would be closed before this one has ended: neither it nor the holder of the lock
+ * ever would. (A holder whose request nobody had read yet waits on, as does the thread; but the kernel
+ * lets that one be killed.)
  */
 #include "fs/notify.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include <fuse_lowlevel.h>
-#include <glib.h>
+#include <glib-unix.h>
 
+#include "base/cleanup.h"
 #include "base/post.h"
 
-#define PAGES_MAX (8 * 1024 * 1024) /* bytes that wait to be told */
+#define DEV_CLONE _IOR(229, 0, uint32_t) /* FUSE_DEV_IOC_CLONE of linux/fuse.h */
+#define PAGES_MAX (8 * 1024 * 1024)      /* bytes that wait to be told */
 
 struct notifier {
 	struct post_thread *thread;
 	struct fuse_session *session;
+	int fd;            /* of the session: the same number in both tables */
+	int wake_fd;       /* likewise: an eventfd. The loop's own is none of the thread's. */
+	GAsyncQueue *said; /* struct note *, NOTE_CALL: for the loop */
+	GSource *source;
 	/* atomic */
 	gint is_stopped;
 	gint is_over; /* the thread has seen the end of the feed */
@@ -35,14 +56,82 @@ struct note {
 	void *data;
 };
 
+/* ---- files of its own --------------------------------------------------------------------------- */
+
+static void close_between(int first, int last)
+{
+	if (first <= last)
+		close_range((unsigned)first, (unsigned)last, 0);
+}
+
+/* Where the kernel or a sandbox has none of this, the thread goes on as the others do. */
+static void leave_files(void *data)
+{
+	const struct notifier *notifier = data;
+	int low = MIN(notifier->fd, notifier->wake_fd), high = MAX(notifier->fd, notifier->wake_fd);
+	uint32_t master = (uint32_t)notifier->fd;
+	SCOPED(fd_closep) int device = -1;
+
+	if (unshare(CLONE_FILES) < 0)
+		return;
+	device = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+	if (device >= 0 && ioctl(device, DEV_CLONE, &master) == 0)
+		dup3(device, notifier->fd, O_CLOEXEC);
+	fd_closep(&device);
+	/* Locks and connections of others end when they say so. */
+	close_between(STDERR_FILENO + 1, low - 1);
+	close_between(low + 1, high - 1);
+	close_between(high + 1, G_MAXINT);
+}
+
+/* ---- the loop ------------------------------------------------------------------------------------ */
+
+static void note_free(struct note *note)
+{
+	g_free(note->name);
+	g_clear_pointer(&note->pages, g_array_unref);
+	g_free(note);
+}
+
+static void hear_all(struct notifier *notifier)
+{
+	struct note *note;
+
+	while ((note = g_async_queue_try_pop(notifier->said))) {
+		note->fn(note->data);
+		note_free(note);
+	}
+}
+
+static gboolean on_wake(gint fd, GIOCondition condition, gpointer user)
+{
+	uint64_t count;
+
+	if (read(fd, &count, sizeof(count)) < 0 && errno != EAGAIN && errno != EINTR)
+		return G_SOURCE_REMOVE;
+	hear_all(user);
+	return G_SOURCE_CONTINUE;
+}
+
 struct notifier *notifier_new(struct fuse_session *session)
 {
 	struct notifier *notifier = g_new0(struct notifier, 1);
 
 	notifier->session = session;
+	notifier->fd = fuse_session_fd(session);
+	notifier->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	g_assert(notifier->wake_fd >= 0);
+	notifier->said = g_async_queue_new();
+	notifier->source = g_unix_fd_source_new(notifier->wake_fd, G_IO_IN);
+	g_source_set_callback(
+		notifier->source, (GSourceFunc)(void (*)(void))on_wake, notifier, NULL);
+	g_source_attach(notifier->source, NULL);
 	notifier->thread = post_thread_new("notifier");
+	post_to_thread(notifier->thread, leave_files, notifier);
 	return notifier;
 }
+
+/* ---- the thread ---------------------------------------------------------------------------------- */
 
 static void store_page(struct notifier *notifier, const struct notifier_page *page)
 {
@@ -65,6 +154,16 @@ static void store_pages(struct notifier *notifier, const GArray *pages)
 	}
 }
 
+static void say(struct notifier *notifier, struct note *note)
+{
+	const uint64_t one = 1;
+
+	g_async_queue_push(notifier->said, note);
+	/* Full: then it is readable, too. */
+	if (write(notifier->wake_fd, &one, sizeof(one)) < 0)
+		g_assert(errno == EAGAIN);
+}
+
 /* Errors are no news: the kernel does not know the inode, or the mount is ending. */
 static void on_thread(void *data)
 {
@@ -74,7 +173,7 @@ static void on_thread(void *data)
 	if (note->what == NOTE_END)
 		g_atomic_int_set(&notifier->is_over, 1);
 	else if (note->what == NOTE_CALL)
-		post_to_loop(note->fn, note->data);
+		; /* below */
 	else if (note->what == NOTE_PAGES)
 		store_pages(notifier, note->pages);
 	else if (g_atomic_int_get(&notifier->is_stopped))
@@ -86,10 +185,13 @@ static void on_thread(void *data)
 		fuse_lowlevel_notify_inval_inode(notifier->session, note->ino,
 			note->what == NOTE_ATTRIBUTES ? -1 : 0, 0);
 	g_atomic_int_add(&notifier->unsaid, -1);
-	g_free(note->name);
-	g_clear_pointer(&note->pages, g_array_unref);
-	g_free(note);
+	if (note->what == NOTE_CALL)
+		say(notifier, note);
+	else
+		note_free(note);
 }
+
+/* ---- feeding it ---------------------------------------------------------------------------------- */
 
 static void feed(struct notifier *notifier, const struct note *values)
 {
@@ -157,5 +259,10 @@ bool notifier_is_behind(const struct notifier *notifier)
 void notifier_join(struct notifier *notifier)
 {
 	post_thread_join(notifier->thread);
+	g_source_destroy(notifier->source);
+	g_source_unref(notifier->source);
+	hear_all(notifier);
+	g_async_queue_unref(notifier->said);
+	fd_closep(&notifier->wake_fd);
 	g_free(notifier);
 }

@@ -2,7 +2,8 @@
 /*
  * What the kernel is told of changes. Telling may wait for a kernel lock that a pending request
  * of ours holds; on the loop thread that is a deadlock in D state. So a thread of its own does
- * it, in order, and nobody waits for it but by callback.
+ * it, in order, and nobody waits for it but by callback. It has a table of files of its own, so that
+ * also a process that is killed with it in there ends (see notify.c).
  */
 #pragma once
 

@@ -69,6 +69,7 @@ struct op *op_new(struct fs *fs, fuse_req_t req, size_t size, op_free_fn release
 	op->release = release;
 	op->timer = g_timeout_add(fs->config.timeout_ms, on_deadline, op);
 	g_hash_table_insert(fs->ops, &op->id, op);
+	holds_begin(fs, op->dirs);
 	fuse_req_interrupt_func(req, on_interrupt, op);
 	return op;
 }
@@ -80,6 +81,8 @@ void op_wait_for_ever(struct op *op)
 
 void op_finish(struct op *op, op_reply_fn reply, void *data)
 {
+	const struct op *outer = op->fs->ending;
+
 	/* A barrier too: after it no interrupt handler runs with this op. */
 	fuse_req_interrupt_func(op->req, NULL, NULL);
 	g_hash_table_remove(op->fs->ops, &op->id);
@@ -87,7 +90,10 @@ void op_finish(struct op *op, op_reply_fn reply, void *data)
 		g_source_remove(op->timer);
 	if (op->ticket != 0)
 		engine_cancel(op->fs->engine, op->ticket);
+	op->fs->ending = op;
 	reply(op->req, data);
+	op->fs->ending = outer;
+	holds_end(op->fs, op->dirs);
 	if (op->release)
 		op->release(op);
 	g_free(op);

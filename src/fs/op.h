@@ -23,6 +23,8 @@ struct op;
 
 typedef void (*op_free_fn)(struct op *op);
 
+#define OP_DIRS 2
+
 struct op {
 	struct fs *fs;
 	fuse_req_t req;
@@ -30,6 +32,7 @@ struct op {
 	guint timer;
 	engine_ticket ticket; /* cancelled when the op is given up; 0 = none */
 	op_free_fn release;   /* frees what the embedding struct holds; NULL = nothing */
+	uint64_t dirs[OP_DIRS]; /* the kernel has them locked until the answer; 0 = none */
 };
 
 /* `size` of the embedding struct. NULL: too many wait already; the request was answered. */

@@ -36,6 +36,13 @@ static bool is_in_haste(const struct fs *fs)
 	return fs->haste >= HASTE_ENTER && fs->has_cpus && !fs->is_ended;
 }
 
+void requests_process(struct fs *fs, const struct fuse_buf *buf)
+{
+	fs->current = buf;
+	fuse_session_process_buf(fs->session, buf);
+	fs->current = NULL;
+}
+
 static void process(struct fs *fs, int got)
 {
 	uint64_t last_op = fs->last_op;
@@ -43,7 +50,7 @@ static void process(struct fs *fs, int got)
 	note_haste(fs, clock_monotonic_us() - fs->answered_us <= QUICK_US);
 	fs->input.size = (size_t)got;
 	if (!wait_for_box(fs, &fs->input))
-		fuse_session_process_buf(fs->session, &fs->input);
+		requests_process(fs, &fs->input);
 	/* Who waits for the network or a disk asks nothing more meanwhile. */
 	if (fs->last_op != last_op)
 		fs->haste = 0;

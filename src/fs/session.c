@@ -110,6 +110,7 @@ struct fs *fs_new(const struct fs_config *config, const struct fs_events *events
 	fs->listed = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, g_free);
 	control_init(fs);
 	rounds_init(fs);
+	holds_init(fs);
 	push_init(fs);
 	requests_init(fs);
 	return fs;
@@ -225,6 +226,7 @@ void fs_free(struct fs *fs)
 	rounds_done(fs);
 	push_done(fs);
 	requests_done(fs);
+	holds_done(fs);
 	g_hash_table_unref(fs->ops);
 	g_hash_table_unref(fs->listed);
 	g_hash_table_unref(fs->files);
@@ -291,9 +293,9 @@ static void on_gone_name(void *user, size_t count, const uint32_t *uids, const c
 	/* Which every message has. */
 	view_name(view_find("uid"), &(struct mailfs_name_input){ .uid = gone->uid }, alias);
 	if (gone->fs->session) {
-		notifier_entry(gone->fs->notifier, gone->parent, alias);
+		fs_tell_entry(gone->fs, gone->parent, alias);
 		if (count > 0 && uids[0] == gone->uid)
-			notifier_entry(gone->fs->notifier, gone->parent, names[0]);
+			fs_tell_entry(gone->fs, gone->parent, names[0]);
 	}
 	g_free(gone);
 }
@@ -334,7 +336,7 @@ void fs_folder_gone(struct fs *fs, const struct folder *folder)
 		return;
 	g_hash_table_remove(fs->listed, &ino);
 	if (folder->parent)
-		notifier_entry(fs->notifier, fs_folder_ino(fs, folder->parent), folder->shown);
+		fs_tell_entry(fs, fs_folder_ino(fs, folder->parent), folder->shown);
 	notifier_everything(fs->notifier, ino);
 }
 
@@ -353,7 +355,7 @@ void fs_box_gone(struct fs *fs, const struct folder *folder, uint32_t box_id)
 		fs_forget_name(fs, folder, box_id, mailbox_at(folder->box, at)->uid);
 	notifier_everything(fs->notifier, fs_folder_ino(fs, folder));
 	if (folder->parent && folder != fs_folder(fs, INO_ROOT))
-		notifier_entry(fs->notifier, fs_folder_ino(fs, folder->parent), folder->shown);
+		fs_tell_entry(fs, fs_folder_ino(fs, folder->parent), folder->shown);
 	g_hash_table_iter_init(&iter, fs->files);
 	while (g_hash_table_iter_next(&iter, &ino, NULL)) {
 		struct ino what = ino_split(*(uint64_t *)ino);

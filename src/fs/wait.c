@@ -105,7 +105,7 @@ static void waiting_end(struct waiting *waiting)
 	g_clear_handle_id(&waiting->timer, g_source_remove);
 	if (waiting->ticket != 0)
 		engine_cancel(fs->engine, waiting->ticket);
-	fuse_session_process_buf(fs->session, &waiting->buf);
+	requests_process(fs, &waiting->buf);
 	g_free(waiting->buf.mem);
 	g_free(waiting);
 }

@@ -6,10 +6,12 @@ KC cases: traps between the kernel and a FUSE daemon. F cases: claims that hold 
 
 import collections
 import errno
+import glob
 import mmap
 import os
 import re
 import sys
+import threading
 import time
 
 import pytest
@@ -260,6 +262,88 @@ FINE = ("LISTXATTR", "OPENDIR", "STATFS", "ACCESS", "FSYNC", "FSYNCDIR", "SETATT
 def asked(mount, verb):
     """How often the daemon has heard this request."""
     return len(re.findall(r"opcode: %s \(" % re.escape(verb.split(" ")[0]), mount.stderr))
+
+
+def thread_of(m, name):
+    """The directory of a thread in /proc."""
+    for task in glob.glob("/proc/%d/task/*" % m.pid):
+        with open(task + "/comm", encoding="utf-8") as file:
+            if file.read().strip() == name:
+                return task
+    raise AssertionError("no thread " + name)
+
+
+def is_stuck(task):
+    """In a wait that no signal ends."""
+    with open(task + "/stat", encoding="utf-8") as file:
+        return file.read().rsplit(")", 1)[1].split()[0] == "D"
+
+
+def test_KC_2_killed_with_something_to_tell_the_kernel(mount, imap_server):
+    """A name is to be forgotten in a directory whose lock somebody holds who waits for the daemon.
+    All of them end when that is killed."""
+    server = serve(imap_server, [mail("one")])
+    archive = server.account.add("Archive")
+    for word in ("two", "three"):
+        archive.add(mail(word))
+    m = mount(server, ["name=uid"])
+    assert m.list("INBOX") == ["1.eml"] and len(m.list("Archive")) == 2
+    fd = os.open(m.join("Archive", "1.eml"), os.O_RDONLY)
+    assert os.pread(fd, 10, 0)
+    server.on("UID MOVE", lambda c, tag, line: None)
+    with popen(["mv", m.join("INBOX", "1.eml"), m.join("Archive", "x.eml")]) as mover:
+        try:
+            wait_until(lambda: any(command.name == "UID MOVE" for command in server.commands), 10, "mv")
+            archive.expunge(1)
+            refresh(m, "Archive")
+            assert not is_stuck(thread_of(m, "notifier"))
+            m.kill9()
+            assert mover.wait(5 * SLOW) != 0
+        finally:
+            m.abort()
+    os.close(fd)
+
+
+def test_KC_2_the_name_of_an_open_file_goes_when_its_directory_is_free(mount, imap_server):
+    server = serve(imap_server, [mail("one")])
+    archive = server.account.add("Archive")
+    for word in ("two", "three"):
+        archive.add(mail(word))
+    m = mount(server, ["name=uid"])
+    assert m.list("INBOX") == ["1.eml"] and len(m.list("Archive")) == 2
+    path = m.join("Archive", "1.eml")
+    fd = os.open(path, os.O_RDONLY)
+    assert os.pread(fd, 10, 0)
+    go_on = threading.Event()
+
+    @server.on("UID MOVE")
+    def late(c, _tag, _line):
+        go_on.wait(10 * SLOW)
+        c.default()
+
+    with popen(["mv", m.join("INBOX", "1.eml"), m.join("Archive", "x.eml")]) as mover:
+        wait_until(lambda: any(command.name == "UID MOVE" for command in server.commands), 10, "mv")
+        archive.expunge(1)
+        refresh(m, "Archive")
+        go_on.set()
+        assert mover.wait(10 * SLOW) == 0
+    wait_until(lambda: not os.path.exists(path), 5, "the end of the name")
+    assert os.pread(fd, 10, 0)
+    os.close(fd)
+
+
+def test_KC_2_who_tells_the_kernel_keeps_no_file_of_others(mount, imap_server):
+    """The notifier may be in the kernel when all other threads are dead: what it holds stays open."""
+    server = serve(imap_server, [mail("one")])
+    m = mount(server, ["name=uid"])
+    m.list("INBOX")
+    task = thread_of(m, "notifier")
+
+    def kept():
+        return sorted(os.readlink(task + "/fd/" + name) for name in os.listdir(task + "/fd")
+                      if int(name) > 2)
+
+    wait_until(lambda: kept() == ["/dev/fuse", "anon_inode:[eventfd]"], 5, "few files")
 
 
 def test_KC_4_refused_calls_reach_the_daemon_again(mount, imap_server):

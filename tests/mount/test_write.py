@@ -284,7 +284,8 @@ def test_two_hundred_files_become_two_hundred_messages(mount, make_dovecot, tmp_
     for at, data in enumerate(wanted):
         source(tmp_path, data, "%d.eml" % at)
     run(["cp", "-r", str(tmp_path) + "/.", m.join("INBOX")], 60)
-    assert len(m.list("INBOX")) == 200
+    # One that becomes a message meanwhile may be listed as both.
+    assert len(set(m.list("INBOX"))) == 200
     wait_until(lambda: len(server.uids("INBOX")) == 200, 60, "200 messages")
     expect(server, m, "INBOX", wanted)
     assert m.list("INBOX") == sorted("%d.eml" % at for at in range(200))
