@@ -268,10 +268,20 @@ static gboolean on_poll(gpointer user)
 	return G_SOURCE_CONTINUE;
 }
 
+/* While the login goes on, the disk has nothing to do. */
+static void preload(struct engine *engine)
+{
+	struct folder *inbox = tree_by_name(engine->tree, "INBOX");
+
+	if (inbox)
+		syncer_preload(engine, inbox);
+}
+
 void engine_start(struct engine *engine)
 {
 	listing_from_store(engine->listing);
 	changes_start(engine);
+	preload(engine);
 	listing_refresh(engine->listing, on_first_listing, engine);
 	if (engine->config.poll_seconds > 0)
 		engine->poll_timer = g_timeout_add_seconds(engine->config.poll_seconds, on_poll, engine);

@@ -151,6 +151,9 @@ engine_ticket syncer_open_listing(struct engine *engine, struct folder *folder, 
 	engine_done_fn done, void *user);
 /* Look at the server; done may be NULL. */
 void syncer_sync(struct engine *engine, struct folder *folder, engine_done_fn done, void *user);
+/* Reads it from the index, for somebody will open it soon, most likely; until then nothing of it is
+ * shown. */
+void syncer_preload(struct engine *engine, struct folder *folder);
 /* At the start: loads the folder and, if the server has news, syncs it; `started` waits for it. */
 void syncer_catch_up(struct engine *engine, struct folder *folder);
 /* The server's STATUS is not, or cannot be shown to be, what the index has. */

@@ -26,6 +26,7 @@ struct sync {
 	uint32_t unloaded_count;
 	uint64_t unloaded_modseq;
 
+	struct mailbox *preloaded; /* read before anybody asked; NULL = not */
 	bool is_loading;
 	bool was_loaded;   /* the index was asked in this process */
 	bool is_known;     /* folder->box is a whole listing */

@@ -154,6 +154,7 @@ static void job_fail(struct pool_job *job, const GError *error)
 void sync_run(struct sync *sync)
 {
 	sync->is_running = true;
+	g_clear_pointer(&sync->preloaded, mailbox_free);
 	sync->was_loaded = true; /* from now on the index learns from us */
 	sync->is_unloaded = false;
 	sync->run_again = false;

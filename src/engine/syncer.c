@@ -14,6 +14,7 @@
 #include "engine/sync_impl.h"
 
 #define WARM_MESSAGES 256u /* of a folder that is listed for the first time */
+#define PRELOAD_MAX 200000u /* messages: 8 MB */
 #define SYNC_FRESH_US (10 * G_USEC_PER_SEC) /* an opendir after that looks at the server */
 
 struct sync_waiter {
@@ -188,8 +189,26 @@ static void load(struct sync *sync)
 {
 	struct engine *engine = sync->engine;
 
+	if (sync->preloaded) {
+		on_loaded(sync, g_steal_pointer(&sync->preloaded));
+		return;
+	}
 	sync->is_loading = true;
 	store_load_box(engine->config.store, sync->folder->box_id, on_loaded, sync);
+}
+
+/* Somebody may have asked meanwhile. */
+static void on_preloaded(void *user, struct mailbox *box)
+{
+	struct sync *sync = user;
+
+	if (!sync->engine || !sync->folder || sync->is_in_use || sync->catches_up ||
+		!g_queue_is_empty(&sync->waiters)) {
+		on_loaded(sync, box);
+		return;
+	}
+	sync->is_loading = false;
+	sync->preloaded = box;
 }
 
 /* ---- for the rest of the engine ---------------------------------------------------------------- */
@@ -212,6 +231,7 @@ struct sync *syncer_get(struct engine *engine, struct folder *folder)
 void sync_free(struct sync *sync)
 {
 	sync_run_free(sync);
+	mailbox_free(sync->preloaded);
 	g_hash_table_remove(sync->engine->all_syncs, sync);
 	g_free(sync);
 }
@@ -223,6 +243,8 @@ engine_ticket syncer_open(struct engine *engine, struct folder *folder, engine_d
 	engine_ticket ticket;
 
 	sync->is_in_use = true;
+	if (sync->preloaded)
+		load(sync);
 	if (sync->is_known && !sync->want_sweep && !sync->is_behind) {
 		if (is_stale(sync) && !sync->is_running && pool_state(engine->pool) == ENGINE_ONLINE)
 			sync_want_run(sync);
@@ -259,6 +281,17 @@ engine_ticket syncer_open_listing(struct engine *engine, struct folder *folder, 
 		mine->above = above;
 	}
 	return ticket;
+}
+
+void syncer_preload(struct engine *engine, struct folder *folder)
+{
+	struct sync *sync = syncer_get(engine, folder);
+
+	if (sync->was_loaded || sync->is_loading || sync->is_running || folder->box_id == 0 ||
+		folder->messages > PRELOAD_MAX)
+		return;
+	sync->is_loading = true;
+	store_load_box(engine->config.store, folder->box_id, on_preloaded, sync);
 }
 
 void syncer_catch_up(struct engine *engine, struct folder *folder)
@@ -372,6 +405,7 @@ void syncer_free_all(struct engine *engine)
 		struct sync *sync = value;
 
 		sync_run_free(sync);
+		g_clear_pointer(&sync->preloaded, mailbox_free);
 		/* Where the index was asked, its answer frees it. */
 		sync->engine = NULL;
 		if (!sync->is_loading)

@@ -58,6 +58,34 @@ static void a_remount_answers_from_the_index(void)
 	world_free(world);
 }
 
+static void what_is_read_at_the_start_is_shown_when_it_is_opened(void)
+{
+	struct world *world = opened(1, 5);
+
+	world_restart(world);
+	world_settle(world);
+	g_assert_null(world_folder(world, "INBOX")->box);
+	/* At once: not even the index is asked. */
+	g_assert_cmpuint(engine_open_folder(world->engine, world_folder(world, "INBOX"), answer_take,
+				 &(struct answer){ 0 }),
+		==, 0);
+	g_assert_cmpuint(world_count(world), ==, 5);
+	world_free(world);
+}
+
+static void what_is_read_at_the_start_is_no_news(void)
+{
+	struct world *world = opened(1, 5);
+
+	world_restart(world);
+	world_settle(world);
+	fake_message_add(world->inbox, 6, 100);
+	g_assert_cmpint(world_refresh(world, "INBOX"), ==, WORLD_OK);
+	g_assert_cmpuint(world_count(world), ==, 6);
+	g_assert_cmpuint(world->server->sweeps, ==, 1);
+	world_free(world);
+}
+
 static void a_remount_with_equal_status_syncs_nothing(void)
 {
 	struct world *world = opened(1, 5);
@@ -699,6 +727,8 @@ int main(int argc, char **argv)
 	T("a first open sweeps", a_first_open_sweeps_the_folder);
 	T("a second open asks nobody", a_second_open_asks_nobody);
 	T("a remount answers from the index", a_remount_answers_from_the_index);
+	T("read at the start", what_is_read_at_the_start_is_shown_when_it_is_opened);
+	T("read at the start, then news", what_is_read_at_the_start_is_no_news);
 	T("equal STATUS, no sync", a_remount_with_equal_status_syncs_nothing);
 	T("a remount catches up", a_remount_catches_up_before_it_has_started);
 	T("ID-4 descending", descending_messages_end_in_order);
