@@ -147,21 +147,41 @@ static bool is_refused(const struct add *add)
 }
 
 /* RFC 6186 §4: the address is tried as user name, then what is before its "@". */
-static bool log_in(struct add *add, const struct discovery *one)
+static bool try_users(struct add *add, const char *url, const char *user)
 {
-	g_autofree char *url = url_of(one->is_implicit, one->host, one->port);
 	g_autofree char *local = g_strndup(add->address, strcspn(add->address, "@"));
 
-	fprintf(stderr, "trying %s (%s)\n", url, one->how);
-	if (one->note)
-		fprintf(stderr, "note: %s\n", one->note);
-	if (try_login(add, url, one->user ? one->user : add->address))
+	if (try_login(add, url, user ? user : add->address))
 		return true;
-	if (one->user || !is_refused(add))
+	if (user || !is_refused(add))
 		return false;
 	fprintf(stderr, "refused as %s; trying as %s\n", add->address, local);
 	g_clear_error(&add->error);
 	return try_login(add, url, local);
+}
+
+static bool log_in(struct add *add, const struct discovery *one)
+{
+	g_autofree char *url = url_of(one->is_implicit, one->host, one->port);
+
+	fprintf(stderr, "trying %s (%s)\n", url, one->how);
+	if (one->note)
+		fprintf(stderr, "note: %s\n", one->note);
+	return try_users(add, url, one->user);
+}
+
+/* --source, which may name the user. */
+static bool log_in_there(struct add *add)
+{
+	struct source source;
+	bool is_good;
+
+	if (!source_parse(add->source, &source, &add->error))
+		return false;
+	fprintf(stderr, "trying %s\n", add->source);
+	is_good = try_users(add, add->source, source.user);
+	source_done(&source);
+	return is_good;
 }
 
 /* ---- which server ------------------------------------------------------------------------------ */
@@ -189,10 +209,8 @@ static bool find_server(struct add *add)
 {
 	g_autoptr(GPtrArray) found = NULL;
 
-	if (add->source) {
-		fprintf(stderr, "trying %s\n", add->source);
-		return try_login(add, add->source, add->address);
-	}
+	if (add->source)
+		return log_in_there(add);
 	found = discover(add->address);
 	for (guint i = 0; i < found->len; i++) {
 		const struct discovery *one = g_ptr_array_index(found, i);

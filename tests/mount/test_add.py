@@ -180,6 +180,15 @@ def test_address_then_local_part_as_user(world):
     assert "user = demo\n" in world.text()
 
 
+@pytest.mark.parametrize("user, tried", [("", [ADDRESS, "demo"]), ("demo@", ["demo"])])
+def test_source_of_the_command_line(world, user, tried):
+    source = "imaps://%simap.%s:%d" % (user, DOMAIN, world.server.port)
+    assert world.add("--source", source).returncode == 0
+    assert [login[0] for login in world.server.logins] == tried
+    assert "source = %s\nuser = demo\n" % source in world.text()
+    assert world.web.asked == []
+
+
 def test_refused_password_is_77_and_nothing_is_written(world):
     world.srv("imap." + DOMAIN)
     world.srv("mail." + DOMAIN, priority=1)
