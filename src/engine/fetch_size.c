@@ -20,11 +20,16 @@ bool fetch_note_size(struct fetch *fetch, uint64_t size, bool is_fresh)
 	struct store_trust trust = store_get_trust(engine->config.store);
 	struct folder *folder;
 	struct message *message = fetch_message(fetch, &folder);
-	bool fits;
+	bool fits, was_exact;
 
-	if (!message || (message->bits & MESSAGE_SIZE_EXACT) != 0)
+	if (!message)
 		return true;
 	fits = message->size == size;
+	/* Also a size that was counted before may be another one by now: the body left the cache, and the
+	 * server sends another version (SZ-7). Cut at the old size it would be neither. */
+	if (fits && (message->bits & MESSAGE_SIZE_EXACT) != 0)
+		return true;
+	was_exact = (message->bits & MESSAGE_SIZE_EXACT) != 0;
 	message->bits |= MESSAGE_SIZE_EXACT;
 	if (fits && is_fresh && trust.proven < STORE_TRUST_PROVEN) {
 		trust.proven++;
@@ -40,6 +45,8 @@ bool fetch_note_size(struct fetch *fetch, uint64_t size, bool is_fresh)
 			store_put_trust(engine->config.store, trust);
 		}
 	}
+	if (was_exact)
+		engine_bytes_changed(engine, folder, fetch->uid);
 	if (!fits && engine->events.message_resized)
 		engine->events.message_resized(engine->user, folder, fetch->uid);
 	/* A message without octets is shown in another way once that is proven. */
@@ -61,6 +68,10 @@ void fetch_fail_wrong_size(struct fetch *fetch)
 
 void fetch_size_is_wrong(struct fetch *fetch)
 {
+	struct message *message = fetch_message(fetch, NULL);
+
+	if (message)
+		message->bits &= 0xffu & ~(unsigned)MESSAGE_SIZE_EXACT;
 	body_drop(fetch->body);
 	engine_distrust(fetch->fetcher->engine);
 	fetch_fail_wrong_size(fetch);

@@ -259,6 +259,42 @@ static void a_window_that_finds_a_wrong_size_fails_and_corrects_it(gconstpointer
 	world_free(world);
 }
 
+static void forget_bytes(struct world *world, uint32_t uid)
+{
+	struct answer answer = { 0 };
+
+	engine_keep(world->engine, world_folder(world, "INBOX")->box->id, uid, false, answer_take,
+		&answer);
+	world_until(answer_is_there, &answer);
+	world_settle(world);
+}
+
+/* SZ-7: it was read, left the cache, and comes back with another length. */
+static void a_version_of_another_length_is_never_cut_or_padded(gconstpointer size)
+{
+	static const int differences[] = { 1, 5000, -1, -5000 };
+
+	for (size_t i = 0; i < G_N_ELEMENTS(differences); i++) {
+		struct world *world = world_new();
+		struct fake_message *message =
+			fake_message_add(world->inbox, 1, GPOINTER_TO_UINT(size));
+		gsize other = g_bytes_get_size(message->body) + (gsize)differences[i];
+
+		world_start(world);
+		world_earn_trust(world);
+		g_assert_cmpint(world_cat(world, 1), ==, WORLD_OK);
+		forget_bytes(world, 1);
+		g_bytes_unref(message->body);
+		message->body = g_bytes_new_take(g_strnfill(other, 'y'), other);
+		g_assert_cmpint(world_cat(world, 1), ==, MAILFS_ERROR_PROTOCOL);
+		world_until(is_exact, world);
+		g_assert_cmpuint(world_message(world, 1)->size, ==, other);
+		g_assert_cmpint(world_cat(world, 1), ==, WORLD_OK);
+		g_assert_true(engine_is_unproven(world->engine));
+		world_free(world);
+	}
+}
+
 /* ---- what is not there ----------------------------------------------------------------------- */
 
 static void a_message_that_is_gone_is_gone_after_a_sync(void)
@@ -631,6 +667,10 @@ int main(int argc, char **argv)
 		a_window_that_finds_a_wrong_size_fails_and_corrects_it);
 	D("SZ-1 window, too small", GUINT_TO_POINTER(2 * MIB - 500),
 		a_window_that_finds_a_wrong_size_fails_and_corrects_it);
+	D("SZ-7 other length, small", GUINT_TO_POINTER(100000),
+		a_version_of_another_length_is_never_cut_or_padded);
+	D("SZ-7 other length, large", GUINT_TO_POINTER(2 * MIB),
+		a_version_of_another_length_is_never_cut_or_padded);
 	T("SZ-2 gone", a_message_that_is_gone_is_gone_after_a_sync);
 	T("SZ-3 NIL", a_nil_body_is_an_error_and_is_not_kept);
 	T("SZ-3 empty", an_empty_body_is_asked_for_twice);
