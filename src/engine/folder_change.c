@@ -2,8 +2,8 @@
 /*
  * Folders that are made, removed, renamed and subscribed: what may be asked, the request, then the
  * list of folders, and the answer when the tree shows it. After a lost connection the list decides:
- * what is as it should be is good, else it is tried once more. A folder that was renamed is another
- * one for the cache: its messages are fetched again. Loop thread.
+ * what is as it should be is good, else it is tried once more. What is cached of a folder that was
+ * renamed stays (listing_note_rename), unless the answer was lost. Loop thread.
  */
 #include <string.h>
 
@@ -145,6 +145,7 @@ static void follow(struct folder_change *change, const char *name)
 	journal_rename_folder(engine->config.journal, change->folder, name, change->delimiter, NULL,
 		NULL);
 	changes_folder_renamed(engine, change->folder, name, change->delimiter);
+	listing_note_rename(engine->listing, change->folder, name, change->delimiter);
 }
 
 static void on_listed(void *user, const GError *error);

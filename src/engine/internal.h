@@ -139,6 +139,8 @@ void listing_free(struct listing *listing);
 /* Asks the server for its folders. `done` may be NULL. Requests made meanwhile share one answer, of a
  * list that was asked for after them. */
 void listing_refresh(struct listing *listing, engine_done_fn done, void *user);
+/* We have renamed a folder, and what is below it: what is cached of them stays. */
+void listing_note_rename(struct listing *listing, const char *from, const char *to, char delimiter);
 /* The tree from the index, without network. Tells nobody. */
 void listing_from_store(struct listing *listing);
 uint32_t listing_count(const struct listing *listing);

@@ -12,10 +12,17 @@
 
 #define LISTING_FOLDERS_MAX 200000u
 #define LISTING_BYTES_MAX   (64u * 1024 * 1024) /* of names */
+#define RENAMES_MAX         64u
 
 struct listing_waiter {
 	engine_done_fn done;
 	void *user;
+};
+
+/* Folders that we have renamed. */
+struct renaming {
+	char *from, *to;
+	char delimiter;
 };
 
 struct listing {
@@ -31,6 +38,7 @@ struct listing {
 	GQueue waiters;
 	GQueue late; /* came when the list was asked for already: the next one is theirs */
 	bool is_sent;
+	GPtrArray *renames; /* struct renaming *: not seen in a list yet */
 	uint32_t count;
 };
 
@@ -236,6 +244,42 @@ static void take_status(struct listing *listing)
 	}
 }
 
+static void renaming_free(gpointer data)
+{
+	struct renaming *renaming = data;
+
+	g_free(renaming->from);
+	g_free(renaming->to);
+	g_free(renaming);
+}
+
+void listing_note_rename(struct listing *listing, const char *from, const char *to, char delimiter)
+{
+	struct renaming *renaming = g_new(struct renaming, 1);
+
+	*renaming = (struct renaming){ g_strdup(from), g_strdup(to), delimiter };
+	if (listing->renames->len >= RENAMES_MAX)
+		g_ptr_array_remove_index(listing->renames, 0);
+	g_ptr_array_add(listing->renames, renaming);
+}
+
+/* The index follows when a list shows the new name; one that was made before does not yet. */
+static void take_renames(struct listing *listing)
+{
+	for (guint i = 0; i < listing->renames->len;) {
+		const struct renaming *renaming = g_ptr_array_index(listing->renames, i);
+
+		if (!g_hash_table_contains(listing->names, renaming->to) ||
+			g_hash_table_contains(listing->names, renaming->from)) {
+			i++;
+			continue;
+		}
+		store_rename_folders(listing->engine->config.store, renaming->from, renaming->to,
+			renaming->delimiter);
+		g_ptr_array_remove_index(listing->renames, i);
+	}
+}
+
 static void take_listing(struct listing *listing)
 {
 	struct engine *engine = listing->engine;
@@ -251,6 +295,7 @@ static void take_listing(struct listing *listing)
 	flat = g_new(struct mailfs_folder_info, listing->infos->len);
 	for (guint i = 0; i < listing->infos->len; i++)
 		flat[i] = *(struct mailfs_folder_info *)g_ptr_array_index(listing->infos, i);
+	take_renames(listing);
 	store_set_folders(engine->config.store, flat, listing->infos->len);
 	show(listing);
 	take_status(listing);
@@ -408,6 +453,7 @@ struct listing *listing_new(struct engine *engine)
 	listing->paths = g_hash_table_new(g_str_hash, g_str_equal);
 	g_queue_init(&listing->waiters);
 	g_queue_init(&listing->late);
+	listing->renames = g_ptr_array_new_with_free_func(renaming_free);
 	return listing;
 }
 
@@ -415,6 +461,7 @@ void listing_free(struct listing *listing)
 {
 	g_queue_clear_full(&listing->waiters, g_free);
 	g_queue_clear_full(&listing->late, g_free);
+	g_ptr_array_unref(listing->renames);
 	g_hash_table_unref(listing->names);
 	g_hash_table_unref(listing->paths);
 	g_ptr_array_unref(listing->infos);

@@ -294,6 +294,33 @@ void store_set_folders(struct store *store, const struct mailfs_folder_info *inf
 	put_listing(store, changed, has_lost, gone);
 }
 
+static char *renamed(const char *name, const char *from, const char *to, char delimiter)
+{
+	size_t len = strlen(from);
+
+	if (strncmp(name, from, len) != 0 ||
+		(name[len] != '\0' && (delimiter == '\0' || name[len] != delimiter)))
+		return NULL;
+	return g_strconcat(to, name + len, NULL);
+}
+
+void store_rename_folders(struct store *store, const char *from, const char *to, char delimiter)
+{
+	for (guint i = 0; i < store->folders->len; i++) {
+		struct store_folder *folder = g_ptr_array_index(store->folders, i);
+		g_autofree char *name = renamed(folder->name, from, to, delimiter);
+
+		if (!name || find_folder(store, name))
+			continue;
+		g_hash_table_remove(store->folder_names, folder->name);
+		g_free(folder->name);
+		folder->name = g_steal_pointer(&name);
+		folder->dir_id = 0; /* another directory; the mailbox is the same */
+		g_hash_table_insert(store->folder_names, folder->name, folder);
+		store->are_folders_behind = true;
+	}
+}
+
 /* ---- mailboxes ----------------------------------------------------------------------------- */
 
 static GHashTable *used_box_ids(struct store *store)

@@ -93,6 +93,9 @@ void store_set_folders(struct store *store, const struct mailfs_folder_info *inf
  * id too, but no messages of it are kept. If it differs from the folder's last box_id, that one's
  * messages and bodies are forgotten. */
 uint32_t store_box_id(struct store *store, const char *folder, uint32_t uidvalidity);
+/* `from` and what is below it bear other names from now on: what is known of their mailboxes stays.
+ * Right before store_set_folders() with a listing that has them. */
+void store_rename_folders(struct store *store, const char *from, const char *to, char delimiter);
 
 /* A mailbox from the index. `box` is given to the callback's owner; NULL: not known or damaged. */
 typedef void (*store_box_fn)(void *user, struct mailbox *box);

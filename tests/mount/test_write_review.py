@@ -123,3 +123,25 @@ def test_what_a_burst_moved_can_be_changed_at_once(mount, make_dovecot, env):
     assert server.uids("INBOX") == [] and len(server.uids("Archive")) == 21
     changed = frozenset({"\\Flagged", "\\Answered"})
     assert sorted(server.flags("Archive").values(), key=len)[1:] == [changed] * 20
+
+
+# Folders that are renamed.
+
+
+@pytest.mark.parametrize("caps", sorted(CAPS))
+def test_a_renamed_folder_keeps_its_bodies(mount, make_dovecot, caps):
+    server = make_dovecot({"INBOX": [], "Old": mails(20), "Old/Below": mails(20, "below")}, **CAPS[caps])
+    m = mount(server)
+    wanted = {name: [m.read("Old", *name, one) for one in m.list("Old", *name) if one.endswith(".eml")]
+              for name in ((), ("Below",))}
+    with open(m.join("Old", m.list("Old")[0]), "rb") as held:
+        first = held.read(100)
+        before = m.status()["bodies-fetched"]
+        os.rename(m.join("Old"), m.join("New"))
+        raises(errno.ENOENT, os.stat, m.join("Old"))
+        held.seek(0)
+        assert held.read(100) == first
+    for name in wanted:
+        assert [m.read("New", *name, one) for one in m.list("New", *name) if one.endswith(".eml")] \
+            == wanted[name]
+    assert m.status()["bodies-fetched"] == before

@@ -119,6 +119,71 @@ static void a_renamed_folder_takes_all_along(void)
 	world_free(world);
 }
 
+static void take_slice(void *user, const struct body_slice *slice, const GError *error)
+{
+	answer_take(user, error);
+}
+
+static void read_of(struct world *world, const char *path, uint32_t uid)
+{
+	struct answer answer = { 0 };
+
+	engine_read(world->engine, find(world, path)->box->id, uid, (struct mailfs_range){ 0, 100 },
+		take_slice, &answer);
+	world_until(answer_is_there, &answer);
+	g_assert_cmpint(answer.code, ==, WORLD_OK);
+}
+
+/* Also what is cached: nothing is listed or fetched again, in this process or the next. */
+static void a_renamed_folder_keeps_its_cache(void)
+{
+	struct world *world = started();
+	unsigned sweeps, fetches;
+	uint32_t box_id, dir_id;
+
+	fake_messages_add(fake_folder_find(world->server, "Work/Old"), 1, 3, 100);
+	g_assert_cmpint(world_open(world, "Work/Old"), ==, WORLD_OK);
+	read_of(world, "Work/Old", 2);
+	world_settle(world);
+	box_id = find(world, "Work/Old")->box->id;
+	dir_id = find(world, "Work/Old")->dir_id;
+	sweeps = world->server->sweeps;
+	fetches = world->server->fetches;
+	g_assert_cmpint(rename_folder(world, "Work", "", "Done"), ==, WORLD_OK);
+	for (int i = 0; i < 2; i++) {
+		g_assert_cmpint(world_open(world, "Done/Old"), ==, WORLD_OK);
+		read_of(world, "Done/Old", 2);
+		g_assert_cmpuint(find(world, "Done/Old")->box->id, ==, box_id);
+		g_assert_cmpuint(find(world, "Done/Old")->dir_id, !=, dir_id);
+		g_assert_cmpuint(world->server->sweeps, ==, sweeps);
+		g_assert_cmpuint(world->server->fetches, ==, fetches);
+		world_settle(world);
+		world_restart(world);
+	}
+	world_free(world);
+}
+
+/* ID-1: but not when the server has made it anew under its new name. */
+static void a_renamed_folder_of_another_uidvalidity_is_another(void)
+{
+	struct world *world = started();
+	struct fake_folder *old = fake_folder_find(world->server, "Work/Old");
+	uint32_t box_id;
+
+	fake_messages_add(old, 1, 3, 100);
+	g_assert_cmpint(world_open(world, "Work/Old"), ==, WORLD_OK);
+	read_of(world, "Work/Old", 2);
+	box_id = find(world, "Work/Old")->box->id;
+	g_assert_cmpint(rename_folder(world, "Work/Old", "", "New"), ==, WORLD_OK);
+	fake_folder_clear(fake_folder_find(world->server, "New"), 99);
+	fake_messages_add(fake_folder_find(world->server, "New"), 1, 1, 50);
+	g_assert_cmpint(world_open(world, "New"), ==, WORLD_OK);
+	g_assert_cmpint(world_refresh(world, "New"), ==, WORLD_OK);
+	g_assert_cmpuint(find(world, "New")->box->id, !=, box_id);
+	g_assert_cmpuint(mailbox_count(find(world, "New")->box), ==, 1);
+	world_free(world);
+}
+
 static void a_lost_connection_is_decided_by_the_list(void)
 {
 	static const enum fake_point points[] = { FAKE_FOLDER, FAKE_FOLDER_END };
@@ -263,6 +328,8 @@ int main(int argc, char **argv)
 	ADD("WR-8 removed", an_empty_folder_goes);
 	ADD("NM-9 stays", what_has_a_use_stays);
 	ADD("NM-9 renamed", a_renamed_folder_takes_all_along);
+	ADD("renamed, cached", a_renamed_folder_keeps_its_cache);
+	ADD("ID-1 renamed", a_renamed_folder_of_another_uidvalidity_is_another);
 	ADD("connection lost", a_lost_connection_is_decided_by_the_list);
 	ADD("list lost", a_list_that_fails_is_asked_for_until_it_shows_the_folder);
 	ADD("rename lost", a_rename_that_is_lost_is_decided_by_the_list);
