@@ -43,6 +43,7 @@ struct mailfs {
 	struct engine *engine;
 	struct fs *fs;
 	struct network_watch *network;
+	struct helper helper;
 	GMainLoop *loop;
 	struct shutdown shutdown;
 	bool is_mounted;
@@ -367,6 +368,7 @@ static struct fs *make_fs(struct mailfs *self)
 		.ctime_is_mtime = options->ctime == CTIME_MTIME,
 		.exact_size = options->exact_size,
 		.marks_seen = options->seen == SEEN_READ,
+		.helper = self->helper,
 		.is_debug = options->debug,
 		.timeout_ms = options->timeout * 1000,
 	};
@@ -413,6 +415,10 @@ static void serve(struct mailfs *self)
 {
 	g_autoptr(GError) error = NULL;
 
+	self->helper.fd = -1;
+	/* A read-only mount lets nobody make or touch anything, not even by way of trial. */
+	if (self->account->options.inotify && !self->account->options.is_read_only)
+		helper_start(&self->helper);
 	post_workers_start(WORKERS);
 	if (storage_open(&self->storage, self->account, &error)) {
 		run(self);
@@ -422,6 +428,7 @@ static void serve(struct mailfs *self)
 		storage_close(&self->storage);
 		post_workers_stop();
 	}
+	helper_end(&self->helper);
 	daemon_failed(&self->daemon, self->code);
 }
 

@@ -7,6 +7,7 @@
 #include "cli/mailfs.h"
 #include "cli/notify.h"
 #include "cli/resolve.h"
+#include "fs/helper.h"
 
 int main(int argc, char **argv)
 {
@@ -14,6 +15,8 @@ int main(int argc, char **argv)
 	const char *name = slash ? slash + 1 : argc > 0 ? argv[0] : "mailfs";
 
 	process_harden();
+	if (strcmp(name, HELPER_PROGRAM) == 0)
+		return helper_main();
 	notify_init();
 	resolve_init();
 	if (strcmp(name, "mailfsctl") == 0)

@@ -43,6 +43,7 @@ struct options {
 	char **disable;
 	uint32_t prefetch; /* enum option_prefetch */
 	bool delay_connect;
+	bool inotify;
 
 	/* what is shown */
 	char *name;

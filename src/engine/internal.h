@@ -243,6 +243,8 @@ void mover_free(struct mover *mover);
 bool mover_flush(struct mover *mover); /* as changer_flush() */
 void mover_each(struct mover *mover, engine_pending_fn fn, void *user);
 bool mover_drop(struct mover *mover, uint64_t id);
+/* The message is being moved or removed by this mount. */
+bool mover_has(const struct mover *mover, const struct folder *folder, uint32_t uid);
 /* Removes the message for ever, whatever `-o delete` says, journalled as a promise: it is carried out
  * after a restart too. `done` may be NULL; it cannot be cancelled. */
 void mover_remove_now(struct mover *mover, const struct folder *folder, uint32_t uidvalidity,

@@ -272,6 +272,11 @@ void mover_box_is(struct mover *mover, const struct folder *folder, uint32_t uid
 		mover_check_settlers(mover);
 }
 
+bool mover_has(const struct mover *mover, const struct folder *folder, uint32_t uid)
+{
+	return mover->moves > 0 && place_item(place_of(mover->map, folder), uid);
+}
+
 void mover_message_gone(struct mover *mover, const struct folder *folder, uint32_t uid)
 {
 	struct move *move =

@@ -151,6 +151,11 @@ static bool is_gone(const struct message *message, void *user)
 	return is_in(user, message->uid);
 }
 
+static bool is_own(struct engine *engine, const struct folder *folder, uint32_t uid)
+{
+	return mover_has(engine->mover, folder, uid) || outbox_hides(engine->outbox, folder, uid);
+}
+
 void sync_forget_gone(struct sync *sync)
 {
 	/* A look that finds nothing gone must not look at a million messages. */
@@ -170,7 +175,8 @@ void sync_forget_gone(struct sync *sync)
 	for (guint i = 0; i < sync->gone->len; i++) {
 		uint32_t uid = g_array_index(sync->gone, uint32_t, i);
 
-		engine_tell_news(sync->engine, ENGINE_NEWS_EXPUNGED, sync->folder, uid, NULL, false);
+		engine_tell_news(sync->engine, ENGINE_NEWS_EXPUNGED, sync->folder, uid, NULL,
+			is_own(sync->engine, sync->folder, uid));
 		changes_message_gone(sync->engine, sync->folder, uid);
 		sync->engine->events.message_gone(sync->engine->user, sync->folder, uid);
 	}

@@ -12,6 +12,7 @@
 #include <glib.h>
 
 #include "engine/engine.h"
+#include "fs/helper.h"
 #include "mailfs/view.h"
 
 struct fs;
@@ -31,6 +32,7 @@ struct fs_config {
 	bool ctime_is_mtime;
 	bool exact_size;            /* fetch at stat */
 	bool marks_seen;            /* -o seen=read: a read from offset 0 sets \Seen */
+	struct helper helper;       /* for inotify events; its fd is -1: none. Borrowed */
 	bool is_debug;              /* libfuse's own trace */
 	unsigned timeout_ms;        /* of a request that waits */
 };

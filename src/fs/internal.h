@@ -55,6 +55,7 @@ struct fs {
 	bool awaits_root;
 
 	/* watch.c */
+	struct inotify *inotify;
 	struct events *stream;
 	unsigned names_asked;
 

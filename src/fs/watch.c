@@ -23,6 +23,7 @@ struct asked {
 static void deliver(struct fs *fs, const struct watch_item *item)
 {
 	events_put(fs, item);
+	inotify_put(fs, item);
 }
 
 /* ---- names ------------------------------------------------------------------------------------- */
@@ -126,7 +127,7 @@ void fs_news(struct fs *fs, const struct engine_news *news)
 	char name[MAILFS_NAME_MAX + 1];
 	struct watch_item item = { .kind = news->kind, .uid = news->uid, .is_own = news->is_own };
 
-	if (!fs->session || !events_are_wanted(fs))
+	if (!fs->session || (!events_are_wanted(fs) && !inotify_is_wanted(fs)))
 		return;
 	path = path_below_root(fs, news->folder);
 	if (!path)
@@ -157,9 +158,11 @@ void fs_state_changed(struct fs *fs, enum engine_state state)
 void watch_end(struct fs *fs)
 {
 	events_end(fs);
+	inotify_end(fs);
 }
 
 void watch_done(struct fs *fs)
 {
 	events_done(fs);
+	inotify_done(fs);
 }

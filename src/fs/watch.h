@@ -42,3 +42,19 @@ void events_poll(struct fs *fs, fuse_req_t req, const struct fuse_file_info *fi,
 void events_release(struct fs *fs, const struct fuse_file_info *fi);
 void events_end(struct fs *fs);  /* all readers: the end of the file */
 void events_done(struct fs *fs); /* frees them */
+
+/* ---- inotify.c ---- */
+
+struct inotify; /* NULL in struct fs: off */
+
+void inotify_begin(struct fs *fs); /* after the mount */
+void inotify_end(struct fs *fs);   /* no acts any more; requests are answered still */
+void inotify_done(struct fs *fs);  /* after the unmount */
+bool inotify_is_wanted(const struct fs *fs);
+void inotify_put(struct fs *fs, const struct watch_item *item);
+
+/* True: the request was the helper's; it was answered, without an effect. */
+bool inotify_takes_lookup(struct fs *fs, fuse_req_t req, uint64_t parent, const char *name);
+bool inotify_takes_make(struct fs *fs, fuse_req_t req, uint64_t parent, const char *name);
+bool inotify_takes_removal(struct fs *fs, fuse_req_t req, uint64_t parent, const char *name);
+bool inotify_takes_setattr(struct fs *fs, fuse_req_t req, uint64_t ino);

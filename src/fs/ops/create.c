@@ -9,6 +9,7 @@
 
 #include "fs/errno_map.h"
 #include "fs/internal.h"
+#include "fs/watch.h"
 
 /* An errno, or 0 with the folder that the file goes into. */
 static int check_place(struct fs *fs, uint64_t parent, const char *name, struct folder **ret_folder)
@@ -80,9 +81,12 @@ void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, 
 	struct fs *fs = fs_of(req);
 	struct draft *draft = NULL;
 	struct fuse_entry_param entry;
-	int error = S_ISREG(mode) ? create(req, parent, name, mode, &draft) :
-		fs->config.is_read_only ? EROFS : EPERM;
+	int error = fs->config.is_read_only ? EROFS : EPERM;
 
+	if (inotify_takes_make(fs, req, parent, name))
+		return;
+	if (S_ISREG(mode))
+		error = create(req, parent, name, mode, &draft);
 	if (error != 0) {
 		fuse_reply_err(req, error);
 		return;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "fs/internal.h"
+#include "fs/watch.h"
 
 struct lookup {
 	struct op op;
@@ -128,6 +129,8 @@ void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	struct stat attr;
 	int error;
 
+	if (inotify_takes_lookup(fs, req, parent, name))
+		return;
 	if (what.kind == INO_KIND_CONTROL) {
 		control_lookup(fs, req, name);
 		return;

@@ -5,6 +5,7 @@
 
 #include "fs/change.h"
 #include "fs/internal.h"
+#include "fs/watch.h"
 
 /* The server may have changed the name: then the name that was asked for does not exist, and the
  * listing has the other one. */
@@ -31,6 +32,8 @@ void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 	struct stat attr;
 	int error = 0;
 
+	if (inotify_takes_make(fs, req, parent, name))
+		return;
 	if (ino_split(parent).kind == INO_KIND_CONTROL)
 		error = EPERM;
 	else if (fs->config.is_read_only)

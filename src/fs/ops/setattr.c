@@ -12,6 +12,7 @@
 #include "fs/change.h"
 #include "fs/errno_map.h"
 #include "fs/internal.h"
+#include "fs/watch.h"
 
 #define SETS_ATIME (FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_ATIME_NOW)
 #define SETS_MTIME (FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW)
@@ -193,6 +194,8 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
 	struct fs *fs = fs_of(req);
 	struct draft *draft = fs_draft_of(fs, ino, fi);
 
+	if (inotify_takes_setattr(fs, req, ino))
+		return;
 	if (ino_split(ino).kind == INO_KIND_CONTROL)
 		set_control(req, ino, to_set);
 	else if (fs->config.is_read_only)

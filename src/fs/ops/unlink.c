@@ -5,6 +5,7 @@
 
 #include "fs/change.h"
 #include "fs/internal.h"
+#include "fs/watch.h"
 
 /* 0, or the errno of a place where nothing can be removed. */
 static int check_place(struct fs *fs, uint64_t parent, const char *name)
@@ -46,6 +47,8 @@ void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 	int error = check_place(fs, parent, name);
 	struct stat attr;
 
+	if (inotify_takes_removal(fs, req, parent, name))
+		return;
 	if (fs_begin_again(req, parent, name, &again))
 		return;
 
@@ -90,6 +93,8 @@ void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 	unsigned drafts = 0;
 	struct change *change;
 
+	if (inotify_takes_removal(fs, req, parent, name))
+		return;
 	if (error == 0 && !folder) {
 		struct stat attr;
 
