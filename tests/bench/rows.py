@@ -388,12 +388,18 @@ def first_ls(bench):
         "raw sweep, heads": bench.raw(mail, rtt, sweep="heads"),
         "mailfs, uid": bench.cold(mail, work.ls, rtt),
         "mailfs, human": bench.cold(mail, work.ls, rtt, name="human"),
+        "sweep, uid": bench.cold(mail, work.look_for_nothing, rtt),
+        "sweep, human": bench.cold(mail, work.look_for_nothing, rtt, name="human"),
     })
     return [
         ratio("first-ls-uid", "first ls of %d, name=uid : raw sweep" % mail.count, series,
               "mailfs, uid", "raw sweep", 1.3, other_key="work_seconds"),
         ratio("first-ls-human", "first ls of %d, name=human : raw sweep with heads" % mail.count,
               series, "mailfs, human", "raw sweep, heads", 1.5, other_key="work_seconds"),
+        ratio("first-sweep-uid", "a name that is not there, name=uid : raw sweep", series,
+              "sweep, uid", "raw sweep", other_key="work_seconds"),
+        ratio("first-sweep-human", "a name that is not there, name=human : raw sweep with heads",
+              series, "sweep, human", "raw sweep, heads", other_key="work_seconds"),
     ]
 
 
@@ -406,11 +412,11 @@ def remount(bench):
         work.ls(mount.folder, mail, mount.abort)
         time.sleep(1)  # what is still to be stored
 
-    def again():
+    def again(*options):
         shutil.rmtree(log, ignore_errors=True)
         world.server.rawlog(mail.user)
         try:
-            with world.mount(mail, rtt, home=home) as mount:
+            with world.mount(mail, rtt, home=home, options=options) as mount:
                 sample = mount.measured(lambda: work.ls(mount.folder, mail, mount.abort))
                 sample.more["ls_seconds"] = sample.seconds
                 sample.seconds += mount.mount_seconds
@@ -424,7 +430,8 @@ def remount(bench):
 
     series = bench.measure({
         "raw login + EXAMINE": bench.raw(mail, rtt, login_only=True),
-        "mailfs mount + ls": again,
+        "mailfs mount + ls": lambda: again("auth=login"),
+        "mailfs mount + ls, SCRAM": again,
     })
     mine = series["mailfs mount + ls"]
     if mine.error:
@@ -436,6 +443,10 @@ def remount(bench):
             mine.median() - least, 0.5, "s",
             "mount + ls %.3f s, of it ls %.3f s; raw login + EXAMINE %.3f s" % (
                 mine.median(), mine.median("ls_seconds"), least)),
+        Row("remount-scram", "the same with SCRAM, two round trips more",
+            series["mailfs mount + ls, SCRAM"].median() and
+            series["mailfs mount + ls, SCRAM"].median() - least, None, "s",
+            error=series["mailfs mount + ls, SCRAM"].error),
         Row("remount-sweeps", "sweeps of the folder at a remount", mine.median("sweeps"), 0, "",
             ", ".join("%s %d" % pair for pair in sorted(last["verbs"].items()))),
     ]

@@ -83,6 +83,13 @@ def ls(folder, mail, abort=None):
     return sample
 
 
+def look_for_nothing(folder, mail, abort=None):
+    """Answered when all of a folder is known, without listing it."""
+    sample, out = run("stat '%s/4294967295.eml' 2>&1 || true" % folder, LIMIT, on_timeout=abort)
+    expect("answers that there is no such name", out.count(b"No such file"), 1)
+    return sample
+
+
 def many_ls(folder, mail, abort=None):
     sample, out = run(repeated("ls"), LIMIT, cwd=folder, on_timeout=abort)
     expect("names", out.count(b"\n"), mail.count * REPEAT)
