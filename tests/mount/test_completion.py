@@ -99,7 +99,7 @@ def test_completions_know_every_word_of_the_help(mailfs_binary, tmp_path):
 @pytest.mark.skipif(not shutil.which("fish"), reason="no fish")
 @pytest.mark.parametrize("line, expected", [
     ("mailfsctl sta", ["status"]), ("mailfsctl cache h", ["home.org"]), ("mailfsctl cache --c", ["--clear"]),
-    ("mailfs wor", ["work"]), ("mailfs -o na", ["name=human", "name=uid"]),
+    ("mailfs home", ["home.org"]), ("mailfs -o na", ["name=human", "name=uid"]),
     ("mailfs -o ro,ct", ["ro,ctime=change", "ro,ctime=mtime"]), ("mailfs --foreg", ["--foreground"]),
 ])
 def test_fish(place, line, expected):

@@ -284,7 +284,7 @@ def test_status_has_its_size_and_stays_while_it_is_read(mount, imap_server, tmp_
     for tool, by in sorted(TOOLS.items()):
         code, data = by(path, tmp_path)
         assert code == 0 and json.loads(data)["pid"] == m.pid, tool
-    assert sorted(os.listdir(m.join(".mailfs"))) == ["ctl", "pending", "status", "status.json"]
+    assert sorted(os.listdir(m.join(".mailfs"))) == ["ctl", "events", "pending", "status", "status.json"]
 
 
 def test_status_is_read_by_many_at_once(mount, imap_server):
