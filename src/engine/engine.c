@@ -359,32 +359,33 @@ struct tree *engine_tree(struct engine *engine)
 	return engine->tree;
 }
 
+/* True: `done` was told, there are no messages to wait for. */
+static bool is_opened_at_once(struct engine *engine, const struct folder *folder,
+	engine_done_fn done, void *user)
+{
+	g_autoptr(GError) error = NULL;
+
+	/* An empty account would be a lie. */
+	if (listing_count(engine->listing) == 0 && pool_state(engine->pool) != ENGINE_ONLINE)
+		error = g_error_new(MAILFS_ERROR, MAILFS_ERROR_OFFLINE, "the folders are not known yet");
+	if (!error && (folder->flags & MAILFS_FOLDER_NOSELECT) == 0)
+		return false;
+	done(user, error);
+	return true;
+}
+
 engine_ticket engine_open_folder(struct engine *engine, struct folder *folder, engine_done_fn done,
 	void *user)
 {
-	/* An empty account would be a lie. */
-	if (listing_count(engine->listing) == 0 && pool_state(engine->pool) != ENGINE_ONLINE) {
-		g_autoptr(GError) error =
-			g_error_new(MAILFS_ERROR, MAILFS_ERROR_OFFLINE, "the folders are not known yet");
-
-		done(user, error);
-		return 0;
-	}
-	if ((folder->flags & MAILFS_FOLDER_NOSELECT) != 0) {
-		done(user, NULL);
-		return 0;
-	}
-	return syncer_open(engine, folder, done, user);
+	return is_opened_at_once(engine, folder, done, user) ? 0 :
+		syncer_open(engine, folder, done, user);
 }
 
 engine_ticket engine_open_listing(struct engine *engine, struct folder *folder, uint32_t above,
 	engine_done_fn done, void *user)
 {
-	if ((folder->flags & MAILFS_FOLDER_NOSELECT) != 0) {
-		done(user, NULL);
-		return 0;
-	}
-	return syncer_open_listing(engine, folder, above, done, user);
+	return is_opened_at_once(engine, folder, done, user) ? 0 :
+		syncer_open_listing(engine, folder, above, done, user);
 }
 
 engine_ticket engine_read(struct engine *engine, uint32_t box_id, uint32_t uid,
