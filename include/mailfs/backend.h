@@ -326,6 +326,12 @@ enum mailfs_trait {
 	MAILFS_TRAIT_EXCLUSIVE = 1u << 1,
 };
 
+/* A capability that is good to have, and how it is without it, for people. */
+struct mailfs_wanted {
+	const char *name;
+	const char *without;
+};
+
 /*
  * A protocol. All functions: loop thread. A slot of a change is NULL where the protocol cannot:
  * what would need it is read-only. Without `store` flags are not the server's at all: the cache
@@ -334,7 +340,9 @@ enum mailfs_trait {
 struct mailfs_backend {
 	const char *name; /* "imap" */
 	unsigned traits;  /* enum mailfs_trait */
+	const struct mailfs_wanted *wanted; /* the last one has no name */
 	const char *only_folder; /* the account is this one folder; NULL = folders are listed */
+	unsigned rest_ms;        /* EXCLUSIVE: a session without work is closed after that */
 	unsigned poll_seconds;   /* how often to look, unless it was configured; 0 = as usual */
 
 	struct mailfs_session *(*open)(const struct mailfs_backend_config *config,

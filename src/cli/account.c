@@ -6,6 +6,8 @@
 
 #include "cli/exit_code.h"
 
+#define POLL_SECONDS 60u
+
 static bool load_section(struct account *account, struct options *options, GError **error)
 {
 	struct config *config = config_load(account->config_path, true, error);
@@ -70,16 +72,27 @@ static bool check_user(struct account *account, GError **error)
 	return true;
 }
 
+/* An account that is one folder is mounted as that folder. */
+static bool check_folder(struct account *account, GError **error)
+{
+	const char *only = account->backend->only_folder;
+
+	if (!only)
+		return true;
+	if (*account->source.folder && strcmp(account->source.folder, only) != 0)
+		return refuse(account, error, "a maildrop has no folders: leave out what is behind the host");
+	g_free(account->source.folder);
+	account->source.folder = g_strdup(only);
+	return true;
+}
+
 static bool check_protocol(struct account *account, GError **error)
 {
-	if (!account->source.is_imap) {
-		g_set_error(error, CLI_ERROR, EX_UNAVAILABLE,
-			"%s: POP3 is not there yet: this version mounts IMAP accounts only (imaps://, imap://)",
-			account->given);
+	account->backend = account->source.is_imap ? &imap_backend : &pop3_backend;
+	if (!check_folder(account, error))
 		return false;
-	}
 	if (account->options.tls == TLS_NONE && account->source.is_implicit)
-		return refuse(account, error, "tls=none and imaps:// contradict each other");
+		return refuse(account, error, "tls=none and an encrypted URL (imaps://, pop3s://) contradict each other");
 	if (account->options.password_command && account->options.token_command)
 		return refuse(account, error, "password-command and token-command exclude each other");
 	return true;
@@ -195,6 +208,13 @@ bool account_reload(struct account *account, GError **error)
 	}
 	options_done(&options);
 	return is_good;
+}
+
+unsigned account_poll(const struct account *account)
+{
+	if (account->options.poll != OPTION_UNSET)
+		return account->options.poll;
+	return account->backend->poll_seconds != 0 ? account->backend->poll_seconds : POLL_SECONDS;
 }
 
 void account_backend_config(struct account *account, struct mailfs_backend_config *ret_config)

@@ -19,6 +19,7 @@
 struct account {
 	struct options options;
 	struct source source;
+	const struct mailfs_backend *backend;
 	char *given;       /* SOURCE as written */
 	char *config_path; /* NULL = SOURCE is a URL: no file is read */
 
@@ -34,7 +35,7 @@ struct account {
 
 /*
  * `options` is what the command line said and is taken over (also on failure). `config_path` NULL:
- * the default file. Errors: EX_USAGE, EX_CONFIG, EX_UNAVAILABLE (POP3).
+ * the default file. Errors: EX_USAGE, EX_CONFIG.
  */
 struct account *account_new(const char *source, const char *config_path, struct options *options,
 	GError **error);
@@ -42,6 +43,9 @@ void account_free(struct account *account); /* NULL is fine */
 
 /* SIGHUP: the password settings anew. What else has changed in the file counts at the next mount. */
 bool account_reload(struct account *account, GError **error);
+
+/* Seconds between two looks for new mail; 0 = only on request. */
+unsigned account_poll(const struct account *account);
 
 /* Strings are borrowed from the account. */
 void account_backend_config(struct account *account, struct mailfs_backend_config *ret_config);

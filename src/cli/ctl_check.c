@@ -74,7 +74,7 @@ static void print_report(const struct probe *probe, const struct account *accoun
 	if (probe->append_limit > 0)
 		printf("%-14s %" G_GUINT64_FORMAT " bytes a message\n", "append limit:",
 			probe->append_limit);
-	probe_missing(probe->capabilities, print_missing, NULL);
+	probe_missing(probe, print_missing, NULL);
 	print_folders(probe);
 }
 
@@ -142,7 +142,7 @@ static void json_report(struct json *json, const struct probe *probe, const stru
 	if (probe->append_limit > 0)
 		json_number(json, "append_limit", probe->append_limit);
 	json_begin(json, "falls_back", '[');
-	probe_missing(probe->capabilities, json_missing, json);
+	probe_missing(probe, json_missing, json);
 	json_end(json, ']');
 	json_folders(json, probe);
 }

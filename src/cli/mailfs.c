@@ -324,7 +324,7 @@ static struct engine *make_engine(struct mailfs *self)
 	};
 	struct account *account = self->account;
 	struct engine_config config = {
-		.backend = &imap_backend,
+		.backend = account->backend,
 		.account = account->name,
 		.identity = account->identity,
 		.store = self->storage.store,
@@ -332,7 +332,7 @@ static struct engine *make_engine(struct mailfs *self)
 		.name = account->view->needs_head ? fs_message_name : NULL,
 		.name_user = (void *)account->view,
 		.connections = account->options.connections,
-		.poll_seconds = account->options.poll,
+		.poll_seconds = account_poll(account),
 		.auto_compress = account->options.compress == COMPRESS_AUTO,
 		.no_prefetch = account->options.prefetch == PREFETCH_OFF,
 		.delay_connect = account->options.delay_connect,

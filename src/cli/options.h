@@ -11,7 +11,7 @@
 
 #include <glib.h>
 
-#define OPTION_UNSET UINT32_MAX /* of uid, gid, umask, passfd */
+#define OPTION_UNSET UINT32_MAX /* of uid, gid, umask, passfd, poll */
 
 enum option_prefetch { PREFETCH_AUTO, PREFETCH_OFF, PREFETCH_ALL };
 enum option_compress { COMPRESS_AUTO, COMPRESS_NO, COMPRESS_YES };

@@ -15,23 +15,6 @@ struct run {
 	unsigned trips;
 };
 
-/* What each capability is good for; without it, the second text. */
-static const struct {
-	const char *name;
-	const char *without;
-} wanted[] = {
-	{ "QRESYNC", "a changed folder is compared with CONDSTORE or by listing all UIDs and flags" },
-	{ "CONDSTORE", "changes of flags are found by fetching the flags of all messages" },
-	{ "IDLE", "new mail is found by asking every poll=SECONDS" },
-	{ "MOVE", "messages are moved by copying and removing" },
-	{ "UIDPLUS", "an uploaded message is found by searching for it, one folder has to be expunged whole" },
-	{ "LIST-STATUS", "folders are asked one by one for what is new" },
-	{ "SPECIAL-USE", "roles such as \\Trash are not known" },
-	{ "ENABLE", "no QRESYNC, no UTF-8 names" },
-	{ "ID", "the server is not asked what it is" },
-	{ "COMPRESS=DEFLATE", "compress=yes has no effect" },
-};
-
 static bool has_capability(const char *capabilities, const char *name)
 {
 	g_auto(GStrv) words = g_strsplit(capabilities ? capabilities : "", " ", -1);
@@ -43,11 +26,12 @@ static bool has_capability(const char *capabilities, const char *name)
 	return false;
 }
 
-void probe_missing(const char *capabilities, probe_missing_fn fn, void *user)
+void probe_missing(const struct probe *probe, probe_missing_fn fn, void *user)
 {
-	for (size_t i = 0; i < G_N_ELEMENTS(wanted); i++) {
-		if (!has_capability(capabilities, wanted[i].name))
-			fn(user, wanted[i].name, wanted[i].without);
+	for (const struct mailfs_wanted *wanted = probe->backend->wanted; wanted && wanted->name;
+		wanted++) {
+		if (!has_capability(probe->capabilities, wanted->name))
+			fn(user, wanted->name, wanted->without);
 	}
 }
 
@@ -64,7 +48,7 @@ static void say_goodbye(struct run *run, const GError *error)
 {
 	if (error && !run->error)
 		run->error = g_error_copy(error);
-	imap_backend.close(run->session, on_closed, run);
+	run->probe->backend->close(run->session, on_closed, run);
 }
 
 static void on_folder(void *user, const struct mailfs_folder_info *info)
@@ -115,10 +99,10 @@ static void next_trip(struct run *run)
 {
 	if (run->trips++ < ROUND_TRIPS) {
 		run->begun_us = g_get_monotonic_time();
-		imap_backend.poll(run->session, on_trip, run);
+		run->probe->backend->poll(run->session, on_trip, run);
 		return;
 	}
-	imap_backend.list(run->session,
+	run->probe->backend->list(run->session,
 		&(struct mailfs_list_request){ .folder = on_folder, .done = on_listed, .user = run });
 }
 
@@ -182,14 +166,15 @@ bool probe_run(struct probe *probe, struct account *account, GError **error)
 	struct mailfs_backend_config config;
 
 	*probe = (struct probe){
+		.backend = account->backend,
 		.folders = g_ptr_array_new_with_free_func(folder_free),
 		.alerts = g_ptr_array_new_with_free_func(g_free),
 	};
 	account_backend_config(account, &config);
 	run.loop = g_main_loop_new(NULL, FALSE);
-	run.session = imap_backend.open(&config, &events, &run);
+	run.session = probe->backend->open(&config, &events, &run);
 	g_main_loop_run(run.loop);
-	imap_backend.free(run.session);
+	probe->backend->free(run.session);
 	g_main_loop_unref(run.loop);
 	if (!run.error)
 		return true;

@@ -21,6 +21,7 @@ struct probe_folder {
 };
 
 struct probe {
+	const struct mailfs_backend *backend;
 	char *tls_version, *tls_cipher; /* NULL = clear text */
 	char *auth, *server_id, *capabilities; /* NULL = not told */
 	bool is_compressed, can_range, can_delta;
@@ -42,6 +43,6 @@ struct probe {
 bool probe_run(struct probe *probe, struct account *account, GError **error);
 void probe_done(struct probe *probe);
 
-/* What each missing capability means; calls back for those that are not in `capabilities`. */
+/* What each missing capability means; calls back for those that the server does not have. */
 typedef void (*probe_missing_fn)(void *user, const char *capability, const char *effect);
-void probe_missing(const char *capabilities, probe_missing_fn fn, void *user);
+void probe_missing(const struct probe *probe, probe_missing_fn fn, void *user);

@@ -3,6 +3,7 @@
  * A change of flags that somebody asks for: what of it may be, and the request itself. Nothing that a
  * server does not take for an atom ever gets past this (FL-2). Loop thread.
  */
+#include "base/clock.h"
 #include "engine/changer_impl.h"
 
 /* ---- may it be? -------------------------------------------------------------------------------- */
@@ -70,9 +71,7 @@ static bool check(const struct engine *engine, const struct folder *folder,
 	if (!changes_allowed(engine, folder, rights_for(delta), error))
 		return false;
 	delta_apply(delta, &flags, &words);
-	if (!engine->config.backend->store)
-		g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_NOT_POSSIBLE, "the server has no flags");
-	else if (*delta->add_words != '\0' && words_count(words) > KEYWORDS_MAX)
+	if (*delta->add_words != '\0' && words_count(words) > KEYWORDS_MAX)
 		g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_INVALID, "too many keywords");
 	else if (!is_permanent(folder, delta))
 		g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_NOT_POSSIBLE,
@@ -80,6 +79,26 @@ static bool check(const struct engine *engine, const struct folder *folder,
 	else
 		return true;
 	return false;
+}
+
+/* The server has no flags: these are the cache's. */
+static void apply_here(struct engine *engine, struct folder *folder, struct message *message,
+	const struct delta *delta)
+{
+	g_autofree char *words = g_strdup(mailbox_keywords(folder->box, message->keywords));
+	struct store_batch *batch = store_batch_new(engine->config.store, folder->box->id);
+	bool was_seen = (message->flags & MAILFS_FLAG_SEEN) != 0;
+	unsigned flags = message->flags;
+
+	delta_apply(delta, &flags, &words);
+	mailbox_set_flags(folder->box, message, flags, mailbox_intern_keyword_text(folder->box, words));
+	message->ctime_ns = MAX(clock_realtime_ns(), message->ctime_ns + 1);
+	if (!was_seen && (message->flags & MAILFS_FLAG_SEEN) != 0)
+		message->seen_time = (uint32_t)(message->ctime_ns / 1000000000);
+	folder->unseen = folder->box->unseen;
+	store_batch_put(batch, &(struct store_message){ .message = message, .keywords = words });
+	store_batch_commit(batch, NULL, NULL);
+	engine->events.message_changed(engine->user, folder, message->uid);
 }
 
 /* Takes what may be changed and is of any effect; else an error, or nothing. */
@@ -101,6 +120,11 @@ static struct wish_row *make_row(struct engine *engine, uint32_t box_id, uint32_
 	}
 	delta = make_delta(folder->box, message, change);
 	if (!check(engine, folder, message, &delta, error) || delta_is_empty(&delta)) {
+		delta_clear(&delta);
+		return NULL;
+	}
+	if (!engine->config.backend->store) {
+		apply_here(engine, folder, message, &delta);
 		delta_clear(&delta);
 		return NULL;
 	}

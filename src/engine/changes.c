@@ -13,6 +13,20 @@ unsigned engine_rights(const struct engine *engine, const struct folder *folder)
 	return engine->config.is_read_only || !engine->config.journal ? 0 : folder->rights;
 }
 
+/* What the protocol can do at all. */
+static unsigned protocol_rights(const struct mailfs_backend *backend)
+{
+	unsigned rights = MAILFS_RIGHT_SEEN | MAILFS_RIGHT_FLAGS;
+
+	if (backend->append || backend->move)
+		rights |= MAILFS_RIGHT_INSERT;
+	if (backend->remove || backend->move)
+		rights |= MAILFS_RIGHT_DELETE;
+	if (backend->change_folder)
+		rights |= MAILFS_RIGHT_CREATE | MAILFS_RIGHT_REMOVE;
+	return rights;
+}
+
 bool changes_allowed(const struct engine *engine, const struct folder *folder, unsigned rights,
 	GError **error)
 {
@@ -20,6 +34,11 @@ bool changes_allowed(const struct engine *engine, const struct folder *folder, u
 	/* An ACL is the better reason: the folder's READ-ONLY follows from it. */
 	bool is_denied = !engine->config.is_read_only && (rights & folder->denied) != 0;
 
+	if ((rights & ~protocol_rights(engine->config.backend)) != 0) {
+		g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_READ_ONLY, "%s knows no such change",
+			engine->config.backend->name);
+		return false;
+	}
 	if (have == 0 && !is_denied)
 		g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_READ_ONLY, "%s is read-only",
 			engine->config.is_read_only || !folder->path ? "the mount" : folder->path);

@@ -244,7 +244,8 @@ struct engine *engine_new(const struct engine_config *config, const struct engin
 		&(struct pool_config){
 			.backend = config->backend,
 			.server = &engine->config.server,
-			.connections = MAX(config->connections, 1),
+			.connections = (config->backend->traits & MAILFS_TRAIT_EXCLUSIVE) != 0 ? 1
+				: MAX(config->connections, 1),
 			.link = &engine->link,
 		},
 		&(struct pool_events){

@@ -186,11 +186,15 @@ static struct batch *of_job(struct pool_job *job)
 static mailfs_ticket job_start(struct pool_job *job, struct mailfs_session *session)
 {
 	struct batch *batch = of_job(job);
+	struct engine *engine = batch->fetcher->engine;
+	const uint32_t *uids = (const uint32_t *)(void *)batch->uids->data;
+	g_autofree const char **keys = syncer_keys(engine, batch->folder, uids, batch->uids->len);
 
-	return batch->fetcher->engine->config.backend->fetch(session, &(struct mailfs_fetch_request){
+	return engine->config.backend->fetch(session, &(struct mailfs_fetch_request){
 		.folder = batch->folder,
 		.uidvalidity = batch->uidvalidity,
-		.uids = (const uint32_t *)(void *)batch->uids->data,
+		.uids = uids,
+		.keys = keys,
 		.uid_count = batch->uids->len,
 		.is_background = true,
 		.begin = on_begin,

@@ -27,7 +27,8 @@ void request_begin(struct fetch *fetch, uint64_t size)
 {
 	/* A second beginning: the server starts over. Small ones get their room at once, but never
 	 * more than that on the server's word. */
-	g_byte_array_set_size(fetch->buffer, (guint)MIN(size, FETCH_WHOLE_MAX));
+	g_byte_array_set_size(fetch->buffer,
+		(guint)MIN(size == UINT64_MAX ? 0 : size, FETCH_WHOLE_MAX));
 	g_byte_array_set_size(fetch->buffer, 0);
 	fetch->has_begun = true;
 	fetch->announced = size;
@@ -154,7 +155,7 @@ const char *request_fault(const struct fetch *fetch)
 
 	if (fetch->is_overlong)
 		return "the server sent more than was asked for";
-	if (got != fetch->announced)
+	if (fetch->announced != UINT64_MAX && got != fetch->announced)
 		return "the server sent another number of octets than it announced";
 	if (fetch->is_whole && got == 0 && message && message->size > 0)
 		return "the server sent an empty message"; /* SZ-3 */
@@ -276,11 +277,14 @@ static void on_done(void *user, const GError *error)
 static mailfs_ticket job_start(struct pool_job *job, struct mailfs_session *session)
 {
 	struct fetch *fetch = of_job(job);
+	struct engine *engine = fetch->fetcher->engine;
+	g_autofree const char **keys = syncer_keys(engine, fetch->folder, &fetch->uid, 1);
 
-	return fetch->fetcher->engine->config.backend->fetch(session, &(struct mailfs_fetch_request){
+	return engine->config.backend->fetch(session, &(struct mailfs_fetch_request){
 		.folder = fetch->folder,
 		.uidvalidity = fetch->uidvalidity,
 		.uids = &fetch->uid,
+		.keys = keys,
 		.uid_count = 1,
 		.is_range = !fetch->is_whole,
 		.range = fetch->asked,

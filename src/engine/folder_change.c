@@ -326,7 +326,7 @@ static bool may_change(const struct engine *engine, GError **error)
 	if (engine->config.is_read_only || !engine->config.journal)
 		return deny(error, MAILFS_ERROR_READ_ONLY, "the mount is read-only");
 	if (!engine->config.backend->change_folder)
-		return deny(error, MAILFS_ERROR_NOT_POSSIBLE, "the server has no folders");
+		return deny(error, MAILFS_ERROR_READ_ONLY, "the server has no folders");
 	if (state == ENGINE_OFFLINE || state == ENGINE_LOGIN_REFUSED || state == ENGINE_STOPPED)
 		return deny(error, MAILFS_ERROR_OFFLINE, "offline");
 	return true;

@@ -170,6 +170,10 @@ void syncer_free_all(struct engine *engine);
 struct sync *syncer_get(struct engine *engine, struct folder *folder);
 /* A message came to the folder, which nobody looks at: who does next hears of it from the server. */
 void syncer_note_behind(struct engine *engine, struct folder *folder);
+/* The keys of these messages, "" for those that have none; NULL where the backend has no keys.
+ * g_free() the array; the strings are borrowed. */
+const char **syncer_keys(struct engine *engine, const char *folder, const uint32_t *uids,
+	size_t count);
 /* What the server's STATUS told in the last listing. */
 void syncer_note_status(struct engine *engine, struct folder *folder,
 	const struct mailfs_folder_info *info);

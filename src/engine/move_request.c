@@ -82,7 +82,7 @@ engine_ticket engine_move(struct engine *engine, uint32_t box_id, uint32_t uid,
 	if (source == target)
 		return engine_give_name(engine, box_id, uid, name, done, user);
 	if (!engine->config.backend->move && !engine->config.is_read_only)
-		g_set_error(&error, MAILFS_ERROR, MAILFS_ERROR_NOT_POSSIBLE, "the server has no folders");
+		g_set_error(&error, MAILFS_ERROR, MAILFS_ERROR_READ_ONLY, "the server has no folders");
 	if (error || !may_leave(engine, source, uid, &error) || !may_enter(engine, target, &error)) {
 		done(user, error);
 		return 0;

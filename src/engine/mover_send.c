@@ -170,15 +170,18 @@ static mailfs_ticket job_start(struct pool_job *job, struct mailfs_session *sess
 	struct move_batch *batch = of_job(job);
 	const struct mailfs_backend *backend = batch->lane->mover->engine->config.backend;
 	g_autofree uint32_t *uids = g_new(uint32_t, batch->moves->len);
+	g_autofree const char **keys = NULL;
 
 	for (guint i = 0; i < batch->moves->len; i++)
 		uids[i] = ((struct move *)g_ptr_array_index(batch->moves, i))->uid;
+	keys = syncer_keys(batch->lane->mover->engine, batch->folder, uids, batch->moves->len);
 	fault_point("mover: before the command");
 	if (batch->is_removal)
 		return backend->remove(session, &(struct mailfs_remove_request){
 			.folder = batch->folder,
 			.uidvalidity = batch->lane->uidvalidity,
 			.uids = uids,
+			.keys = keys,
 			.uid_count = batch->moves->len,
 			.removed = on_removed,
 			.done = on_remove_done,

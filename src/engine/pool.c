@@ -33,6 +33,9 @@ static bool may_dial(struct pool *pool)
 
 	if (pool->is_stopping || pool->is_barred)
 		return false;
+	/* One that is closing keeps the next one out. */
+	if (pool->is_exclusive && (pool->sessions->len > 0 || now < pool->login_not_before_us))
+		return false;
 	/* The first one shows whether the server lets us in at all. */
 	if (ready == 0)
 		return pool->retry_at_us == 0 && pool->state != ENGINE_LOGIN_REFUSED &&
@@ -211,7 +214,8 @@ static gboolean pool_run(gpointer user)
 	pool_retire(pool);
 	pool_bar_retire(pool);
 	want_more = place_waiting(pool);
-	if (pool_count(pool, SESSION_READY) == 0)
+	if (pool_count(pool, SESSION_READY) == 0 &&
+		(!pool->is_exclusive || pool_waiting(pool) > 0 || pool->state != ENGINE_ONLINE))
 		want_more = 1;
 	if (pool->is_warming)
 		want_more = pool->config.connections;
@@ -220,6 +224,7 @@ static gboolean pool_run(gpointer user)
 	pool->is_warming &= pool_count(pool, SESSION_DIALLING) > 0;
 	if (pool->state == ENGINE_OFFLINE || pool->state == ENGINE_LOGIN_REFUSED)
 		fail_offline(pool);
+	pool_rest(pool);
 	if (pool_waiting(pool) > 0 && pool->look_timer == 0)
 		pool->look_timer = g_timeout_add(POOL_LOOK_AGAIN_MS, on_look_again, pool);
 	return G_SOURCE_REMOVE;
@@ -297,6 +302,7 @@ struct pool *pool_new(const struct pool_config *config, const struct pool_events
 	pool->events = *events;
 	pool->user = user;
 	pool->limit = config->connections;
+	pool->is_exclusive = (config->backend->traits & MAILFS_TRAIT_EXCLUSIVE) != 0;
 	pool->sessions = g_ptr_array_new();
 	pool->corpses = g_ptr_array_new_with_free_func(pool_session_free);
 	pool->state = ENGINE_CONNECTING;
@@ -343,6 +349,7 @@ void pool_free(struct pool *pool)
 	g_clear_handle_id(&pool->run_source, g_source_remove);
 	g_clear_handle_id(&pool->corpse_source, g_source_remove);
 	g_clear_handle_id(&pool->look_timer, g_source_remove);
+	g_clear_handle_id(&pool->rest_timer, g_source_remove);
 	g_clear_handle_id(&pool->meter.timer, g_source_remove);
 	g_clear_handle_id(&pool->retry_timer, g_source_remove);
 	g_clear_handle_id(&pool->stop_timer, g_source_remove);

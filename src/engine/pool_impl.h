@@ -59,6 +59,9 @@ struct pool {
 	int64_t retry_at_us;
 	guint retry_timer;
 	guint run_source, corpse_source, look_timer;
+	bool is_exclusive;          /* MAILFS_TRAIT_EXCLUSIVE */
+	int64_t login_not_before_us; /* the server wants that time between two logins */
+	guint rest_timer;           /* the session has nothing to do */
 
 	bool is_barred;
 	guint bar_timer;     /* until it, what is under way may end */
@@ -107,6 +110,8 @@ void pool_bar_retire(struct pool *pool);
 /* ---- pool_session.c ---- */
 
 void pool_session_close(struct pool_session *ps);
+/* Of exclusive sessions: there is nothing to do for one, and has not been for a while. */
+void pool_rest(struct pool *pool);
 
 void pool_dial(struct pool *pool);
 void pool_session_free(gpointer session);

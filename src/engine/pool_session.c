@@ -82,6 +82,7 @@ static void on_ready(void *user, const struct mailfs_server_info *info)
 		return;
 	backoff_reset(&pool->dials);
 	pool->wants_rest = false;
+	pool->login_not_before_us = ps->since_us + (int64_t)info->login_delay * G_USEC_PER_SEC;
 	pool->let_in_until_us = ps->since_us +
 		(pool_count(pool, SESSION_READY) > 1 ? POOL_LET_IN_US : POOL_JUST_LET_IN_US);
 	if (pool->is_held)
@@ -149,9 +150,9 @@ static void note_offline(struct pool *pool, struct backoff *backoff, const GErro
 	pool->events.failed(pool->user, error);
 	if (pool->is_stopping)
 		return;
-	if (!is_refused)
+	if (!is_refused && !is_code(error, MAILFS_ERROR_IN_USE))
 		g_set_error(&offline, MAILFS_ERROR, MAILFS_ERROR_OFFLINE, "offline: %s", error->message);
-	pool_fail_waiting(pool, is_refused ? error : offline);
+	pool_fail_waiting(pool, offline ? offline : error);
 }
 
 static void note_dial_failed(struct pool *pool, const GError *error)
@@ -195,12 +196,28 @@ static void note_session_lost(struct pool *pool, const struct pool_session *ps, 
 	pool_set_state(pool, ENGINE_CONNECTING);
 }
 
+/* Nothing was asked of it, and it would have been closed soon. */
+static bool was_idle(const struct pool_session *ps, const GError *error)
+{
+	return ps->pool->is_exclusive && ps->state == SESSION_READY &&
+		is_code(error, MAILFS_ERROR_CONNECTION_LOST) &&
+		clock_monotonic_us() >= ps->dying_until_us;
+}
+
 static void on_dead(void *user, const GError *error)
 {
 	struct pool_session *ps = user;
 	struct pool *pool = ps->pool;
 	enum session_state was = ps->state;
 
+	/* It was through: no loss. */
+	if (is_code(error, MAILFS_ERROR_CANCELLED) || was_idle(ps, error)) {
+		log_debug("engine", "connection ended: %s", error->message);
+		pool_session_remove(ps);
+		if (!pool->is_stopping)
+			pool_schedule(pool);
+		return;
+	}
 	log_info("engine", "connection ended: %s", error->message);
 	pool->events.reason(pool->user, error->message);
 	pool_link_judge(pool, ps, error);
@@ -236,6 +253,35 @@ void pool_dial(struct pool *pool)
 	if (pool_count(pool, SESSION_READY) == 0)
 		pool_presume_later(pool);
 	ps->session = pool->config.backend->open(&server, &events, ps);
+}
+
+/* ---- sessions that keep others out ------------------------------------------------------------- */
+
+static struct pool_session *idle_session(const struct pool *pool)
+{
+	struct pool_session *ps = pool->sessions->len > 0 ? g_ptr_array_index(pool->sessions, 0) : NULL;
+
+	return ps && ps->state == SESSION_READY && ps->weight == 0 ? ps : NULL;
+}
+
+static gboolean on_rest(gpointer user)
+{
+	struct pool *pool = user;
+	struct pool_session *ps = idle_session(pool);
+
+	pool->rest_timer = 0;
+	if (ps && !pool->is_stopping)
+		pool_session_close(ps);
+	return G_SOURCE_REMOVE;
+}
+
+void pool_rest(struct pool *pool)
+{
+	if (!pool->is_exclusive)
+		return;
+	g_clear_handle_id(&pool->rest_timer, g_source_remove);
+	if (idle_session(pool))
+		pool->rest_timer = g_timeout_add(pool->config.backend->rest_ms, on_rest, pool);
 }
 
 /* ---- the end ----------------------------------------------------------------------------------- */

@@ -107,6 +107,8 @@ void sync_finish(struct sync *sync)
 		tell_of_changes(sync);
 	/* Holes mean that this listing cannot be built upon. */
 	sync->folder->box->modseq = is_holey ? 0 : sync->result.modseq;
+	if (sync->keys)
+		sync->folder->box->modseq = keys_last(sync->keys);
 	sync->uid_max = mailbox_uid_max(sync->folder->box);
 	publish(sync, what);
 	sync->want_sweep = is_holey && !sync->want_sweep;

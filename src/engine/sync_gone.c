@@ -170,6 +170,8 @@ void sync_forget_gone(struct sync *sync)
 		store_batch_remove(sync_batch(sync), uid, last);
 	}
 	mailbox_remove_if(sync->target, is_gone, sync->gone);
+	for (guint i = 0; sync->keys && i < sync->gone->len; i++)
+		keys_remove(sync->keys, g_array_index(sync->gone, uint32_t, i));
 	if (sync->is_new_box)
 		return;
 	for (guint i = 0; i < sync->gone->len; i++) {
@@ -232,6 +234,7 @@ static mailfs_ticket confirm_start(struct pool_job *job, struct mailfs_session *
 		.first = 1,
 		.last = UINT32_MAX,
 		.uids = on_confirmed_uids,
+		.uid_of_key = sync_find_key,
 		.done = on_confirmed,
 		.user = sync,
 	});

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "engine/internal.h"
+#include "engine/keys.h"
 
 struct sync_waiter;
 
@@ -18,6 +19,7 @@ struct sync {
 	struct folder *folder; /* NULL: it went while a request was under way */
 	GQueue waiters;
 	unsigned serial; /* of the last run that began */
+	struct keys *keys; /* of a backend with keys; else NULL */
 
 	/* unload.c */
 	GList loaded_link;
@@ -99,6 +101,9 @@ void sync_run_free(struct sync *sync);
 
 /* ---- sync_take.c: what the server tells of messages (struct mailfs_sync_request) ---- */
 
+/* mailfs_key_fn: allots what is new; finds what is known. */
+uint32_t sync_uid_of_key(void *user, const char *key, unsigned *ret_wanted);
+uint32_t sync_find_key(void *user, const char *key, unsigned *ret_wanted);
 void sync_on_messages(void *user, const struct mailfs_message_info *infos, size_t count);
 void sync_on_uids(void *user, const uint32_t *uids, size_t count);
 void sync_on_complete(void *user, uint32_t last);

@@ -3,6 +3,7 @@
  * One run of a sync: the request, which mailbox the answer goes into, and whether it is made once
  * more.
  */
+#include "base/clock.h"
 #include "engine/sync_impl.h"
 
 #define SYNC_RETRIES 1u
@@ -50,15 +51,20 @@ static void forget_box(struct sync *sync)
 	engine->events.listing_changed(engine->user, folder);
 }
 
-static void on_state(void *user, const struct mailfs_sync_state *state)
+/* With keys the UIDVALIDITY is ours: one for as long as the pairs of keys and UIDs are known. */
+static uint32_t own_uidvalidity(const struct sync *sync)
 {
-	struct sync *sync = user;
+	uint32_t now = (uint32_t)(clock_realtime_ns() / 1000000000);
+
+	if (sync->is_known)
+		return sync->folder->box->uidvalidity;
+	return MAX(now, sync->folder->uidvalidity + 1);
+}
+
+static void take_state(struct sync *sync, const struct mailfs_sync_state *state)
+{
 	struct folder *folder = sync->folder;
 
-	if (!folder)
-		return;
-	if (sync->target)
-		return; /* once */
 	changes_take_state(sync->engine, folder, state);
 	sync->is_delta = state->is_delta;
 	sync->is_new_box = !is_same_box(sync, state->uidvalidity);
@@ -73,8 +79,24 @@ static void on_state(void *user, const struct mailfs_sync_state *state)
 	sync->is_delta = false;
 	folder->coming_total = state->exists;
 	sync->engine->sweeps++;
+	if (sync->keys)
+		keys_clear(sync->keys);
 	/* What a sweep that did not end has left behind. */
 	store_batch_remove(sync_batch(sync), 0, UINT32_MAX);
+}
+
+static void on_state(void *user, const struct mailfs_sync_state *state)
+{
+	struct sync *sync = user;
+	struct mailfs_sync_state own = *state;
+
+	if (!sync->folder)
+		return;
+	if (sync->target)
+		return; /* once */
+	if (sync->keys)
+		own.uidvalidity = own_uidvalidity(sync);
+	take_state(sync, &own);
 }
 
 /* ---- the request ------------------------------------------------------------------------------- */
@@ -130,6 +152,7 @@ static mailfs_ticket job_start(struct pool_job *job, struct mailfs_session *sess
 		.uids = sync_on_uids,
 		.vanished = sync_note_vanished,
 		.complete = sync_on_complete,
+		.uid_of_key = sync_uid_of_key,
 		.done = on_done,
 		.user = sync,
 	};

@@ -179,6 +179,36 @@ static void take_info(struct sync *sync, const struct mailfs_message_info *info)
 		sync->engine->events.message_changed(sync->engine->user, sync->folder, info->uid);
 }
 
+uint32_t sync_find_key(void *user, const char *key, unsigned *ret_wanted)
+{
+	struct sync *sync = user;
+
+	*ret_wanted = 0;
+	return sync->folder ? keys_find(sync->keys, key) : 0;
+}
+
+uint32_t sync_uid_of_key(void *user, const char *key, unsigned *ret_wanted)
+{
+	struct sync *sync = user;
+	uint32_t uid;
+	const struct message *message;
+
+	*ret_wanted = 0;
+	if (!sync->folder || !sync->target)
+		return 0;
+	uid = keys_find(sync->keys, key);
+	message = uid != 0 ? mailbox_find(sync->target, uid) : NULL;
+	/* A message that is no more does not come back under its UID: the server may have given the key
+	 * to another one (P3-2). */
+	if (!message) {
+		*ret_wanted = UINT32_MAX;
+		return keys_allot(sync->keys, key);
+	}
+	if (sync->engine->config.name && message->name_hash == 0)
+		*ret_wanted = MAILFS_INFO_HEAD;
+	return uid;
+}
+
 void sync_on_messages(void *user, const struct mailfs_message_info *infos, size_t count)
 {
 	struct sync *sync = user;

@@ -147,10 +147,12 @@ static void on_loaded(void *user, struct mailbox *box)
 	sync->is_unloaded = false;
 	if (!engine || !folder) {
 		mailbox_free(box);
-		if (engine)
+		if (engine) {
 			sync_free(sync);
-		else
-			g_free(sync);
+			return;
+		}
+		keys_free(sync->keys);
+		g_free(sync);
 		return;
 	}
 	/* A listing that was never finished has no time. */
@@ -161,6 +163,8 @@ static void on_loaded(void *user, struct mailbox *box)
 		folder->unseen = box->unseen;
 		sync->is_known = true;
 		sync->uid_max = mailbox_uid_max(box);
+		if (sync->keys)
+			keys_note_last(sync->keys, (uint32_t)MAX(box->modseq, sync->uid_max));
 		sync->want_sweep = lacks_names(engine, box);
 		changes_box_loaded(engine, folder);
 		unload_note_use(sync);
@@ -185,6 +189,18 @@ static void on_loaded(void *user, struct mailbox *box)
 	sync_answer(sync, WHO_INDEX, NULL);
 }
 
+/* Comes before the mailbox itself. */
+static void on_keys(void *user, size_t count, const uint32_t *uids, const char *const *keys)
+{
+	struct sync *sync = user;
+
+	if (!sync->engine || !sync->folder)
+		return;
+	keys_clear(sync->keys);
+	for (size_t i = 0; i < count; i++)
+		keys_put(sync->keys, uids[i], keys[i]);
+}
+
 static void load(struct sync *sync)
 {
 	struct engine *engine = sync->engine;
@@ -194,6 +210,8 @@ static void load(struct sync *sync)
 		return;
 	}
 	sync->is_loading = true;
+	if (sync->keys)
+		store_load_keys(engine->config.store, sync->folder->box_id, on_keys, sync);
 	store_load_box(engine->config.store, sync->folder->box_id, on_loaded, sync);
 }
 
@@ -222,6 +240,8 @@ struct sync *syncer_get(struct engine *engine, struct folder *folder)
 	sync = g_new0(struct sync, 1);
 	sync->engine = engine;
 	sync->folder = folder;
+	if ((engine->config.backend->traits & MAILFS_TRAIT_KEYS) != 0)
+		sync->keys = keys_new();
 	g_queue_init(&sync->waiters);
 	g_hash_table_add(engine->all_syncs, sync);
 	folder->engine = sync;
@@ -233,7 +253,26 @@ void sync_free(struct sync *sync)
 	sync_run_free(sync);
 	mailbox_free(sync->preloaded);
 	g_hash_table_remove(sync->engine->all_syncs, sync);
+	keys_free(sync->keys);
 	g_free(sync);
+}
+
+const char **syncer_keys(struct engine *engine, const char *name, const uint32_t *uids,
+	size_t count)
+{
+	const struct folder *folder = tree_by_name(engine->tree, name);
+	const struct sync *sync = folder ? folder->engine : NULL;
+	const char **keys;
+
+	if ((engine->config.backend->traits & MAILFS_TRAIT_KEYS) == 0)
+		return NULL;
+	keys = g_new0(const char *, count + 1);
+	for (size_t i = 0; i < count; i++) {
+		keys[i] = sync ? keys_of(sync->keys, uids[i]) : NULL;
+		if (!keys[i])
+			keys[i] = "";
+	}
+	return keys;
 }
 
 engine_ticket syncer_open(struct engine *engine, struct folder *folder, engine_done_fn done,
@@ -408,7 +447,9 @@ void syncer_free_all(struct engine *engine)
 		g_clear_pointer(&sync->preloaded, mailbox_free);
 		/* Where the index was asked, its answer frees it. */
 		sync->engine = NULL;
-		if (!sync->is_loading)
-			g_free(sync);
+		if (sync->is_loading)
+			continue;
+		keys_free(sync->keys);
+		g_free(sync);
 	}
 }

@@ -42,6 +42,8 @@ static const char *const sql[SQL_COUNT] = {
 	[SQL_MESSAGE_RANGE] = "SELECT sum FROM message WHERE box=? AND uid BETWEEN ? AND ?",
 	[SQL_MESSAGE_REMOVE] = "DELETE FROM message WHERE box=? AND uid BETWEEN ? AND ?",
 	[SQL_NAME_PUT] = "REPLACE INTO name(box, uid, name, sum) VALUES(?, ?, ?, ?)",
+	[SQL_KEY_LOAD] = "SELECT uid, remote_id, thread_id, remote_sum FROM detail WHERE box=?"
+		" AND remote_id IS NOT NULL ORDER BY uid",
 	[SQL_NAME_LOAD] =
 		"SELECT uid, name, sum FROM name WHERE box=? AND uid>? ORDER BY uid LIMIT ?",
 	[SQL_NAME_REMOVE] = "DELETE FROM name WHERE box=? AND uid BETWEEN ? AND ?",

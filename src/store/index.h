@@ -68,6 +68,9 @@ int index_load_box(struct index *index, uint32_t box, struct mailbox **ret_box,
 int index_load_names(struct index *index, uint32_t box, uint32_t after_uid, size_t limit,
 	GArray *ret_uids, GPtrArray *ret_names);
 
+/* The remote ids of a mailbox. Strings of `ret_keys` are owned by it. */
+int index_load_keys(struct index *index, uint32_t box, GArray *ret_uids, GPtrArray *ret_keys);
+
 /* Owns its strings. */
 struct index_details {
 	char *texts[7]; /* in the order of struct mailfs_head */

@@ -24,6 +24,7 @@ enum index_sql {
 	SQL_MESSAGE_REMOVE,
 	SQL_NAME_PUT,
 	SQL_NAME_LOAD,
+	SQL_KEY_LOAD,
 	SQL_NAME_REMOVE,
 	SQL_HEAD_PUT,
 	SQL_REMOTE_PUT,
@@ -74,6 +75,8 @@ int index_corrupt(struct index *index);
 int index_run(sqlite3_stmt *stmt);
 /* After a loop over rows: SQLITE_DONE becomes SQLITE_OK; resets. */
 int index_rows_end(sqlite3_stmt *stmt, int rc);
+/* The checksum of texts that belong to a message. */
+uint32_t index_sum_texts(uint32_t box, uint32_t uid, const char *const *texts, size_t count);
 /* `text` must live until the statement was run. NULL is NULL. */
 void index_bind_text(sqlite3_stmt *stmt, int column, const char *text);
 const char *index_text(sqlite3_stmt *stmt, int column);

@@ -259,7 +259,7 @@ static int put_name(struct index *index, uint32_t id, uint32_t uid, const char *
 	return index_run(stmt);
 }
 
-static uint32_t sum_texts(uint32_t box, uint32_t uid, const char *const *texts, size_t count)
+uint32_t index_sum_texts(uint32_t box, uint32_t uid, const char *const *texts, size_t count)
 {
 	uint32_t sum = sum_numbers(0, box, uid);
 
@@ -278,7 +278,7 @@ static int put_head(struct index *index, uint32_t id, uint32_t uid, const struct
 	sqlite3_bind_int64(stmt, 2, uid);
 	for (size_t i = 0; i < G_N_ELEMENTS(texts); i++)
 		index_bind_text(stmt, 3 + (int)i, texts[i]);
-	sqlite3_bind_int64(stmt, 10, sum_texts(id, uid, texts, G_N_ELEMENTS(texts)));
+	sqlite3_bind_int64(stmt, 10, index_sum_texts(id, uid, texts, G_N_ELEMENTS(texts)));
 	return index_run(stmt);
 }
 
@@ -290,7 +290,7 @@ static int put_remote(struct index *index, uint32_t id, uint32_t uid, const char
 	sqlite3_bind_int64(stmt, 2, uid);
 	index_bind_text(stmt, 3, texts[0]);
 	index_bind_text(stmt, 4, texts[1]);
-	sqlite3_bind_int64(stmt, 5, sum_texts(id, uid, texts, 2));
+	sqlite3_bind_int64(stmt, 5, index_sum_texts(id, uid, texts, 2));
 	return index_run(stmt);
 }
 
@@ -461,11 +461,11 @@ static void read_details(sqlite3_stmt *stmt, uint32_t id, uint32_t uid, struct i
 	for (int i = 0; i < 7; i++)
 		texts[i] = index_text(stmt, 4 + i);
 	ret->has_head = sqlite3_column_type(stmt, 3) != SQLITE_NULL &&
-		sum_texts(id, uid, texts, 7) == sqlite3_column_int64(stmt, 3);
+		index_sum_texts(id, uid, texts, 7) == sqlite3_column_int64(stmt, 3);
 	for (int i = 0; i < 7 && ret->has_head; i++)
 		ret->texts[i] = g_strdup(texts[i]);
 
-	if (sum_texts(id, uid, remote, 2) != sqlite3_column_int64(stmt, 13))
+	if (index_sum_texts(id, uid, remote, 2) != sqlite3_column_int64(stmt, 13))
 		return;
 	ret->remote_id = g_strdup(remote[0]);
 	ret->thread_id = g_strdup(remote[1]);

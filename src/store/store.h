@@ -133,6 +133,9 @@ typedef void (*store_names_fn)(void *user, size_t count, const uint32_t *uids,
 void store_load_names(struct store *store, uint32_t box_id, uint32_t after_uid, size_t limit,
 	store_names_fn done, void *user);
 
+/* Likewise the remote ids of all messages that have one. */
+void store_load_keys(struct store *store, uint32_t box_id, store_names_fn done, void *user);
+
 /* Everything the index knows of one message; NULL: not there. Borrowed for the call. */
 struct store_details {
 	struct mailfs_head head; /* members NULL when not known */

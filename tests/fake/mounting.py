@@ -98,15 +98,15 @@ def find_binary():
     return max(found, key=os.path.getmtime) if found else None
 
 
-def source_of(server, tls=None, user="demo", folder="", host=None):
-    """(URL, options) for a Dovecot or ImapServer. tls: implicit, starttls, none."""
+def source_of(server, tls=None, user="demo", folder="", host=None, protocol="imap"):
+    """(URL, options) for a Dovecot or a scripted server. tls: implicit, starttls, none."""
     is_dovecot = hasattr(server, "imaps_port")
     tls = tls or ("implicit" if is_dovecot else server.tls or "none")
     if is_dovecot:
-        port = server.imaps_port if tls == "implicit" else server.imap_port
+        port = getattr(server, protocol + ("s_port" if tls == "implicit" else "_port"))
     else:
         port = server.port
-    scheme = "imaps" if tls == "implicit" else "imap"
+    scheme = protocol + ("s" if tls == "implicit" else "")
     host = host or ("localhost" if server.host == "127.0.0.1" else server.host)
     url = "%s://%s@%s:%d%s" % (scheme, urllib.parse.quote(user, safe=""), host, port,
                                "/" + folder if folder else "")

@@ -259,7 +259,7 @@ def make_proxy():
 
 @pytest.fixture
 def mount(mailfs_binary):
-    """mount(server or URL, options=[...], tls=None, user="demo", folder="", port=None,
+    """mount(server or URL, options=[...], tls=None, user="demo", folder="", port=None, protocol="imap",
     password="secret", foreground=True, arguments=[], environment={}, start=True, home=None).
 
     port: connect there instead (a proxy). home: of another Mount, to share its cache.
@@ -268,12 +268,12 @@ def mount(mailfs_binary):
     homes = []
 
     def make(target, options=(), tls=None, user="demo", folder="", port=None, host=None,
-             start=True, home=None, **more):
+             start=True, home=None, protocol="imap", **more):
         options = list(options)
         if isinstance(target, str):
             source = target
         else:
-            source, base = mounting.source_of(target, tls, user, folder, host)
+            source, base = mounting.source_of(target, tls, user, folder, host, protocol)
             keys = {option.split("=")[0] for option in options}
             options = [option for option in base if option.split("=")[0] not in keys] + options
             if port:

@@ -113,10 +113,10 @@ def test_sec_52_password_on_the_command_line_is_refused_and_not_repeated(mailfs_
         assert CANARY not in done.stdout + done.stderr
 
 
-def test_pop3_says_what_is_missing(mailfs_binary, tmp_path):
-    done = mailfs(mailfs_binary, "pop3s://me@example.org", str(tmp_path), tmp=tmp_path)
-    assert done.returncode == 69
-    assert "POP3 is not there yet" in done.stderr
+def test_a_maildrop_has_no_folders(mailfs_binary, tmp_path):
+    done = mailfs(mailfs_binary, "pop3s://me@example.org/Archive", str(tmp_path), tmp=tmp_path)
+    assert done.returncode == 64
+    assert "no folders" in done.stderr
 
 
 # The mount point.

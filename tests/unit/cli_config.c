@@ -258,7 +258,8 @@ static void contradictions_are_refused(void)
 	assert_no_account("imaps://a@h", NULL, "tls=none", EX_USAGE);
 	assert_no_account("imaps://a@h", NULL, "name=other", EX_USAGE);
 	assert_no_account("imaps://a@h", NULL, "name={nothing}", EX_USAGE);
-	assert_no_account("pop3s://a@h", NULL, "", EX_UNAVAILABLE);
+	assert_no_account("pop3s://a@h/Folder", NULL, "", EX_USAGE);
+	assert_no_account("pop3s://a@h", NULL, "tls=none", EX_USAGE);
 	remove_file(path);
 }
 

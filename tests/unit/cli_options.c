@@ -37,7 +37,7 @@ static void defaults_are_those_of_the_manual(void)
 {
 	options_init(&options);
 	g_assert_cmpuint(options.timeout, ==, 30);
-	g_assert_cmpuint(options.poll, ==, 60);
+	g_assert_cmpuint(options.poll, ==, OPTION_UNSET); /* the protocol's */
 	g_assert_cmpuint(options.connections, ==, 3);
 	g_assert_cmpuint(options.cache_size, ==, (uint64_t)2 << 30);
 	g_assert_true(options.flag_bits);

@@ -310,8 +310,8 @@ static void a_backend_that_cannot_says_so(void)
 	fake_messages_add(world->inbox, 1, 5, 100);
 	world->backend = &backend;
 	begin(world);
-	g_assert_cmpint(move(world, 1, NULL), ==, MAILFS_ERROR_NOT_POSSIBLE);
-	g_assert_cmpint(delete(world, 1), ==, MAILFS_ERROR_NOT_POSSIBLE);
+	g_assert_cmpint(move(world, 1, NULL), ==, MAILFS_ERROR_READ_ONLY);
+	g_assert_cmpint(delete(world, 1), ==, MAILFS_ERROR_READ_ONLY);
 	world_free(world);
 }
 

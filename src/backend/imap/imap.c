@@ -30,8 +30,23 @@ static void traffic(const struct mailfs_session *s, struct mailfs_traffic *ret_t
 	ret_traffic->plain = stream_bytes_plain(s->stream);
 }
 
+static const struct mailfs_wanted wanted[] = {
+	{ "QRESYNC", "a changed folder is compared with CONDSTORE or by listing all UIDs and flags" },
+	{ "CONDSTORE", "changes of flags are found by fetching the flags of all messages" },
+	{ "IDLE", "new mail is found by asking every poll=SECONDS" },
+	{ "MOVE", "messages are moved by copying and removing" },
+	{ "UIDPLUS", "an uploaded message is found by searching for it, one folder has to be expunged whole" },
+	{ "LIST-STATUS", "folders are asked one by one for what is new" },
+	{ "SPECIAL-USE", "roles such as \\Trash are not known" },
+	{ "ENABLE", "no QRESYNC, no UTF-8 names" },
+	{ "ID", "the server is not asked what it is" },
+	{ "COMPRESS=DEFLATE", "compress=yes has no effect" },
+	{ NULL, NULL },
+};
+
 const struct mailfs_backend imap_backend = {
 	.name = "imap",
+	.wanted = wanted,
 	.open = session_open,
 	.close = session_close,
 	.free = session_free,

@@ -181,10 +181,20 @@ static void hold(struct mailfs_session *s, bool is_held)
 		stream_hold(s->stream, is_held);
 }
 
+static const struct mailfs_wanted wanted[] = {
+	{ "UIDL", "messages are known by their headers, and cannot be removed" },
+	{ "TOP", "each message is fetched whole for its name" },
+	{ "PIPELINING", "one command at a time: a round trip for each message" },
+	{ "RESP-CODES", "a locked maildrop may look like a wrong password" },
+	{ NULL, NULL },
+};
+
 const struct mailfs_backend pop3_backend = {
 	.name = "pop3",
+	.wanted = wanted,
 	.traits = MAILFS_TRAIT_KEYS | MAILFS_TRAIT_EXCLUSIVE,
 	.only_folder = FOLDER,
+	.rest_ms = 4000,
 	.poll_seconds = 300,
 	.open = pop3_session_open,
 	.close = pop3_session_close,
