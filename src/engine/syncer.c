@@ -201,18 +201,22 @@ static void on_keys(void *user, size_t count, const uint32_t *uids, const char *
 		keys_put(sync->keys, uids[i], keys[i]);
 }
 
-static void load(struct sync *sync)
+static void ask_index(struct sync *sync, store_box_fn done)
 {
-	struct engine *engine = sync->engine;
+	struct store *store = sync->engine->config.store;
 
-	if (sync->preloaded) {
-		on_loaded(sync, g_steal_pointer(&sync->preloaded));
-		return;
-	}
 	sync->is_loading = true;
 	if (sync->keys)
-		store_load_keys(engine->config.store, sync->folder->box_id, on_keys, sync);
-	store_load_box(engine->config.store, sync->folder->box_id, on_loaded, sync);
+		store_load_keys(store, sync->folder->box_id, on_keys, sync);
+	store_load_box(store, sync->folder->box_id, done, sync);
+}
+
+static void load(struct sync *sync)
+{
+	if (sync->preloaded)
+		on_loaded(sync, g_steal_pointer(&sync->preloaded));
+	else
+		ask_index(sync, on_loaded);
 }
 
 /* Somebody may have asked meanwhile. */
@@ -329,8 +333,7 @@ void syncer_preload(struct engine *engine, struct folder *folder)
 	if (sync->was_loaded || sync->is_loading || sync->is_running || folder->box_id == 0 ||
 		folder->messages > PRELOAD_MAX)
 		return;
-	sync->is_loading = true;
-	store_load_box(engine->config.store, folder->box_id, on_preloaded, sync);
+	ask_index(sync, on_preloaded);
 }
 
 void syncer_catch_up(struct engine *engine, struct folder *folder)

@@ -39,6 +39,7 @@ struct play {
 	const struct mailfs_backend *backend;
 	struct mailfs_backend_config config;
 	const char *password;
+	bool accepts_again; /* a connection after the one that was closed */
 	GHashTable *keys; /* key → UID, of a backend with keys */
 	uint32_t last_uid;
 	struct mailfs_session *session;
@@ -62,6 +63,7 @@ struct play {
 
 static inline void server_run(struct play *play);
 static inline void server_close(struct play *play);
+static inline void on_accepted(GObject *object, GAsyncResult *result, gpointer user);
 
 static inline void server_send(struct play *play, const char *text, gsize len)
 {
@@ -124,9 +126,14 @@ static inline void server_close(struct play *play)
 		g_source_unref(play->readable);
 		play->readable = NULL;
 	}
-	if (play->connection)
-		g_io_stream_close(G_IO_STREAM(play->connection), NULL, NULL);
+	if (!play->connection)
+		return;
+	g_io_stream_close(G_IO_STREAM(play->connection), NULL, NULL);
 	g_clear_object(&play->connection);
+	if (!play->accepts_again)
+		return;
+	g_string_truncate(play->input, 0);
+	g_socket_listener_accept_async(play->listener, NULL, on_accepted, play);
 }
 
 /* The next complete line of the client, or NULL. */
@@ -171,6 +178,7 @@ static inline void server_run(struct play *play)
 		if (!step || strcmp(step, "!stall") == 0)
 			break;
 		if (strcmp(step, "!close") == 0) {
+			play->at += play->accepts_again;
 			server_close(play);
 			break;
 		}
@@ -583,6 +591,7 @@ static inline void play_run(struct play *play, const char *until)
 static inline void play_done(struct play *play)
 {
 	play->backend->free(play->session);
+	play->accepts_again = false;
 	server_close(play);
 	g_socket_listener_close(play->listener);
 	/* The accept that was cancelled still reports. */

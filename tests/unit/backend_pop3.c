@@ -372,11 +372,30 @@ static void news_are_asked_of_the_next_session(void)
 		"ready|state v=1 n=0|modseq 0|sync OK|state v=1 n=0|modseq 0|sync OK|");
 }
 
-static void sync_of_a_used_session_ends_it(void)
+static void sync_of_a_used_connection_makes_another(void)
 {
 	struct play play;
 
-	play_init(&play, SCRIPT(LOGIN_TOP, UIDL(""), LIST(""), "L: QUIT", "S: +OK bye", "!stall"));
+	play_init(&play, SCRIPT(LOGIN_TOP, UIDL(""), LIST(""), "L: QUIT", "S: +OK bye", "!close",
+				LOGIN_TOP, UIDL("1 a\r\n"), LIST("1 5\r\n"), TOP("1", "x")));
+	play.backend = &pop3_backend;
+	play.accepts_again = true;
+	play.act = do_sync;
+	play_run(&play, "sync OK|");
+	g_string_truncate(play.log, 0);
+	do_sync(&play);
+	play_run(&play, "sync OK|");
+	g_assert_cmpstr(play.log->str, ==,
+		"state v=1 n=1|m1 f0 s5 'x' id=a|modseq 0|sync OK|");
+	play_done(&play);
+}
+
+static void servers_that_want_time_between_logins_get_it(void)
+{
+	struct play play;
+
+	play_init(&play, SCRIPT(LOGIN_CAPS("TOP\r\nLOGIN-DELAY 60\r\n"), UIDL(""), LIST(""), "L: QUIT",
+				"S: +OK bye", "!stall"));
 	play.backend = &pop3_backend;
 	play.act = do_sync;
 	play_run(&play, "sync OK|");
@@ -495,10 +514,19 @@ static void removal_needs_a_name_of_its_own(void)
 
 static void removal_is_alone_and_the_last_one(void)
 {
-	pop3_check(SCRIPT(LOGIN_TOP, UIDL("1 a\r\n"), LIST("1 1\r\n"), "L: RETR 1", "R: +OK\r\n.\r\n",
-			   "L: UIDL 1", "S: +OK 1 a", "L: DELE 1", "S: +OK", "L: QUIT", "S: +OK"),
-		fetch_and_remove,
-		"ready|begin 7|end 7|fetch OK|removed 7|remove OK|fetch LOST|dead CANCELLED|");
+	struct play play;
+
+	play_init(&play, SCRIPT(LOGIN_TOP, UIDL("1 a\r\n"), LIST("1 1\r\n"), "L: RETR 1",
+				"R: +OK\r\n.\r\n", "L: UIDL 1", "S: +OK 1 a", "L: DELE 1", "S: +OK", "L: QUIT",
+				"S: +OK", "!close", LOGIN_TOP, UIDL("1 z\r\n"), LIST("1 1\r\n")));
+	play.backend = &pop3_backend;
+	play.config.is_read_only = false;
+	play.accepts_again = true;
+	play.act = fetch_and_remove;
+	play_run(&play, "remove OK|fetch OK|");
+	g_assert_cmpstr(play.log->str, ==,
+		"ready|begin 7|end 7|fetch OK|removed 7|remove OK|fetch OK|");
+	play_done(&play);
 }
 
 /* ---- the rest -------------------------------------------------------------------------------- */
@@ -571,7 +599,8 @@ static const struct test tests[] = {
 	T("P3-14/cut", a_listing_that_is_cut_is_never_shorter),
 	T("sync/pipelining", commands_are_pipelined_where_that_is_offered),
 	T("sync/twice", news_are_asked_of_the_next_session),
-	T("sync/used", sync_of_a_used_session_ends_it),
+	T("sync/used", sync_of_a_used_connection_makes_another),
+	T("P3-9/delay", servers_that_want_time_between_logins_get_it),
 	T("fetch/octets", fetch_delivers_every_octet),
 	T("fetch/gone", what_is_not_listed_is_gone),
 	T("fetch/refused", what_is_listed_and_refused_is_an_error),

@@ -18,7 +18,7 @@ struct pop3_request {
 	bool is_begun;   /* `start` was called */
 	bool is_cancelled;
 	bool needs_drop;  /* it starts when the maildrop was listed */
-	bool wants_news;  /* … and not for somebody who came before it: else the session is renewed */
+	bool wants_news;  /* … and not for somebody who came before it: else there is another connection */
 	bool ends_session; /* it is alone in the session, and the last one */
 	void (*start)(struct pop3_request *request);
 	void (*done)(struct pop3_request *request, const GError *error);

@@ -172,34 +172,39 @@ void pop3_session_end(struct mailfs_session *s)
 	pop3_session_kick(s);
 }
 
-/* Those that have not started go to the next session. False: some are under way. */
-static bool finish_unstarted(struct mailfs_session *s)
+static bool has_started(const struct mailfs_session *s)
 {
-	g_autoptr(GError) error = NULL;
-	GList *link = s->requests.head;
-	bool is_empty = true;
-
-	while (link) {
-		struct pop3_request *request = link->data;
-
-		if (request->is_started) {
-			is_empty = false;
-			link = link->next;
-			continue;
-		}
-		if (!error)
-			error = g_error_new(MAILFS_ERROR, MAILFS_ERROR_CONNECTION_LOST,
-				"the session ends, the next one will do it");
-		pop3_request_finish(request, error);
-		link = s->requests.head; /* the callback may have changed the list */
-		is_empty = true;
+	for (GList *link = s->requests.head; link; link = link->next) {
+		if (((const struct pop3_request *)link->data)->is_started)
+			return true;
 	}
-	return is_empty;
+	return false;
 }
 
+static void open_stream(struct mailfs_session *s);
+
+static void dial_again(struct mailfs_session *s)
+{
+	drop_connection(s);
+	source_clear(&s->quit_timer);
+	pop3_reader_free(s->reader);
+	s->reader = pop3_reader_new();
+	maildrop_forget(&s->drop);
+	s->state = POP3_STATE_LOGIN;
+	s->queue.limit = 1;
+	s->is_used = s->is_switching = s->is_quit_sent = s->is_goodbye_done = false;
+	s->login = pop3_login_new(s);
+	open_stream(s);
+}
+
+/* Who waits goes to the next connection, unless the server wants time between two logins. */
 static void run_end(struct mailfs_session *s)
 {
-	if (finish_unstarted(s) && s->state == POP3_STATE_ENDING && say_goodbye(s))
+	if (has_started(s) || !say_goodbye(s))
+		return;
+	if (!g_queue_is_empty(&s->requests) && s->caps.login_delay == 0)
+		dial_again(s);
+	else
 		pop3_session_fail(s, MAILFS_ERROR_CANCELLED, "the session has served its purpose");
 }
 
@@ -264,20 +269,6 @@ static void start_new(struct mailfs_session *s)
 	}
 }
 
-static void open_stream(struct mailfs_session *s);
-
-static void run_redial(struct mailfs_session *s)
-{
-	s->is_redial_due = false;
-	drop_connection(s);
-	pop3_reader_free(s->reader);
-	s->reader = pop3_reader_new();
-	s->no_capa = true;
-	s->is_switching = false;
-	s->login = pop3_login_new(s);
-	open_stream(s);
-}
-
 void pop3_session_redial(struct mailfs_session *s)
 {
 	s->is_redial_due = true;
@@ -298,8 +289,11 @@ static gboolean on_kick(gpointer user)
 		die(s);
 		return G_SOURCE_REMOVE;
 	}
-	if (s->is_redial_due)
-		run_redial(s);
+	if (s->is_redial_due) {
+		s->is_redial_due = false;
+		s->no_capa = true;
+		dial_again(s);
+	}
 	finish_cancelled(s);
 	if (s->state == POP3_STATE_READY)
 		start_new(s);
@@ -392,6 +386,11 @@ static void on_closed(void *user, const GError *error)
 
 	if (s->login && pop3_login_on_closed(s->login))
 		return;
+	/* Behind QUIT that is no surprise. */
+	if (s->state == POP3_STATE_ENDING && s->is_quit_sent && !has_started(s)) {
+		pop3_session_has_quit(s);
+		return;
+	}
 	pop3_session_fail_take(s, g_error_copy(error));
 }
 
@@ -419,7 +418,9 @@ void pop3_session_ready(struct mailfs_session *s)
 	info.max_pipeline = s->queue.limit;
 	s->state = POP3_STATE_READY;
 	pop3_session_kick(s);
-	s->events.ready(s->user, &info);
+	if (!s->was_ready)
+		s->events.ready(s->user, &info);
+	s->was_ready = true;
 }
 
 /* ---- life -------------------------------------------------------------------------------------- */

@@ -4,9 +4,10 @@
  * Everything asynchronous ends in pop3_session_kick(): calls from above only leave marks, and the
  * kick does the work from the loop (backend.h, callback rules).
  *
- * A session sees the maildrop as it was at its login, and locks others out. So who wants news of a
- * session that was used already makes it end: what runs runs out, QUIT, `dead` (CANCELLED), and the
- * next session is asked. Deletions take effect by QUIT: a removal ends its session, too.
+ * A connection sees the maildrop as it was at its login, and locks others out. So who wants news of
+ * one that was used already makes it end: what runs runs out, QUIT, and another one is made for
+ * whoever waits. Deletions take effect by QUIT: after a removal it is the same; when nobody waits
+ * the session is over (`dead`, CANCELLED).
  */
 #pragma once
 
@@ -23,7 +24,7 @@
 enum pop3_state {
 	POP3_STATE_LOGIN,
 	POP3_STATE_READY,
-	POP3_STATE_ENDING, /* what runs runs out, then QUIT */
+	POP3_STATE_ENDING, /* what runs runs out, then QUIT, then perhaps another connection */
 	POP3_STATE_CLOSING, /* close() was called */
 	POP3_STATE_OVER,   /* `dead` or `closed` was reported */
 };
@@ -59,6 +60,7 @@ struct mailfs_session {
 	GError *failure;   /* once set nothing is sent or read */
 	bool is_switching; /* STLS under way: the input is not ours to read */
 	bool is_redial_due;
+	bool was_ready; /* `ready` was told */
 
 	/* close() and the end */
 	void (*closed)(void *user);
@@ -84,7 +86,7 @@ void pop3_session_fail_take(struct mailfs_session *s, GError *error);
 void pop3_session_ready(struct mailfs_session *s);
 /* Another connection, on which CAPA is not asked for. From the loop, soon. */
 void pop3_session_redial(struct mailfs_session *s);
-/* It has served its purpose (see above). */
+/* The connection has served its purpose (see above). */
 void pop3_session_end(struct mailfs_session *s);
 /* QUIT was answered by +OK: there is nothing left to say. */
 void pop3_session_has_quit(struct mailfs_session *s);
