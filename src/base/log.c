@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Log lines: "mailfs: LAYER: text" on stderr, or the journal when stderr is one (GLib's default
- * writer knows). Masks registered secrets.
+ * Log lines: "mailfs: LAYER: text" on stderr, or records of the journal when stderr is one, or when
+ * there is no stderr any more. Masks registered secrets.
  */
 #include "base/log.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 #include <glib.h>
 
@@ -16,6 +18,8 @@
 
 static int max_level = LOG_WARN;
 static GPtrArray *secrets;
+static int wire_fd = -1;
+static bool is_detached;
 
 void log_set_level(enum log_level level)
 {
@@ -29,7 +33,17 @@ enum log_level log_get_level(void)
 
 bool log_is_on(enum log_level level)
 {
-	return (int)level <= g_atomic_int_get(&max_level);
+	return (int)level <= g_atomic_int_get(&max_level) || (level == LOG_WIRE && wire_fd >= 0);
+}
+
+void log_wire_to(int fd)
+{
+	wire_fd = fd;
+}
+
+void log_detach(void)
+{
+	is_detached = access("/run/systemd/journal/socket", W_OK) == 0;
 }
 
 static void wipe_free(gpointer secret)
@@ -75,13 +89,40 @@ static char *mask_secrets(const char *line)
 	return masked;
 }
 
+/* One write for each line: so they stay whole. A full disk is no reason to stop. */
+static void write_wire(const char *layer, const char *line)
+{
+	gint64 now_us = g_get_real_time();
+	time_t seconds = (time_t)(now_us / G_USEC_PER_SEC);
+	g_autofree char *text = NULL;
+	char when[32] = "";
+	struct tm tm;
+
+	if (gmtime_r(&seconds, &tm))
+		strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%S", &tm);
+	text = g_strdup_printf("%s.%03dZ %s: %s\n", when, (int)(now_us / 1000 % 1000), layer, line);
+	if (write(wire_fd, text, strlen(text)) < 0)
+		return;
+}
+
+static void write_journal(enum log_level level, const char *layer, const char *line)
+{
+	static const char *const priorities[] = {
+		[LOG_ERROR] = "3", [LOG_WARN] = "4", [LOG_INFO] = "6", [LOG_DEBUG] = "7", [LOG_WIRE] = "7",
+	};
+	g_autofree char *message = g_strconcat(layer, ": ", line, NULL);
+	const GLogField fields[] = {
+		{ "PRIORITY", priorities[level], -1 },
+		{ "MESSAGE", message, -1 },
+		{ "MAILFS_LAYER", layer, -1 },
+		{ "SYSLOG_IDENTIFIER", "mailfs", -1 },
+	};
+
+	g_log_writer_journald(G_LOG_LEVEL_MESSAGE, fields, G_N_ELEMENTS(fields), NULL);
+}
+
 void log_write(enum log_level level, const char *layer, const char *format, ...)
 {
-	static const GLogLevelFlags flags[] = {
-		[LOG_ERROR] = G_LOG_LEVEL_WARNING, [LOG_WARN] = G_LOG_LEVEL_WARNING,
-		[LOG_INFO] = G_LOG_LEVEL_MESSAGE,  [LOG_DEBUG] = G_LOG_LEVEL_MESSAGE,
-		[LOG_WIRE] = G_LOG_LEVEL_MESSAGE,
-	};
 	g_autofree char *text = NULL;
 	g_autofree char *line = NULL;
 	va_list args;
@@ -92,9 +133,12 @@ void log_write(enum log_level level, const char *layer, const char *format, ...)
 	text = g_strdup_vprintf(format, args);
 	va_end(args);
 	line = mask_secrets(text);
-	if (g_log_writer_is_journald(fileno(stderr)))
-		g_log_structured("mailfs", flags[level], "MAILFS_LAYER", layer, "MESSAGE", "%s: %s", layer,
-			line);
+	if (level == LOG_WIRE && wire_fd >= 0)
+		write_wire(layer, line);
+	if ((int)level > g_atomic_int_get(&max_level))
+		return;
+	if (is_detached || g_log_writer_is_journald(fileno(stderr)))
+		write_journal(level, layer, line);
 	else
 		fprintf(stderr, "mailfs: %s: %s\n", layer, line);
 }

@@ -18,6 +18,12 @@ void log_set_level(enum log_level level); /* default LOG_WARN */
 enum log_level log_get_level(void);
 bool log_is_on(enum log_level level);
 
+/* Lines of LOG_WIRE go to this file, whatever the level, with the time; -1: no more. The fd stays the
+ * caller's. Before other threads log. */
+void log_wire_to(int fd);
+/* Standard error leads nowhere from now on: lines go to the journal, if there is one. */
+void log_detach(void);
+
 void log_write(enum log_level level, const char *layer, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 

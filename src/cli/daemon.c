@@ -12,6 +12,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/log.h"
+
 static pid_t child_pid;
 
 /* Whoever stops the command means the mount that it is starting. */
@@ -96,6 +98,7 @@ static void detach(void)
 		dup2(null, fd);
 	if (null > STDERR_FILENO)
 		close(null);
+	log_detach();
 }
 
 void daemon_ready(struct daemon *daemon)

@@ -447,6 +447,7 @@ static bool prepare(struct mailfs *self, GError **error)
 	return preflight_allow_other(self->account, error) &&
 		mountpoint_prepare(self->mountpoint, self->account->options.nonempty, error) &&
 		preflight_own_files(self->account, self->mountpoint, error) &&
+		preflight_debug_wire(self->account, error) &&
 		secret_prepare(self->account->secret, error);
 }
 

@@ -98,6 +98,8 @@ const struct option_info option_table[] = {
 		"keep at most this many bytes of messages (2G)" },
 	{ "debug", OPTION_FLAG, O, AT(debug), NULL, NULL, 0, 0,
 		"as -d" },
+	{ "debug-wire", OPTION_FILE, O, AT(debug_wire), "=FILE", NULL, 0, 0,
+		"append what is sent and received to FILE, without secrets and mail" },
 };
 /* clang-format on */
 const size_t option_count = G_N_ELEMENTS(option_table);

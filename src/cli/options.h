@@ -66,6 +66,7 @@ struct options {
 	bool nonempty;
 	uint64_t cache_size;
 	bool debug;
+	char *debug_wire; /* a file */
 
 	uint64_t given; /* rows of the table that the command line has set: the file does not win */
 };

@@ -2,10 +2,13 @@
 /* Checks of account and mount point against each other. */
 #include "cli/preflight.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "cli/exit_code.h"
 #include "cli/mountpoint.h"
 #include "cli/storage.h"
@@ -33,11 +36,29 @@ bool preflight_allow_other(const struct account *account, GError **error)
 	return false;
 }
 
+/* It stays open until the process ends. */
+bool preflight_debug_wire(const struct account *account, GError **error)
+{
+	const char *path = account->options.debug_wire;
+	int fd;
+
+	if (!path)
+		return true;
+	fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK, 0600);
+	if (fd < 0) {
+		g_set_error(error, CLI_ERROR, EX_CANTCREAT, "debug-wire: %s: %s", path, g_strerror(errno));
+		return false;
+	}
+	log_wire_to(fd);
+	return true;
+}
+
 bool preflight_own_files(const struct account *account, const char *mountpoint, GError **error)
 {
 	g_autofree char *cache = storage_cache_dir(account);
 	g_autofree char *state = g_build_filename(g_get_user_state_dir(), "mailfs", NULL);
-	const char *const paths[] = { cache, state, account->config_path, account->options.tls_ca };
+	const char *const paths[] = { cache, state, account->config_path, account->options.tls_ca,
+		account->options.debug_wire };
 
 	for (size_t i = 0; i < G_N_ELEMENTS(paths); i++) {
 		if (!paths[i] || !mountpoint_holds(mountpoint, paths[i]))

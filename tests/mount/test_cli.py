@@ -450,6 +450,29 @@ def test_sec_52_no_core_dump_and_no_memory_for_others(mount, server):
             assert os.lstat(os.path.join(where, name)).st_mode & 0o077 == 0, name
 
 
+def test_sec_52_debug_wire_has_the_wire_and_no_secret(mount, imap_server):
+    server = imap_server(users={"demo": CANARY})
+    server.account["INBOX"].add(b"Subject: x\r\n\r\nbody-of-mail\r\n", uid=1)
+    one = mount(server, ["name=uid"], password=CANARY, foreground=False, start=False)
+    path = os.path.join(one.home, "wire")
+    one.options.append("debug-wire=" + path)
+    one.start()
+    one.read("INBOX", "1.eml")
+    with open(path, encoding="utf-8") as file:
+        text = file.read()
+    assert os.stat(path).st_mode & 0o777 == 0o600
+    assert re.search(r"Z imap: C: .*UID FETCH", text) and "S: " in text
+    assert CANARY not in text and "body-of-mail" not in text
+    assert base64.b64encode(b"\0demo\0" + CANARY.encode()).decode() not in text
+    one.stop()
+
+
+def test_debug_wire_inside_the_mount_is_refused(mount, server):
+    one = mount(server, start=False)
+    one.options.append("debug-wire=" + one.join("wire"))
+    assert one.fails().code == 78
+
+
 # Going to the background.
 
 

@@ -18,7 +18,9 @@ from test_cli import write_config
 DATA = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))),
                     "src", "data")
 
-needs_root = pytest.mark.skipif(os.getuid() != 0, reason="only root may call mount(8) this way")
+def needs_root(test):
+    mark = pytest.mark.skipif(os.getuid() != 0, reason="only root may call mount(8) this way")
+    return pytest.mark.may_skip(mark(test))
 
 
 @pytest.fixture
@@ -149,6 +151,24 @@ def test_boot_with_the_server_down_and_coming_up_later(system, server):
     while here.text("ls", here.one.join("INBOX")) != "7.eml\n8.eml\n":
         assert time.monotonic() < deadline, here.text("cat", here.one.join(".mailfs", "status"))
         time.sleep(0.1)
+
+
+@needs_root
+def test_log_of_the_background_goes_to_the_journal(system, tmp_path):
+    here = system("poll = 0\n")
+    here.call("mount", "-t", "tmpfs", "run", "/run")
+    here.call("mkdir", "-p", "/run/systemd/journal")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journal:
+        journal.bind(str(tmp_path / "socket"))
+        journal.settimeout(20 * mounting.SLOW)
+        here.call("mount", "--bind", str(tmp_path), "/run/systemd/journal")
+        here.call("mount", "-t", "fuse.mailfs", "home", here.one.path, "-o", "ro", "-v")
+        os.kill(here.one.pid, signal.SIGTERM)
+        seen = b""
+        while b"MESSAGE=home: stopped\n" not in seen:
+            seen = journal.recv(65536)
+    assert b"PRIORITY=6\n" in seen and b"SYSLOG_IDENTIFIER=mailfs\n" in seen
+    assert b"MAILFS_LAYER=home\n" in seen
 
 
 # The service manager.

@@ -3,8 +3,10 @@
 #include "base/log.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include <glib.h>
+#include <glib/gstdio.h>
 
 static void assert_safe(const char *text, const char *want)
 {
@@ -159,6 +161,29 @@ static void safe_text_shows_no_secret_not_even_half_of_one(void)
 	log_secrets_clear();
 }
 
+static void the_wire_has_a_file_of_its_own_with_secrets_masked(void)
+{
+	g_autofree char *path = NULL;
+	g_autofree char *text = NULL;
+	int fd = g_file_open_tmp("mailfs-XXXXXX", &path, NULL);
+
+	g_assert_false(log_is_on(LOG_WIRE));
+	log_wire_to(fd);
+	g_assert_true(log_is_on(LOG_WIRE));
+	g_assert_false(log_is_on(LOG_DEBUG));
+	log_secret_add("canary-4711");
+	log_write(LOG_WIRE, "imap", "C: a1 LOGIN me %s", "canary-4711");
+	log_write(LOG_INFO, "imap", "not of the wire");
+	log_wire_to(-1);
+	log_write(LOG_WIRE, "imap", "after it");
+	log_secrets_clear();
+	close(fd);
+	g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
+	g_assert_true(g_regex_match_simple(
+		"^[0-9-]{10}T[0-9:]{8}\\.[0-9]{3}Z imap: C: a1 LOGIN me \\*+\\n$", text, 0, 0));
+	g_unlink(path);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -177,5 +202,7 @@ int main(int argc, char **argv)
 		short_secrets_and_forgotten_ones_are_not_masked);
 	g_test_add_func("/base/log/SEC-52 safe text shows no secret",
 		safe_text_shows_no_secret_not_even_half_of_one);
+	g_test_add_func("/base/log/SEC-52 debug-wire",
+		the_wire_has_a_file_of_its_own_with_secrets_masked);
 	return g_test_run();
 }
