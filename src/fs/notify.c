@@ -71,6 +71,7 @@ static void leave_files(void *data)
 	int low = MIN(notifier->fd, notifier->wake_fd), high = MAX(notifier->fd, notifier->wake_fd);
 	uint32_t master = (uint32_t)notifier->fd;
 	SCOPED(fd_closep) int device = -1;
+	SCOPED(fd_closep) int null = -1;
 
 	if (unshare(CLONE_FILES) < 0)
 		return;
@@ -78,6 +79,11 @@ static void leave_files(void *data)
 	if (device >= 0 && ioctl(device, DEV_CLONE, &master) == 0)
 		dup3(device, notifier->fd, O_CLOEXEC);
 	fd_closep(&device);
+	/* Whoever started us may wait for the end of file of what we had as standard output. */
+	null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	for (int fd = STDIN_FILENO; null >= 0 && fd <= STDERR_FILENO; fd++)
+		dup2(null, fd);
+	fd_closep(&null);
 	/* Locks and connections of others end when they say so. */
 	close_between(STDERR_FILENO + 1, low - 1);
 	close_between(low + 1, high - 1);
