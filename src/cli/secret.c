@@ -10,10 +10,18 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "cli/keyring.h"
 
 #define COMMAND_TIMEOUT_MS 60000u
 
-enum kept_from { KEPT_NOTHING, KEPT_PASSFD, KEPT_CREDENTIAL, KEPT_CONFIG, KEPT_TERMINAL };
+enum kept_from {
+	KEPT_NOTHING,
+	KEPT_PASSFD,
+	KEPT_CREDENTIAL,
+	KEPT_CONFIG,
+	KEPT_KEYRING,
+	KEPT_TERMINAL,
+};
 
 struct question {
 	mailfs_secret_fn done;
@@ -200,6 +208,15 @@ static bool take_terminal(struct secret *secret, GError **error)
 	return true;
 }
 
+static bool take_keyring(struct secret *secret)
+{
+	char *text = secret->is_token ? NULL : keyring_lookup(secret->account);
+
+	if (text)
+		keep(secret, text, KEPT_KEYRING);
+	return text != NULL;
+}
+
 bool secret_prepare(struct secret *secret, GError **error)
 {
 	char *text = NULL;
@@ -217,7 +234,7 @@ bool secret_prepare(struct secret *secret, GError **error)
 	else if (secret->password)
 		keep(secret, g_strdup(secret->password), KEPT_CONFIG);
 	else
-		return take_terminal(secret, error);
+		return take_keyring(secret) || take_terminal(secret, error);
 	return true;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Where passwords and tokens come from: -o passfd, $CREDENTIALS_DIRECTORY, a command, the
- * configuration file, the terminal; in this order. Loop thread.
+ * configuration file, the keyring, the terminal; in this order. Loop thread.
  *
  * What can be read only once, or only with a terminal, is read by secret_prepare() and kept.
  * Commands run anew at each login; logins at the same time share one run.

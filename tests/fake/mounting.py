@@ -156,7 +156,7 @@ class Mount:
 
     def env(self):
         env = {key: value for key, value in os.environ.items()
-               if not key.startswith(("XDG_", "MAILFS_", "SSL_CERT"))}
+               if not key.startswith(("XDG_", "MAILFS_", "SSL_CERT", "DBUS_"))}
         report = os.path.join(self.home, "sanitizer", "report")
         env.update({
             "HOME": self.home,

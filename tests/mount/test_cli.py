@@ -29,7 +29,7 @@ def mailfs(binary, *arguments, name=None, stdin=None, env=None, tmp=None, timeou
         if not os.path.lexists(program):
             os.symlink(binary, program)
     full = {key: value for key, value in os.environ.items()
-            if not key.startswith(("XDG_", "CREDENTIALS_"))}
+            if not key.startswith(("XDG_", "CREDENTIALS_", "DBUS_"))}
     full.update({"HOME": str(tmp)} if tmp else {})
     full.update(env or {})
     done = run([program, *arguments], timeout, check=False, stdin=stdin or b"", env=full)
