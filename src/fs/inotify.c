@@ -4,7 +4,8 @@
  * tells it; so the helper process (helper.h) makes, removes and touches the names, one after the other,
  * and is answered here, without anything reaching the server, the journal or the model. Loop thread.
  *
- * Bounded: of what happens at once so many are acted out; for the rest each directory gets one ATTRIB.
+ * Bounded: of what happens at once so many are acted out, and so many a second after that; for the rest
+ * each directory gets one ATTRIB.
  */
 #include <errno.h>
 #include <string.h>
@@ -12,12 +13,15 @@
 
 #include <glib-unix.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "fs/helper.h"
 #include "fs/internal.h"
 #include "fs/watch.h"
 
-#define QUEUE_MAX   128u /* acts; documented in mailfs(1) */
+#define ACTS_MAX    128 /* at once; documented in mailfs(1), as is … */
+#define ACTS_SECOND 20  /* … this */
+#define QUEUE_MAX   512u /* while the helper waits for a directory */
 #define TOUCHES_MAX 128u /* directories that get an ATTRIB for the rest */
 /* A new message may be our own, whose name is given to it after it was seen on the server. */
 #define SETTLE_MS 40u
@@ -37,6 +41,7 @@ struct inotify {
 	struct act *act; /* the one that it carries out; NULL: the first order, or none */
 	GQueue queue;
 	unsigned touches; /* of these, for directories */
+	int64_t acts_us;  /* in the time that it would take at ACTS_SECOND, up to here they are spent */
 };
 
 /* ---- the queue --------------------------------------------------------------------------------- */
@@ -154,6 +159,19 @@ static void touch_folder(struct inotify *inotify, const char *folder, uint64_t i
 	g_queue_push_tail(&inotify->queue, act_new(HELPER_TOUCH, folder, "", 0, ino));
 }
 
+/* A bucket of ACTS_MAX that is filled at ACTS_SECOND. */
+static bool may_act(struct inotify *inotify)
+{
+	const int64_t each_us = G_USEC_PER_SEC / ACTS_SECOND;
+	int64_t now = clock_monotonic_us();
+
+	inotify->acts_us = MAX(inotify->acts_us, now - ACTS_MAX * each_us);
+	if (inotify->acts_us + each_us > now || g_queue_get_length(&inotify->queue) >= QUEUE_MAX)
+		return false;
+	inotify->acts_us += each_us;
+	return true;
+}
+
 bool inotify_is_wanted(const struct fs *fs)
 {
 	return fs->inotify && fs->inotify->is_trusted;
@@ -177,9 +195,11 @@ void inotify_put(struct fs *fs, const struct watch_item *item)
 		return;
 	if (strcmp(parent, ".") == 0)
 		*parent = '\0';
-	if (verb == 0 || !item->name || g_queue_get_length(&inotify->queue) - inotify->touches >= QUEUE_MAX)
-		touch_folder(inotify, verb == 0 ? item->folder : parent, item->parent);
-	else if (verb != HELPER_TOUCH || !is_queued(inotify, verb, item->ino))
+	if (verb == HELPER_TOUCH && is_queued(inotify, verb, item->ino))
+		return;
+	if (verb == 0 || !item->name || !may_act(inotify))
+		touch_folder(inotify, verb == 0 ? item->folder : parent, verb == 0 ? item->ino : item->parent);
+	else
 		g_queue_push_tail(&inotify->queue, act_new(verb, parent, item->name, item->parent, item->ino));
 	act_next(fs, SETTLE_MS);
 }

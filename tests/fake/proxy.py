@@ -139,8 +139,12 @@ class Connection:
             proxy.note(self.number, "target: %s" % error)
             self.end("rst")
             return
-        for sock in (self.client, self.server):
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        try:
+            for sock in (self.client, self.server):
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except OSError:  # it was ended meanwhile
+            self.end("rst")
+            return
         self._pump("up", self.client, self.server, self.settings_up)
         self._pump("down", self.server, self.client, self.settings_down)
 
