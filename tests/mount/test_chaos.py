@@ -86,7 +86,8 @@ class Chaos:
 
     def half_close(self):
         for connection in self.proxy.open_connections():
-            connection._half_close("up", connection.server)
+            if connection.server:
+                connection._half_close("up", connection.server)
         return BACK + 2 * TIMEOUT
 
     def refuse(self):
