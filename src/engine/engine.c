@@ -320,6 +320,7 @@ void engine_free(struct engine *engine)
 	g_clear_handle_id(&engine->catch_up_timer, g_source_remove);
 	g_clear_handle_id(&engine->pressure_timer, g_source_remove);
 	g_clear_handle_id(&engine->unload_source, g_source_remove);
+	g_clear_handle_id(&engine->trim_timer, g_source_remove);
 	g_clear_handle_id(&engine->last_try, g_source_remove);
 	engine_forget_waiters(engine);
 	pool_free(engine->pool);

@@ -68,7 +68,7 @@ struct engine {
 
 	GQueue loaded;        /* struct sync with a mailbox in memory, least recently used first */
 	size_t loaded_bytes;  /* of all of them */
-	guint unload_source;
+	guint unload_source, trim_timer;
 	guint pressure_timer; /* set while the network is held back */
 	bool is_freeing;
 	guint last_try; /* pending.c */

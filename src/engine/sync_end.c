@@ -111,6 +111,8 @@ void sync_finish(struct sync *sync)
 		sync->folder->box->modseq = keys_last(sync->keys);
 	sync->uid_max = mailbox_uid_max(sync->folder->box);
 	publish(sync, what);
+	if (what != PUBLISH_CHANGES)
+		unload_trim_later(sync);
 	sync->want_sweep = is_holey && !sync->want_sweep;
 	sync->run_again |= sync->want_sweep;
 	sync->synced_us = clock_monotonic_us();

@@ -91,6 +91,10 @@ void unload_note_use(struct sync *sync);
 /* Its mailbox is not (or no more) in place. */
 void unload_forget(struct sync *sync);
 
+/* Its first sweep is over: rows on their way to the index took much more memory than what stays, and
+ * it lies in pieces that the allocator would keep. */
+void unload_trim_later(struct sync *sync);
+
 /* ---- sync_run.c: one run ---- */
 
 /* A run now, or after the one that is under way, or when the index has answered. */

@@ -4,12 +4,16 @@
  * goes is in the index to the last bit, and comes back from there when somebody asks for it, without
  * the server. One that somebody uses stays, and so does the one that was used last. Loop thread.
  */
+#include <malloc.h>
+
 #include "engine/changer_impl.h"
 #include "engine/mover_impl.h"
 #include "engine/sync_impl.h"
 
 #define LOADED_MAX (64u * 1024 * 1024)
 #define BOX_BYTES  1024u /* of a mailbox without messages, about */
+#define TRIM_MS    1000u
+#define TRIM_MIN   10000u /* messages in a sweep that leaves much behind */
 
 static size_t bytes_of(const struct mailbox *box)
 {
@@ -96,4 +100,28 @@ void unload_note_use(struct sync *sync)
 	g_queue_push_tail_link(&engine->loaded, &sync->loaded_link);
 	if (engine->loaded_bytes > most && engine->unload_source == 0 && !engine->is_freeing)
 		engine->unload_source = g_idle_add(on_unload, engine);
+}
+
+/* ---- what a sweep leaves behind ---------------------------------------------------------------- */
+
+static gboolean on_trim(gpointer user)
+{
+	struct engine *engine = user;
+
+	if (store_pending_rows(engine->config.store) > 0)
+		return G_SOURCE_CONTINUE;
+	engine->trim_timer = 0;
+#ifdef __GLIBC__
+	malloc_trim(0);
+#endif
+	return G_SOURCE_REMOVE;
+}
+
+void unload_trim_later(struct sync *sync)
+{
+	struct engine *engine = sync->engine;
+
+	if (mailbox_count(sync->folder->box) >= TRIM_MIN && engine->trim_timer == 0 &&
+		!engine->is_freeing)
+		engine->trim_timer = g_timeout_add(TRIM_MS, on_trim, engine);
 }
