@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A message as it goes to the server: line ends are CRLF and the last line has one (RFC 9051
- * §6.3.12, RFC 5322 §2.3). Worker threads.
+ * §6.3.12, RFC 5322 §2.3); the line of an mbox file before the header is left out. Worker threads.
  */
 #include "store/spool_disk.h"
 
@@ -146,6 +146,19 @@ static int convert_end(struct convert *convert)
 	return convert_flush(convert);
 }
 
+/* "From ann@example.org Tue Jan …", as programs that know mbox files write it before the header (mutt's
+ * pipe-message): no part of the message. */
+static size_t envelope_len(const char *bytes, size_t len)
+{
+	const char *end;
+
+	if (len < 5 || memcmp(bytes, "From ", 5) != 0 || !spool_looks_like_message(bytes, len) ||
+		field_name_len(bytes, len) > 0)
+		return 0;
+	end = memchr(bytes, '\n', len);
+	return (size_t)(end + 1 - bytes);
+}
+
 /* A NUL ends it: such a file is never sent. */
 static int convert_file(struct convert *convert, int fd, GByteArray *head)
 {
@@ -155,6 +168,7 @@ static int convert_file(struct convert *convert, int fd, GByteArray *head)
 	convert->last = '\n';
 	while (!convert->has_nul) {
 		ssize_t n = pread(fd, buffer, CHUNK, at);
+		size_t skipped;
 		int r;
 
 		if (n < 0 && errno == EINTR)
@@ -166,7 +180,9 @@ static int convert_file(struct convert *convert, int fd, GByteArray *head)
 		if (head && head->len < HEAD_MAX)
 			g_byte_array_append(
 				head, (const guint8 *)buffer, MIN((guint)n, HEAD_MAX - head->len));
-		r = convert_chunk(convert, buffer, (size_t)n);
+		skipped = at == 0 ? envelope_len(buffer, (size_t)n) : 0;
+		convert->differs |= skipped > 0;
+		r = convert_chunk(convert, buffer + skipped, (size_t)n - skipped);
 		if (r < 0)
 			return r;
 		at += n;

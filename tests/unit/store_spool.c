@@ -306,6 +306,17 @@ static void line_ends_become_crlf_and_the_last_line_has_one(void)
 	teardown();
 }
 
+static void the_line_of_an_mbox_file_is_left_out(void)
+{
+	setup();
+	CHECK("From me@x Tue Jan  2\na: b\n\nc\n", "a: b\r\n\r\nc\r\n");
+	CHECK("From me@x Tue Jan  2\r\na: b\r\n\r\nFrom c\r\n", "a: b\r\n\r\nFrom c\r\n");
+	CHECK("From : me@x\r\na: b\r\n", "From : me@x\r\na: b\r\n");
+	CHECK("From: me@x\r\n\r\nFrom me@x\r\na: b\r\n", "From: me@x\r\n\r\nFrom me@x\r\na: b\r\n");
+	CHECK("From me\nno header\n", "From me\r\nno header\r\n");
+	teardown();
+}
+
 static void a_line_end_across_two_reads_is_seen(void)
 {
 	enum { CHUNK = 64 << 10 };
@@ -455,6 +466,7 @@ int main(int argc, char **argv)
 	T(closing_finishes_what_was_called);
 	T(files_without_a_row_are_swept);
 	T(line_ends_become_crlf_and_the_last_line_has_one);
+	T(the_line_of_an_mbox_file_is_left_out);
 	T(a_line_end_across_two_reads_is_seen);
 	T(a_file_that_needs_no_change_is_not_copied);
 	T(a_frozen_wire_form_does_not_follow_the_file);
