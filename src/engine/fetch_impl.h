@@ -75,6 +75,7 @@ struct fetch {
 	GByteArray *buffer;
 	struct overlap overlaps[2];
 	unsigned overlaps_left;
+	GQueue nexts; /* struct next, of fetch_next.c: the windows behind that one, in order */
 	unsigned nth; /* of its batch, if its bytes are to be told of; else 0 */
 };
 
@@ -133,6 +134,19 @@ void fetch_size_is_wrong(struct fetch *fetch);
 
 void window_plan(struct fetch *fetch, uint64_t offset, uint64_t size);
 void window_take(struct fetch *fetch); /* compares the overlaps, then gives it to the body */
+
+/* ---- fetch_next.c: the windows behind that one ---- */
+
+/* Somebody waits for the byte at `offset`: if it is in the last window that was asked for, and the
+ * reading goes on in sequence, one more is asked for. */
+void nexts_ask(struct fetch *fetch, uint64_t offset);
+/* The byte at `offset` is on its way in one of them. */
+bool nexts_await(const struct fetch *fetch, uint64_t offset);
+/* Takes the first one if it has come, as the request that the fetch is busy with. */
+bool nexts_take(struct fetch *fetch);
+void nexts_spoil(struct fetch *fetch);  /* what comes of them counts for nothing */
+void nexts_cancel(struct fetch *fetch); /* what was not sent is not wanted any more */
+void nexts_free(struct fetch *fetch);
 
 /* ---- fetch_ahead.c: many messages in one request ---- */
 

@@ -72,6 +72,7 @@ void fetch_size_is_wrong(struct fetch *fetch)
 
 	if (message)
 		message->bits &= 0xffu & ~(unsigned)MESSAGE_SIZE_EXACT;
+	nexts_spoil(fetch);
 	body_drop(fetch->body);
 	engine_distrust(fetch->fetcher->engine);
 	fetch_fail_wrong_size(fetch);

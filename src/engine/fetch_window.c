@@ -50,6 +50,7 @@ static void window_differs(struct fetch *fetch)
 	const struct message *message = fetch_message(fetch, &folder);
 
 	request_over(fetch);
+	nexts_spoil(fetch);
 	body_drop(fetch->body);
 	trust.is_range_unstable = true;
 	store_put_trust(engine->config.store, trust);

@@ -39,6 +39,7 @@ static void fetch_free(gpointer data)
 
 	if (fetch->pause_timer != 0)
 		g_source_remove(fetch->pause_timer);
+	nexts_free(fetch);
 	body_forget_waiter(fetch->body, fetch);
 	body_unref(fetch->body);
 	if (fetch->buffer)
@@ -68,6 +69,7 @@ struct fetch *fetch_get(struct fetcher *fetcher, uint32_t box_id, uint32_t uid)
 	fetch->uid = uid;
 	fetch->body = body_open(fetcher->engine->config.store, box_id, uid);
 	g_queue_init(&fetch->waiters);
+	g_queue_init(&fetch->nexts);
 	g_hash_table_insert(fetcher->fetches, &fetch->key, fetch);
 	return fetch;
 }
@@ -126,6 +128,8 @@ static void waiter_cancel(struct engine *engine, struct engine_waiter *waiter)
 	g_queue_remove(&fetch->waiters, mine);
 	g_free(mine);
 	/* What was not sent is not wanted any more; what was sent finishes into the cache. */
+	if (g_queue_is_empty(&fetch->waiters) && !engine->is_freeing)
+		nexts_cancel(fetch);
 	if (g_queue_is_empty(&fetch->waiters) && fetch->pause_timer != 0)
 		request_over(fetch);
 	else if (g_queue_is_empty(&fetch->waiters) && fetch->is_busy && !fetch->batch &&
@@ -326,7 +330,9 @@ static void begin_request(struct fetch *fetch)
 	fetch->is_whole = wants_exact(fetch) || first->range.offset >= message->size ||
 		message->size <= FETCH_WHOLE_MAX || !engine->can_range || engine_is_unproven(engine) ||
 		store_get_trust(engine->config.store).is_range_unstable;
-	if (!fetch->is_whole)
+	if (fetch->is_whole)
+		nexts_spoil(fetch);
+	else
 		window_plan(fetch, first->range.offset, message->size);
 	engine->reads_fetched++;
 	engine->last_demand_us = clock_monotonic_us();
@@ -337,6 +343,22 @@ static void complete_from_index(struct fetch *fetch)
 {
 	if (body_is_complete(fetch->body))
 		fetch_note_size(fetch, body_size(fetch->body), false);
+}
+
+/* Somebody waits for what is not here. */
+static void ask_for_more(struct fetch *fetch, struct fetch_waiter *first)
+{
+	bool is_read = first->kind == WAITER_READ;
+	uint64_t offset = first->range.offset; /* it may be gone before the end */
+
+	if (fetch->batch)
+		batch_hasten(fetch->batch);
+	else if (!fetch->is_busy && is_read && nexts_await(fetch, offset))
+		first->is_waiting = true;
+	else if (!fetch->is_busy)
+		begin_request(fetch);
+	if (is_read && !wants_exact(fetch))
+		nexts_ask(fetch, offset);
 }
 
 void fetch_advance(struct fetch *fetch)
@@ -351,10 +373,10 @@ void fetch_advance(struct fetch *fetch)
 		complete_from_index(fetch);
 		while (serve_some(fetch))
 			;
-		if (!fetch->is_busy && first_unserved(fetch))
-			begin_request(fetch);
-		else if (fetch->batch && first_unserved(fetch))
-			batch_hasten(fetch->batch);
+		if (!fetch->is_busy && nexts_take(fetch))
+			fetch->advance_again = true;
+		else if (first_unserved(fetch))
+			ask_for_more(fetch, first_unserved(fetch));
 	}
 	fetch->is_advancing = false;
 	fetch_release(fetch);

@@ -109,6 +109,86 @@ static void a_large_message_comes_by_growing_windows(void)
 	world_free(world);
 }
 
+/* As the kernel reads: two requests of 128 KiB at a time. What is under way at `stop` is left. */
+static void read_on(struct world *world, uint64_t size, uint64_t stop)
+{
+	const uint8_t *want = g_bytes_get_data(fake_message_find(world->inbox, 1)->body, NULL);
+
+	for (uint64_t at = 0; at < size && at < stop; at += 256 * KIB) {
+		struct reading *first = world_read_begin(world, 1, at, 128 * KIB);
+		struct reading *second = world_read_begin(world, 1, at + 128 * KIB, 128 * KIB);
+
+		world_until(reading_is_over, first);
+		g_assert_cmpint(first->code, ==, WORLD_OK);
+		g_assert_cmpmem(first->bytes->data, first->bytes->len, want + at, MIN(128 * KIB, size - at));
+		if (at + 256 * KIB < stop && at + 256 * KIB <= size) {
+			world_until(reading_is_over, second);
+			g_assert_cmpint(second->code, ==, WORLD_OK);
+			g_assert_cmpmem(second->bytes->data, second->bytes->len,
+				want + at + 128 * KIB, 128 * KIB);
+		} else if (second->answers == 0) {
+			engine_cancel(world->engine, second->ticket);
+		}
+		reading_free(first);
+		reading_free(second);
+	}
+}
+
+static void who_reads_on_finds_the_next_windows_under_way(void)
+{
+	struct world *world = trusted_with(12 * MIB);
+
+	read_on(world, 12 * MIB, UINT64_MAX);
+	world_settle(world);
+	g_assert_cmpuint(world->server->bytes_sent, <, 12 * MIB + 14 * 8192);
+	g_assert_cmpuint(world->server->ranges, <=, 14);
+	world->server->fetches = 0;
+	g_assert_cmpint(world_cat(world, 1), ==, WORLD_OK);
+	g_assert_cmpuint(world->server->fetches, ==, 0);
+	world_free(world);
+}
+
+static void who_stops_reading_wastes_two_windows_at_most(void)
+{
+	for (uint64_t stop = 256 * KIB; stop < 3 * MIB; stop += 512 * KIB) {
+		struct world *world = trusted_with(12 * MIB);
+
+		read_on(world, 12 * MIB, stop);
+		world_settle(world);
+		g_assert_cmpuint(world->server->bytes_sent, <, 5 * stop + MIB);
+		g_assert_cmpint(world_cat(world, 1), ==, WORLD_OK);
+		world_free(world);
+	}
+}
+
+static void a_next_window_that_is_lost_is_asked_for_again(void)
+{
+	for (unsigned skip = 0; skip < 12; skip++) {
+		struct world *world = trusted_with(12 * MIB);
+
+		fake_fault(world->server, &(struct fake_fault){
+			.point = FAKE_FETCH_MID,
+			.skip = skip,
+			.times = 1,
+			.code = MAILFS_ERROR_CONNECTION_LOST,
+			.is_death = true,
+		});
+		read_on(world, 12 * MIB, UINT64_MAX);
+		world_free(world);
+	}
+}
+
+static void next_windows_may_be_under_way_at_the_end(void)
+{
+	for (unsigned turns = 0; turns < 30; turns++) {
+		struct world *world = trusted_with(12 * MIB);
+
+		read_on(world, 12 * MIB, 512 * KIB);
+		world_turns(turns);
+		world_free(world);
+	}
+}
+
 static void windows_in_any_order_make_a_whole(void)
 {
 	struct world *world = trusted_with(2 * MIB + 77);
@@ -652,6 +732,10 @@ int main(int argc, char **argv)
 	T("cached after a remount", what_was_read_is_in_the_cache_after_a_remount);
 	T("the head of a large message", the_head_of_a_large_message_costs_little);
 	T("windows grow", a_large_message_comes_by_growing_windows);
+	T("next windows", who_reads_on_finds_the_next_windows_under_way);
+	T("next windows, waste", who_stops_reading_wastes_two_windows_at_most);
+	T("next windows, lost", a_next_window_that_is_lost_is_asked_for_again);
+	T("next windows, end", next_windows_may_be_under_way_at_the_end);
 	T("windows in any order", windows_in_any_order_make_a_whole);
 	T("unproven is whole", an_unproven_account_fetches_whole);
 	T("no ranges", a_server_without_ranges_is_asked_for_all);
