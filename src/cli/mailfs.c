@@ -340,6 +340,7 @@ static struct engine *make_engine(struct mailfs *self)
 		.is_read_only = account->options.is_read_only,
 		.journal = self->storage.journal,
 		.delete_mode = (enum engine_delete)account->options.delete_mode,
+		.keeps_vanished = account->options.vanished == VANISHED_KEEP,
 		.is_flags_sync = account->options.flags == FLAGS_SYNC,
 		.confirms_each = account->options.confirm == CONFIRM_EACH,
 		.upload_delay_ms = fault_number("MAILFS_UPLOAD_DELAY_MS", UPLOAD_DELAY_MS),

@@ -79,6 +79,8 @@ const struct option_info option_table[] = {
 		"each: every mv and rm waits for the server, also in a long series (burst)" },
 	{ "seen", OPTION_CHOICE, BOTH, AT(seen), "=never|read", "never|read", 0, 0,
 		"read: reading a message marks it as read (never)" },
+	{ "pop3-vanished", OPTION_CHOICE, BOTH, AT(vanished), "=keep|hide", "keep|hide", 0, 0,
+		"hide: a cached message that a POP3 server has no more is not shown (keep)" },
 
 	{ "ro", OPTION_FLAG, BOTH, AT(is_read_only), NULL, NULL, 0, 0,
 		"mount read-only" },

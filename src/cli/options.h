@@ -17,6 +17,7 @@ enum option_prefetch { PREFETCH_AUTO, PREFETCH_OFF, PREFETCH_ALL };
 enum option_compress { COMPRESS_AUTO, COMPRESS_NO, COMPRESS_YES };
 enum option_flags { FLAGS_ASYNC, FLAGS_SYNC };
 enum option_confirm { CONFIRM_BURST, CONFIRM_EACH };
+enum option_vanished { VANISHED_KEEP, VANISHED_HIDE };
 enum option_seen { SEEN_NEVER, SEEN_READ };
 enum option_ctime { CTIME_CHANGE, CTIME_MTIME };
 enum option_tls { TLS_REQUIRED, TLS_NONE };
@@ -58,6 +59,7 @@ struct options {
 	uint32_t flags;       /* enum option_flags */
 	uint32_t confirm;     /* enum option_confirm */
 	uint32_t seen;        /* enum option_seen */
+	uint32_t vanished;    /* enum option_vanished */
 
 	/* the mount */
 	bool is_read_only;

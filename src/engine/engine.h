@@ -49,6 +49,7 @@ struct engine_config {
 	bool is_read_only;       /* as server.is_read_only: nothing is ever changed */
 	struct journal *journal; /* borrowed; NULL with is_read_only: no names, nothing pending */
 	enum engine_delete delete_mode;
+	bool keeps_vanished;     /* of messages with keys: what the server has no more stays if it is here */
 	bool is_flags_sync;      /* a change of flags answers when the server has confirmed it */
 	bool confirms_each;      /* no bursts: every move and removal waits for the server */
 	unsigned upload_delay_ms; /* after the last close of a new file */

@@ -138,8 +138,11 @@ static void note_gone(struct fetch *fetch)
 {
 	g_autoptr(GError) error = NULL;
 	struct folder *folder;
+	struct message *message = fetch_message(fetch, &folder);
 
-	fetch_message(fetch, &folder);
+	/* It was kept for its body, which is not here any more. */
+	if (message && (message->bits & MESSAGE_LOCAL) != 0)
+		message->bits &= ~(unsigned)(MESSAGE_LOCAL | MESSAGE_SIZE_EXACT) & 0xff;
 	if (folder)
 		syncer_sync(fetch->fetcher->engine, folder, NULL, NULL);
 	g_set_error(&error, MAILFS_ERROR, MAILFS_ERROR_GONE, "the message is no more on the server");

@@ -135,6 +135,47 @@ void sync_find_gone(struct sync *sync)
 	g_array_set_size(sync->gone, kept);
 }
 
+/* Its size was counted, so it was whole here once; if it was evicted since, who reads it finds out
+ * (fetch_request.c), and it goes. */
+static bool may_stay(struct sync *sync, const struct message *message)
+{
+	return message && (message->bits & MESSAGE_SIZE_EXACT) != 0 &&
+		!engine_is_hidden(sync->engine, sync->target->id, message->uid);
+}
+
+static void make_local(struct sync *sync, struct message *message)
+{
+	struct body *body;
+
+	if ((message->bits & MESSAGE_LOCAL) != 0)
+		return;
+	message->bits |= MESSAGE_LOCAL;
+	sync_put_bits(sync, message);
+	/* Nobody else has it any more. */
+	body = body_open(sync->engine->config.store, sync->target->id, message->uid);
+	body_pin(body, true);
+	body_unref(body);
+	sync->engine->events.message_changed(sync->engine->user, sync->folder, message->uid);
+}
+
+void sync_keep_vanished(struct sync *sync)
+{
+	guint kept = 0;
+
+	if (!sync->keys || sync->is_new_box || !sync->engine->config.keeps_vanished)
+		return;
+	for (guint i = 0; i < sync->gone->len; i++) {
+		uint32_t uid = g_array_index(sync->gone, uint32_t, i);
+		struct message *message = mailbox_find(sync->target, uid);
+
+		if (may_stay(sync, message))
+			make_local(sync, message);
+		else
+			g_array_index(sync->gone, uint32_t, kept++) = uid;
+	}
+	g_array_set_size(sync->gone, kept);
+}
+
 bool sync_has_holes(const struct sync *sync)
 {
 	for (guint i = 0; i < sync->unknown->len; i++) {

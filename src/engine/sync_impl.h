@@ -107,6 +107,7 @@ void sync_run_free(struct sync *sync);
 
 /* mailfs_key_fn: allots what is new; finds what is known. */
 uint32_t sync_uid_of_key(void *user, const char *key, unsigned *ret_wanted);
+void sync_put_bits(struct sync *sync, const struct message *message); /* its row, anew */
 uint32_t sync_find_key(void *user, const char *key, unsigned *ret_wanted);
 void sync_on_messages(void *user, const struct mailfs_message_info *infos, size_t count);
 void sync_on_uids(void *user, const uint32_t *uids, size_t count);
@@ -118,6 +119,8 @@ void sync_commit_rows(struct sync *sync);
 
 void sync_note_vanished(void *user, uint32_t first, uint32_t last);
 void sync_find_gone(struct sync *sync);
+/* What is gone from the server and whole here stays (P3-6). */
+void sync_keep_vanished(struct sync *sync);
 void sync_forget_gone(struct sync *sync);
 /* The server named messages and never described them, and they are not gone either. */
 bool sync_has_holes(const struct sync *sync);

@@ -127,6 +127,7 @@ static void on_done(void *user, const struct mailfs_sync_result *result, const G
 	}
 	sync->result = *result;
 	sync_find_gone(sync);
+	sync_keep_vanished(sync);
 	if (!sync->is_new_box && sync->gone->len * 2 > mailbox_count(sync->target)) {
 		sync_confirm(sync);
 		return;

@@ -179,6 +179,13 @@ static void take_info(struct sync *sync, const struct mailfs_message_info *info)
 		sync->engine->events.message_changed(sync->engine->user, sync->folder, info->uid);
 }
 
+void sync_put_bits(struct sync *sync, const struct message *message)
+{
+	static const struct mailfs_message_info nothing = { 0 };
+
+	put_row(sync, message, &nothing, NULL);
+}
+
 uint32_t sync_find_key(void *user, const char *key, unsigned *ret_wanted)
 {
 	struct sync *sync = user;
@@ -191,7 +198,7 @@ uint32_t sync_uid_of_key(void *user, const char *key, unsigned *ret_wanted)
 {
 	struct sync *sync = user;
 	uint32_t uid;
-	const struct message *message;
+	struct message *message;
 
 	*ret_wanted = 0;
 	if (!sync->folder || !sync->target)
@@ -203,6 +210,11 @@ uint32_t sync_uid_of_key(void *user, const char *key, unsigned *ret_wanted)
 	if (!message) {
 		*ret_wanted = UINT32_MAX;
 		return keys_allot(sync->keys, key);
+	}
+	/* It has come back. */
+	if ((message->bits & MESSAGE_LOCAL) != 0) {
+		message->bits &= ~(unsigned)MESSAGE_LOCAL & 0xff;
+		sync_put_bits(sync, message);
 	}
 	if (sync->engine->config.name && message->name_hash == 0)
 		*ret_wanted = MAILFS_INFO_HEAD;

@@ -93,7 +93,10 @@ static bool value_state(const struct subject *subject, unsigned arg, GString *re
 	};
 	const struct draft *draft = subject->draft;
 
-	g_string_append(ret_value, draft ? states[draft->state] : "server");
+	if (!draft && (subject->message->bits & MESSAGE_LOCAL) != 0)
+		g_string_append(ret_value, "local");
+	else
+		g_string_append(ret_value, draft ? states[draft->state] : "server");
 	if (draft && draft->state == DRAFT_FAILED)
 		g_string_append(ret_value, draft->reason ? draft->reason : "refused");
 	return true;

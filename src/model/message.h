@@ -16,6 +16,7 @@
 enum message_bit {
 	MESSAGE_SIZE_EXACT = 1u << 0, /* `size` was counted on a whole body, not claimed */
 	MESSAGE_HAS_HEAD   = 1u << 1, /* the index holds its header fields */
+	MESSAGE_LOCAL      = 1u << 2, /* the server has it no more; its body is kept here */
 };
 
 /* 40 bytes. */

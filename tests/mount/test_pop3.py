@@ -192,3 +192,29 @@ def test_rm_is_true_on_the_server(mount, make_dovecot):
     m.stop()
     left = sorted(sha(body) for body in all_bodies(server))
     assert left == sorted([contents[names[2]], contents[names[4]]])
+
+
+def test_P3_6_what_vanished_stays_if_it_is_cached(mount, make_dovecot):
+    server = fresh(make_dovecot)
+    m = mount(server, protocol="pop3")
+    names = eml(m)
+    contents = {name: m.read(name) for name in names[:2]}
+    pop = drop(server)
+    for number in range(1, 6):
+        if sha(retr(pop, number)) in (sha(contents[names[0]]),) or number == 5:
+            pop.dele(number)
+    pop.quit()
+    refresh(m)
+    wait_for(lambda: len(eml(m)) == 4)
+    assert set(contents) < set(eml(m))
+    assert m.read(names[0]) == contents[names[0]]
+    assert os.getxattr(m.join(names[0]), "user.mailfs.state") == b"local"
+    assert os.getxattr(m.join(names[1]), "user.mailfs.state") == b"server"
+    m.stop()
+    m.remount()
+    assert m.read(names[0]) == contents[names[0]]
+    assert os.getxattr(m.join(names[0]), "user.mailfs.state") == b"local"
+    m.stop()
+    m.options.append("pop3-vanished=hide")
+    m.remount()
+    wait_for(lambda: len(eml(m)) == 3)

@@ -474,6 +474,40 @@ static void removal_whose_quit_is_refused_or_lost_is_in_doubt(void)
 		remove_one, "ready|remove LOST|dead LOST|");
 }
 
+/* Cut after each octet of the server, or of ours: only what the server has confirmed is told. */
+static void check_removal_cut(gsize cut_out, gsize cut_in, bool *ret_is_whole)
+{
+	struct play play;
+
+	play_init(&play, SCRIPT(LOGIN_TOP, UIDL("1 a\r\n"), LIST("1 1\r\n"), "L: UIDL 1", "S: +OK 1 a",
+				"L: DELE 1", "S: +OK", "L: QUIT", "S: +OK bye"));
+	play.backend = &pop3_backend;
+	play.config.is_read_only = false;
+	play.cut_out = cut_out;
+	play.cut_in = cut_in;
+	play.act = remove_one;
+	play_run(&play, "|");
+	while (!play.is_dead)
+		g_main_context_iteration(NULL, TRUE);
+	*ret_is_whole = strstr(play.log->str, "removed 7|remove OK|dead CANCELLED|") != NULL;
+	if (!*ret_is_whole)
+		g_assert_null(strstr(play.log->str, "removed"));
+	else
+		g_assert_null(play.script[play.at]);
+	play_done(&play);
+}
+
+static void removal_that_is_cut_tells_nothing_unconfirmed(void)
+{
+	bool is_whole = false;
+
+	for (gsize cut = 60; !is_whole; cut++)
+		check_removal_cut(cut, 0, &is_whole);
+	is_whole = false;
+	for (gsize cut = 30; !is_whole; cut++)
+		check_removal_cut(0, cut, &is_whole);
+}
+
 static void removal_of_what_is_gone_is_done(void)
 {
 	pop3_check(SCRIPT(LOGIN_TOP, UIDL("1 x\r\n"), LIST("1 1\r\n")), remove_one,
@@ -608,6 +642,7 @@ static const struct test tests[] = {
 	T("fetch/sync", fetch_and_sync_share_a_listing_that_is_under_way),
 	T("P3-7/quit", removal_is_true_when_quit_was_answered),
 	T("P3-7/doubt", removal_whose_quit_is_refused_or_lost_is_in_doubt),
+	T("P3-7/cut", removal_that_is_cut_tells_nothing_unconfirmed),
 	T("remove/gone", removal_of_what_is_gone_is_done),
 	T("P3-12/verify", removal_looks_at_the_name_once_more),
 	T("P3-2/remove", removal_needs_a_name_of_its_own),
