@@ -14,12 +14,12 @@
 
 #include "base/parse.h"
 
-static gint reached;
+static gint reached, written;
 
 /* One line each, so that a test sees how many there are and what the last one was. */
-static void note(gint number, const char *name)
+static void note(const char *kind, gint number, const char *name)
 {
-	g_autofree char *line = g_strdup_printf("%d %s\n", number, name);
+	g_autofree char *line = g_strdup_printf("%s%d %s\n", kind, number, name);
 	const char *path = g_getenv("MAILFS_FAULT_NOTES");
 	int fd = path ? open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600) : -1;
 
@@ -30,16 +30,31 @@ static void note(gint number, const char *name)
 	close(fd);
 }
 
-void fault_point(const char *name)
+static bool is_meant(const char *what, gint number)
 {
-	const char *what = g_getenv("MAILFS_FAULT");
-	gint number = g_atomic_int_add(&reached, 1) + 1;
+	const char *fault = g_getenv("MAILFS_FAULT");
 	uint32_t wanted;
 
-	note(number, name);
-	if (what && g_str_has_prefix(what, "kill:") &&
-		parse_u32(what + 5, strlen(what + 5), &wanted) && (uint32_t)number == wanted)
+	return fault && g_str_has_prefix(fault, what) &&
+	       parse_u32(fault + strlen(what), strlen(fault + strlen(what)), &wanted) &&
+	       (uint32_t)number == wanted;
+}
+
+void fault_point(const char *name)
+{
+	gint number = g_atomic_int_add(&reached, 1) + 1;
+
+	note("", number, name);
+	if (is_meant("kill:", number))
 		raise(SIGKILL);
+}
+
+bool fault_is_full(const char *name)
+{
+	gint number = g_atomic_int_add(&written, 1) + 1;
+
+	note("full ", number, name);
+	return is_meant("full:", number);
 }
 
 uint32_t fault_number(const char *variable, uint32_t usual)

@@ -210,6 +210,12 @@ static void on_journalled(void *user, const GError *error)
 	g_hash_table_remove(mover->writing, move);
 	lane->writing--;
 	move->state = MOVE_QUEUED;
+	/* Of what was replaced: the row of the new message tells of it until this one is written. */
+	if (g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_NO_SPACE) && !move->done &&
+		!move->can_cancel) {
+		move_write(move, NULL, NULL);
+		error = NULL;
+	}
 	if (error) {
 		move_unlist_arrival(move);
 		move->is_promised = false;

@@ -78,6 +78,7 @@ struct outbox_item {
 	/* content */
 	uint64_t content; /* rises with every change */
 	uint64_t synced;  /* content that is durable */
+	uint64_t torn_from, torn_to; /* of what could not be written; equal = nothing */
 	bool saw_nul;     /* among what was written */
 	bool has_nul, is_no_message; /* found when it was made durable */
 

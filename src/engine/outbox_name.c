@@ -72,6 +72,7 @@ struct rename {
 	struct outbox_item *item;
 	struct outbox_item *former; /* dropped when the row is safe; NULL = none */
 	char *folder, *name;        /* until the outcome of the upload is known */
+	char *old_folder, *old_name; /* to go back to if the row cannot be written; NULL: no way */
 	uint32_t over_uidvalidity, over_uid; /* likewise */
 	engine_done_fn done;
 	void *user;
@@ -86,13 +87,43 @@ static void rename_end(struct rename *rename, const GError *error)
 	outbox_release(rename->item);
 	g_free(rename->folder);
 	g_free(rename->name);
+	g_free(rename->old_folder);
+	g_free(rename->old_name);
 	g_free(rename);
+}
+
+/* Nothing is left behind by it, and nothing was inherited. */
+static bool can_go_back(const struct outbox_item *item, const struct outbox_item *former)
+{
+	return item->draft.replaces_uid == 0 && item->phase == OUTBOX_IDLE &&
+	       (!former || (former->phase == OUTBOX_IDLE && former->draft.replaces_uid == 0 &&
+				   former->predecessors->len == 0));
+}
+
+/* The disk is full: as if nobody had asked. */
+static void go_back(struct rename *rename)
+{
+	struct outbox_item *item = rename->item, *former = rename->former;
+
+	if (!rename->old_name || item->is_dropped || item->phase != OUTBOX_IDLE ||
+		outbox_find(item->outbox, rename->old_folder, rename->old_name))
+		return;
+	outbox_touch(item);
+	outbox_set_replaces(item, 0, 0);
+	outbox_rename(item, rename->old_folder, rename->old_name);
+	if (former && !former->is_dropped && !former->key) {
+		outbox_show(former);
+		outbox_plan(former, item->outbox->engine->config.upload_delay_ms);
+	}
+	outbox_touch(item);
 }
 
 static void on_row(void *user, const GError *error)
 {
 	struct rename *rename = user;
 
+	if (rename->item->outbox && error)
+		go_back(rename);
 	if (rename->former && rename->former->outbox && !error)
 		outbox_drop(rename->former);
 	rename_end(rename, error);
@@ -131,6 +162,10 @@ static void rename_now(
 	if (former == item) {
 		rename_end(rename, NULL);
 		return;
+	}
+	if (can_go_back(item, former)) {
+		rename->old_folder = g_strdup(item->draft.folder);
+		rename->old_name = g_strdup(item->draft.name);
 	}
 	if (is_elsewhere || over_uid != 0)
 		leave_tombstone(item);

@@ -41,10 +41,37 @@ static void edit_end(struct edit *edit, const GError *error)
 	g_free(edit);
 }
 
+/* A message with a hole or cut short is never sent: what could not be written must be written again,
+ * or all of it cut off. Many programs tell of the error and leave what they have written. */
+static void note_torn(struct outbox_item *item, uint64_t from, uint64_t to, bool is_failure)
+{
+	if (is_failure && item->torn_from == item->torn_to) {
+		item->torn_from = from;
+		item->torn_to = to;
+	} else if (is_failure) {
+		item->torn_from = MIN(item->torn_from, from);
+		item->torn_to = MAX(item->torn_to, to);
+	} else if (from <= item->torn_from && to > item->torn_from) {
+		item->torn_from = MIN(to, item->torn_to);
+	}
+}
+
+static void note_edit(const struct edit *edit, bool is_failure)
+{
+	struct outbox_item *item = edit->item;
+
+	if (edit->bytes)
+		note_torn(item, edit->offset, edit->offset + g_bytes_get_size(edit->bytes),
+			is_failure);
+	else if (!is_failure && edit->offset <= item->torn_from)
+		item->torn_from = item->torn_to = 0;
+}
+
 static void on_edited(void *user, const GError *error)
 {
 	struct edit *edit = user;
 
+	note_edit(edit, error != NULL);
 	if (edit->item->file)
 		edit->item->draft.size = spool_file_size(edit->item->file);
 	edit_end(edit, error);
@@ -234,11 +261,20 @@ bool outbox_has_good_omens(const struct outbox_item *item, const char *name, GEr
 	return false;
 }
 
+static bool is_torn(const struct outbox_item *item, GError **error)
+{
+	if (item->torn_from == item->torn_to || item->is_dropped)
+		return false;
+	g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_NO_SPACE,
+		"some of it could not be written: it is not complete");
+	return true;
+}
+
 static void flush_verdict(struct flush *flush)
 {
 	g_autoptr(GError) error = NULL;
 
-	if (flush->item->outbox)
+	if (flush->item->outbox && !is_torn(flush->item, &error))
 		outbox_has_good_omens(flush->item, flush->item->draft.name, &error);
 	flush_end(flush, error);
 }
@@ -265,7 +301,7 @@ static void flush_row(struct flush *flush)
 		return;
 	}
 	if (item->content == flush->content && item->draft.state == DRAFT_OPEN &&
-		item->draft.size > 0)
+		item->draft.size > 0 && item->torn_from == item->torn_to)
 		item->draft.state = DRAFT_SPOOLED;
 	outbox_put_row(item, JOURNAL_SYNCED, on_row_synced, flush);
 }

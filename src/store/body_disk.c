@@ -18,6 +18,7 @@
 #include <zlib.h>
 
 #include "base/cleanup.h"
+#include "base/fault.h"
 #include "base/parse.h"
 
 #define BODIES "bodies"
@@ -119,6 +120,8 @@ int body_disk_write(int fd, uint64_t offset, const void *bytes, size_t len)
 {
 	const uint8_t *next = bytes;
 
+	if (fault_is_full("body: write"))
+		return -ENOSPC;
 	while (len > 0) {
 		ssize_t n = pwrite(fd, next, len, (off_t)offset);
 

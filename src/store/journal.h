@@ -13,8 +13,8 @@
  * thread; calls copy what they are given, are carried out in order, many in one transaction, and
  * answer from the loop, exactly once. What was answered without error is on the disk, what was
  * answered with one is not: a row stays as it was before. On a full disk (NO_SPACE) this holds for
- * each transaction by itself, later ones work when there is space again; a drop that failed is
- * done with the next one. After any other failure (DISK) every further write fails too, until the
+ * each transaction by itself, later ones work when there is space again; what
+ * nobody waits for (`done` is NULL), and drops, are done with the next one. After any other failure (DISK) every further write fails too, until the
  * next open: a second fsync would tell a lie.
  */
 #pragma once

@@ -12,6 +12,8 @@
 
 /* A transaction ends here even while more is queued. */
 #define JOBS_PER_COMMIT 20000
+/* Of those that nobody waits for, on a full disk. */
+#define KEPT_MAX 10000
 
 struct journal_thread {
 	struct post_thread *thread;
@@ -20,6 +22,7 @@ struct journal_thread {
 	struct journal_link *link;
 
 	GPtrArray *batch; /* struct journal_job *, not run yet */
+	GPtrArray *answers; /* of the transaction that runs */
 	bool is_commit_posted;
 	GArray *late_drops; /* uint64_t: rows that could not be dropped yet */
 	bool is_full, is_broken;
@@ -123,7 +126,7 @@ static int run_all(struct journal_thread *thread)
 	for (guint i = 0; rc == SQLITE_OK && i < thread->batch->len; i++) {
 		const struct journal_job *job = g_ptr_array_index(thread->batch, i);
 
-		rc = job->run(thread->db, job);
+		rc = fault_is_full("journal: row") ? SQLITE_FULL : job->run(thread->db, job);
 	}
 	return rc;
 }
@@ -138,7 +141,7 @@ static int run_transaction(struct journal_thread *thread)
 	if (rc != SQLITE_OK)
 		return rc;
 	fault_point("journal: before commit");
-	rc = journal_db_commit(thread->db);
+	rc = fault_is_full("journal: commit") ? SQLITE_FULL : journal_db_commit(thread->db);
 	fault_point("journal: after commit");
 	return rc;
 }
@@ -157,11 +160,26 @@ static void note_failure(struct journal_thread *thread, int rc, const char *why)
 	thread->is_broken = !is_full;
 }
 
+/* What nobody waits for is tried again, in its order, with the next transaction. */
+static bool is_kept(const struct journal_thread *thread, const struct journal_job *job,
+	const GPtrArray *kept)
+{
+	return thread->is_full && !job->done && kept->len < KEPT_MAX;
+}
+
 static void fail_all(struct journal_thread *thread, int code, const char *why)
 {
-	for (guint i = 0; i < thread->batch->len; i++) {
-		struct journal_job *job = g_ptr_array_index(thread->batch, i);
+	g_autoptr(GPtrArray) failed = g_steal_pointer(&thread->batch);
 
+	thread->batch = g_ptr_array_new();
+	for (guint i = 0; i < failed->len; i++) {
+		struct journal_job *job = g_ptr_array_index(failed, i);
+
+		if (is_kept(thread, job, thread->batch)) {
+			g_ptr_array_add(thread->batch, job);
+			continue;
+		}
+		g_ptr_array_add(thread->answers, job);
 		g_set_error(&job->error, MAILFS_ERROR, code, "journal: %s", why);
 		if (job->ids)
 			g_array_append_vals(thread->late_drops, job->ids->data, job->ids->len);
@@ -174,6 +192,7 @@ static void run_batch(struct journal_thread *thread)
 
 	if (thread->batch->len == 0 && thread->late_drops->len == 0)
 		return;
+	thread->answers = g_ptr_array_new();
 	if (thread->is_broken) {
 		fail_all(thread, MAILFS_ERROR_DISK, "failed before");
 	} else {
@@ -181,6 +200,9 @@ static void run_batch(struct journal_thread *thread)
 		if (rc == SQLITE_OK) {
 			thread->is_full = false;
 			g_array_set_size(thread->late_drops, 0);
+			g_ptr_array_extend_and_steal(
+				thread->answers, g_steal_pointer(&thread->batch));
+			thread->batch = g_ptr_array_new();
 		} else {
 			g_autofree char *why = g_strdup(journal_db_error(thread->db));
 
@@ -190,8 +212,7 @@ static void run_batch(struct journal_thread *thread)
 				thread->is_broken ? MAILFS_ERROR_DISK : MAILFS_ERROR_NO_SPACE, why);
 		}
 	}
-	send_answers(thread->link, g_steal_pointer(&thread->batch));
-	thread->batch = g_ptr_array_new();
+	send_answers(thread->link, g_steal_pointer(&thread->answers));
 }
 
 static void on_commit(void *data)
@@ -243,6 +264,9 @@ static void on_close(void *data)
 {
 	struct journal_thread *thread = data;
 
+	run_batch(thread);
+	/* The disk is still full. */
+	thread->is_broken = true;
 	run_batch(thread);
 	g_clear_pointer(&thread->db, journal_db_close);
 }

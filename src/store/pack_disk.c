@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/fault.h"
 #include "base/parse.h"
 #include "store/body_disk.h"
 
@@ -107,6 +108,8 @@ static struct iovec *advance(struct iovec *next, const struct iovec *end, size_t
 
 static int write_some(int fd, uint64_t *offset, struct iovec *next, const struct iovec *end)
 {
+	if (fault_is_full("pack: write"))
+		return -ENOSPC;
 	while (next < end) {
 		ssize_t n = pwritev(fd, next, (int)(end - next), (off_t)*offset);
 

@@ -22,6 +22,8 @@ int spool_disk_open(struct spool_disk *disk)
 		return disk->failed;
 	if (disk->fd >= 0)
 		return 0;
+	if (disk->is_new && fault_is_full("spool: create"))
+		return -ENOSPC;
 	snprintf(name, sizeof(name), "%" G_GUINT64_FORMAT, disk->id);
 	disk->fd = openat(disk->dir_fd, name, flags, 0600);
 	if (disk->fd < 0)
@@ -74,7 +76,10 @@ int spool_disk_write(struct spool_disk *disk, uint64_t offset, GBytes *bytes)
 		return -EFBIG;
 	if (r < 0)
 		return r;
-	r = write_all(disk->fd, data, len, offset);
+	if (fault_is_full("spool: write"))
+		r = write_all(disk->fd, data, len / 2, offset) < 0 ? -EIO : -ENOSPC;
+	else
+		r = write_all(disk->fd, data, len, offset);
 	if (r < 0 && offset + len > size && ftruncate(disk->fd, (off_t)size) < 0)
 		return r; /* the caller asks for the size anyway */
 	return r;
@@ -84,12 +89,18 @@ int spool_disk_truncate(struct spool_disk *disk, uint64_t size)
 {
 	if (size > INT64_MAX)
 		return -EFBIG;
+	if (fault_is_full("spool: truncate"))
+		return -ENOSPC;
 	return ftruncate(disk->fd, (off_t)size) < 0 ? -errno : 0;
 }
 
 int spool_disk_sync(struct spool_disk *disk)
 {
 	fault_point("spool: before fsync");
+	if (fault_is_full("spool: fsync")) {
+		disk->failed = -ENOSPC;
+		return disk->failed;
+	}
 	if (fsync(disk->fd) < 0 || (!disk->is_synced && fsync(disk->dir_fd) < 0)) {
 		disk->failed = -errno;
 		return disk->failed;

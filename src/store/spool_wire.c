@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/fault.h"
 
 #define CHUNK    (64u << 10)
 #define HEAD_MAX (64u << 10) /* a Message-ID further down is not looked for */
@@ -99,6 +100,8 @@ static int convert_flush(struct convert *convert)
 
 	g_checksum_update(convert->sha, convert->out->data, convert->out->len);
 	convert->size += convert->out->len;
+	if (convert->fd >= 0 && fault_is_full("spool: wire"))
+		return -ENOSPC;
 	while (convert->fd >= 0 && done < convert->out->len) {
 		ssize_t n = write(convert->fd, convert->out->data + done, convert->out->len - done);
 

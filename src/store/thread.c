@@ -6,6 +6,7 @@
  */
 #include "store/thread.h"
 
+#include "base/fault.h"
 #include "base/log.h"
 #include "base/post.h"
 #include "mailfs/error.h"
@@ -174,7 +175,7 @@ static void thread_commit(struct store_thread *thread)
 	int rc;
 
 	if (thread->is_open) {
-		rc = index_commit(thread->index);
+		rc = fault_is_full("index: commit") ? SQLITE_FULL : index_commit(thread->index);
 		if (rc != SQLITE_OK)
 			thread_break(thread, rc);
 		thread->is_open = false;

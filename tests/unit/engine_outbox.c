@@ -811,7 +811,8 @@ static void on_a_full_disk_the_program_is_told_and_goes_on_later(void)
 {
 	g_autofree char *state = NULL, *filler = NULL, *text = g_strnfill(300000, 'x');
 	g_autofree char *mail = g_strconcat("Subject: a\r\n\r\n", text, "\r\n", NULL);
-	struct draft *draft;
+	struct draft *draft, *torn;
+	uint64_t torn_id;
 
 	begin();
 	state = g_build_filename(world->dir, "state", NULL);
@@ -824,10 +825,19 @@ static void on_a_full_disk_the_program_is_told_and_goes_on_later(void)
 	}
 	start();
 	draft = create("x");
+	torn = create("torn");
+	g_assert_cmpint(write_at(torn, 0, "Subject: t\r\n\r\n"), ==, WORLD_OK);
 	fill(filler);
+	g_assert_cmpint(write_at(torn, 14, text), ==, MAILFS_ERROR_NO_SPACE);
 	g_assert_cmpint(write_at(draft, 0, mail), ==, MAILFS_ERROR_NO_SPACE);
 	g_assert_cmpuint(draft->size, ==, 0);
 	g_assert_cmpint(g_unlink(filler), ==, 0);
+	/* A part of a message is none: it stays here. */
+	g_assert_cmpint(flush(torn), ==, MAILFS_ERROR_NO_SPACE);
+	g_assert_cmpint(torn->state, ==, DRAFT_OPEN);
+	torn_id = torn->id;
+	close_it(torn);
+	g_assert_cmpint(engine_pending_drop(world->engine, torn_id), ==, 0);
 	g_assert_cmpint(write_at(draft, 0, mail), ==, WORLD_OK);
 	g_assert_cmpint(flush(draft), ==, WORLD_OK);
 	close_it(draft);

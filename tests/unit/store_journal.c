@@ -675,6 +675,7 @@ static void a_full_disk_is_told_and_got_over(void)
 	g_assert_null(strstr(text, "draft 2 "));
 	g_assert_null(strstr(text, "draft 3 "));
 	g_assert_null(strstr(text, "draft 1 ")); /* the drop was made up for */
+	g_assert_nonnull(strstr(text, "draft 4 ")); /* so was what nobody waited for */
 	close_it();
 	g_assert_cmpint(umount2(it.root, MNT_DETACH), ==, 0);
 	teardown();
