@@ -89,6 +89,26 @@ struct mailfs_server_info {
 	bool can_range;         /* fetches of a range are possible */
 	bool can_delta;         /* sync of a known folder costs no full sweep */
 	unsigned login_delay;   /* s that the server wants between two logins; 0 = none */
+	/* How changes can be heard of; none of them: by asking. */
+	bool can_idle;          /* watch of the selected folder */
+	bool can_notify;        /* watch of the whole account */
+	bool can_list_status;   /* list tells the status of every folder */
+};
+
+enum mailfs_status_item {
+	MAILFS_STATUS_MESSAGES    = 1u << 0,
+	MAILFS_STATUS_UNSEEN      = 1u << 1,
+	MAILFS_STATUS_UIDNEXT     = 1u << 2,
+	MAILFS_STATUS_UIDVALIDITY = 1u << 3,
+	MAILFS_STATUS_MODSEQ      = 1u << 4,
+};
+
+/* What a folder is like, without opening it: a hint to look, never the truth (ID-7). */
+struct mailfs_status {
+	const char *folder; /* wire name */
+	unsigned has;       /* enum mailfs_status_item */
+	uint32_t messages, unseen, uidnext, uidvalidity;
+	uint64_t modseq;
 };
 
 /* Received so far by a session. */
@@ -102,6 +122,11 @@ struct mailfs_session_events {
 	void (*ready)(void *user, const struct mailfs_server_info *info);
 	/* Something changed in `folder` (wire name) that no request asked for: sync it soon. */
 	void (*folder_changed)(void *user, const char *folder);
+	/* What a watched folder is like now, told by itself or when its watch begins. NULL = nobody
+	 * wants to know; so is the next one. */
+	void (*folder_status)(void *user, const struct mailfs_status *status);
+	/* Folders were made, renamed, removed or subscribed by somebody: list them soon. */
+	void (*tree_changed)(void *user);
 	/* Text that the server wants a person to see ([ALERT]); already printable. */
 	void (*alert)(void *user, const char *text);
 	/* The end. `error` is never NULL; after close() no `dead` comes. MAILFS_ERROR_CANCELLED: nothing
@@ -191,6 +216,33 @@ struct mailfs_uids_request {
 	uint32_t first, last; /* last = UINT32_MAX: to the end */
 	void (*uids)(void *user, const uint32_t *uids, size_t count); /* ascending */
 	mailfs_key_fn uid_of_key; /* for a backend with keys; allots nothing here */
+	mailfs_done_fn done;
+	void *user;
+};
+
+/*
+ * The server tells of changes by itself from `begun` on, as events of the session.
+ *
+ * One folder (IDLE): it is opened, and nothing else can be done meanwhile. When another request
+ * comes, the watch ends with a `done` without error, and the other one runs.
+ * The account (NOTIFY): lasts beside all other requests until it is cancelled.
+ *
+ * MAILFS_ERROR_NOT_POSSIBLE: the server does not do it, whatever it offers. TRY_LATER: it gave up;
+ * events were lost.
+ */
+struct mailfs_watch_request {
+	const char *folder; /* wire name; NULL = the account */
+	unsigned renew_s;   /* a sign of life after so long; CN-1: below 10 minutes */
+	void (*begun)(void *user);
+	mailfs_done_fn done;
+	void *user;
+};
+
+/* The status of these folders, a line each; of one that this session has selected only its changes
+ * come, as events. Folders that are refused are left out. */
+struct mailfs_status_request {
+	const char *const *folders; /* wire names; NULL-terminated */
+	void (*status)(void *user, const struct mailfs_status *status);
 	mailfs_done_fn done;
 	void *user;
 };
@@ -366,8 +418,14 @@ struct mailfs_backend {
 	mailfs_ticket (*move)(struct mailfs_session *, const struct mailfs_move_request *);
 	mailfs_ticket (*remove)(struct mailfs_session *, const struct mailfs_remove_request *);
 	mailfs_ticket (*change_folder)(struct mailfs_session *, const struct mailfs_folder_request *);
-	/* Asks the server for a sign of life in the selected folder; changes come as events. */
-	mailfs_ticket (*poll)(struct mailfs_session *, mailfs_done_fn done, void *user);
+	/* Asks the server for a sign of life in the selected folder; changes come as events. If not a
+	 * byte comes for `patience_ms` (0 = as long as for everything), the session dies with
+	 * CONNECTION_LOST. */
+	mailfs_ticket (*poll)(struct mailfs_session *, unsigned patience_ms, mailfs_done_fn done,
+		void *user);
+	/* NULL where all there is is to sync again. */
+	mailfs_ticket (*watch)(struct mailfs_session *, const struct mailfs_watch_request *);
+	mailfs_ticket (*status)(struct mailfs_session *, const struct mailfs_status_request *);
 
 	/* The request ends with CANCELLED soon; what was sent already runs out unheard. */
 	void (*cancel)(struct mailfs_session *, mailfs_ticket ticket);

@@ -285,6 +285,28 @@ static inline void on_changed(void *user, const char *folder)
 	g_string_append_printf(((struct play *)user)->log, "changed %s|", folder);
 }
 
+static inline void log_status(struct play *play, const struct mailfs_status *status)
+{
+	g_string_append_printf(play->log, "status %s", status->folder);
+	if ((status->has & MAILFS_STATUS_MESSAGES) != 0)
+		g_string_append_printf(play->log, " n=%u", status->messages);
+	if ((status->has & MAILFS_STATUS_UIDNEXT) != 0)
+		g_string_append_printf(play->log, " next=%u", status->uidnext);
+	if ((status->has & MAILFS_STATUS_MODSEQ) != 0)
+		g_string_append_printf(play->log, " modseq=%u", (unsigned)status->modseq);
+	g_string_append_c(play->log, '|');
+}
+
+static inline void on_folder_status(void *user, const struct mailfs_status *status)
+{
+	log_status(user, status);
+}
+
+static inline void on_tree_changed(void *user)
+{
+	g_string_append(((struct play *)user)->log, "tree|");
+}
+
 static inline void on_alert(void *user, const char *text)
 {
 	g_string_append_printf(((struct play *)user)->log, "alert %s|", text);
@@ -506,7 +528,7 @@ static inline void do_uids(struct play *play)
 static inline void do_poll(struct play *play)
 {
 	play->open++;
-	play->backend->poll(play->session, on_poll_done, play);
+	play->backend->poll(play->session, 0, on_poll_done, play);
 }
 
 static inline void fetch_uids(struct play *play, const char *folder, const uint32_t *uids, size_t count,
@@ -570,7 +592,8 @@ static inline gboolean on_watchdog(gpointer user)
 static inline void play_run(struct play *play, const char *until)
 {
 	static const struct mailfs_session_events events = {
-		.ready = on_ready, .folder_changed = on_changed, .alert = on_alert, .dead = on_dead,
+		.ready = on_ready, .folder_changed = on_changed,
+		.folder_status = on_folder_status, .tree_changed = on_tree_changed, .alert = on_alert, .dead = on_dead,
 	};
 	guint watchdog = g_timeout_add_seconds(15, on_watchdog, play);
 

@@ -21,7 +21,10 @@ bool session_is_trusted(const struct mailfs_session *s)
 
 void session_box_changed(struct mailfs_session *s)
 {
-	if (s->state != SESSION_READY || s->box.state != BOX_OPEN || s->box.is_change_told)
+	bool is_watched = s->notify || idle_is_silent(s);
+
+	if (s->state != SESSION_READY || s->box.state != BOX_OPEN ||
+		(s->box.is_change_told && !is_watched))
 		return;
 	s->box.is_change_told = true;
 	if (s->events.folder_changed)
@@ -79,7 +82,8 @@ static void on_untagged(struct mailfs_session *s, const struct imap_response *re
 	/* Both look at VANISHED: the box counts, a sync reports. */
 	if (queue_on_untagged(&s->queue, response) && strcmp(response->name, "VANISHED") != 0)
 		return;
-	box_on_untagged(s, response);
+	if (!box_on_untagged(s, response) || response->code)
+		notify_on_untagged(s, response);
 }
 
 static void log_received(const struct imap_response *r)

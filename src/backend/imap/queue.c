@@ -118,8 +118,8 @@ void queue_detach(struct queue *queue, struct request *request)
 		if (queue->unsent == command && has_own_literal(command))
 			session_fail(queue->session, MAILFS_ERROR_CANCELLED,
 				"an upload was given up halfway");
-		/* A SELECT still decides which box is open. */
-		if (!command->is_select)
+		/* A SELECT still decides which box is open, and an IDLE is to be left. */
+		if (!command->is_select && !command->is_idle)
 			command->hooks = &deaf_hooks;
 		if (queue->streaming == command)
 			queue->streaming = NULL;
@@ -129,6 +129,11 @@ void queue_detach(struct queue *queue, struct request *request)
 bool queue_is_quiet(const struct queue *queue)
 {
 	return queue->in_flight.length == 0;
+}
+
+bool queue_has_waiting(const struct queue *queue)
+{
+	return queue->foreground.length + queue->background.length > 0;
 }
 
 /* ---- sending --------------------------------------------------------------------------------- */
@@ -275,8 +280,10 @@ void queue_pump(struct queue *queue)
 		return;
 	while (!queue->unsent && !s->failure && pump_one(queue))
 		;
-	if (!s->failure)
-		stream_expect(s->stream, !queue_is_quiet(queue) && !queue->is_owing);
+	if (s->failure)
+		return;
+	idle_pump(s);
+	stream_expect(s->stream, !queue_is_quiet(queue) && !queue->is_owing && !idle_is_silent(s));
 }
 
 void queue_fail_box(struct queue *queue, const char *box, const GError *error)
@@ -396,7 +403,7 @@ void queue_on_continuation(struct queue *queue, const struct imap_response *resp
 		unsent->hooks->literal(unsent);
 	} else if (unsent && !is_literal_due(unsent))
 		send_segment(queue, unsent);
-	else
+	else if (!idle_on_continuation(queue->session))
 		session_fail(queue->session, MAILFS_ERROR_PROTOCOL,
 			"the server asks to go on with nothing");
 }

@@ -61,6 +61,7 @@ struct command {
 	bool is_pipelined;
 	bool is_background;
 	bool is_select;          /* opens `box` itself */
+	bool is_idle;            /* IDLE: ends when something else is to be sent */
 	bool is_along;           /* a select may follow it at once: it does not care which box is open */
 	bool may_skip;           /* a select that only wants the box open, whoever opened it */
 	unsigned bodies;         /* message bodies that the answer holds */
@@ -112,6 +113,7 @@ void queue_detach(struct queue *queue, struct request *request);
 /* Every waiting command for `box` fails. */
 void queue_fail_box(struct queue *queue, const char *box, const GError *error);
 bool queue_is_quiet(const struct queue *queue); /* nothing in flight */
+bool queue_has_waiting(const struct queue *queue); /* something is to be sent */
 
 /* Input, from the session's dispatcher. */
 void queue_on_tagged(struct queue *queue, const struct imap_response *response);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What list, sync, uids, fetch, poll and all changes have in common: a ticket, and an end that comes once.
+ * What list, sync, uids, fetch, poll, watch, status and all changes have in common: a ticket, and an end that comes once.
  * Embedded as first member of each kind. Loop thread; owned by the session.
  */
 #pragma once
@@ -44,4 +44,8 @@ mailfs_ticket move_start(struct mailfs_session *s, const struct mailfs_move_requ
 mailfs_ticket remove_start(struct mailfs_session *s, const struct mailfs_remove_request *args);
 mailfs_ticket folder_change_start(struct mailfs_session *s,
 	const struct mailfs_folder_request *args);
-mailfs_ticket poll_start(struct mailfs_session *s, mailfs_done_fn done, void *user);
+mailfs_ticket poll_start(struct mailfs_session *s, unsigned patience_ms, mailfs_done_fn done,
+	void *user);
+mailfs_ticket watch_start(struct mailfs_session *s, const struct mailfs_watch_request *args);
+mailfs_ticket notify_start(struct mailfs_session *s, const struct mailfs_watch_request *args);
+mailfs_ticket status_start(struct mailfs_session *s, const struct mailfs_status_request *args);

@@ -68,6 +68,7 @@ static void drop_connection(struct mailfs_session *s)
 {
 	g_clear_pointer(&s->login, login_free);
 	g_clear_pointer(&s->stream, stream_free);
+	idle_forget(s);
 	queue_done(&s->queue);
 }
 
@@ -115,6 +116,7 @@ static void send_logout(struct mailfs_session *s)
 
 	command->user = s;
 	s->is_logout_sent = true;
+	idle_leave(s);
 	stream_hold(s->stream, false); /* whoever held it hears no more; the answer must come in */
 	queue_send_now(&s->queue, command);
 	s->logout_timer = g_timeout_source_new(LOGOUT_WAIT_MS);
@@ -125,7 +127,7 @@ static void send_logout(struct mailfs_session *s)
 static bool can_say_goodbye(const struct mailfs_session *s)
 {
 	return s->stream && !s->login && !s->failure && !s->queue.unsent && !s->is_switching &&
-		!s->is_compressing;
+		!s->is_compressing && !idle_is_starting(s);
 }
 
 static void run_close(struct mailfs_session *s)
@@ -248,6 +250,10 @@ void session_ready(struct mailfs_session *s)
 		.append_limit = s->caps.append_limit,
 		.can_range = (s->quirks & QUIRK_NO_RANGE) == 0,
 		.can_delta = s->caps.condstore || s->caps.qresync,
+		.can_idle = s->caps.idle,
+		.can_notify = s->caps.notify,
+		.can_list_status = s->caps.list_extended && s->caps.list_status &&
+			(s->quirks & QUIRK_NO_LIST_RETURN) == 0,
 	};
 
 	s->state = SESSION_READY;

@@ -12,6 +12,7 @@
 #include "backend/imap/quirks.h"
 #include "backend/imap/queue.h"
 #include "backend/imap/select.h"
+#include "backend/imap/watch.h"
 #include "mailfs/backend.h"
 #include "net/stream.h"
 #include "wire/imap_caps.h"
@@ -54,7 +55,7 @@ struct mailfs_session {
 	/* Rejected once on this connection: not tried again (EX-4). */
 	bool no_list_return, no_condstore_examine, no_esearch, no_search, no_myrights;
 	bool no_move, no_uid_expunge, no_replace, no_unselect;
-	bool no_compress;
+	bool no_compress, no_idle, no_notify;
 	bool is_uid_late; /* FETCH lines name the UID after the body: one message at a time */
 
 	struct queue queue;
@@ -64,6 +65,8 @@ struct mailfs_session {
 	GQueue requests; /* struct request, oldest first */
 	uint64_t last_ticket;
 	struct request *upload; /* the append whose literal is open; NULL = none */
+	struct idling idling;
+	struct request *notify; /* the watch of the account, once the server has agreed; NULL = none */
 
 	/* Marks for the kick. */
 	GSource *kick;
@@ -104,7 +107,8 @@ void compress_begin(struct mailfs_session *s);
 /* Takes what the stream has: bytes came, or may be read again. */
 void session_on_input(void *session);
 
-/* Something changed in the open box that no request covers; told once until its next sync. */
+/* Something changed in the open box that no request covers: told once until its next sync, or each
+ * time while it is watched. */
 void session_box_changed(struct mailfs_session *s);
 
 /* Passes an [ALERT] on, if it may be shown. */

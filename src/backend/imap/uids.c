@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The plain UID list, and the sign of life. Loop thread. */
+/* The plain UID list. Loop thread. */
 #include "backend/imap/request.h"
 #include "backend/imap/search.h"
 #include "backend/imap/session.h"
@@ -102,50 +102,4 @@ mailfs_ticket uids_start(struct mailfs_session *s, const struct mailfs_uids_requ
 	};
 	search_init(&uids->search);
 	return request_add(s, &uids->request);
-}
-
-/* ---- poll ------------------------------------------------------------------------------------ */
-
-struct poll {
-	struct request request;
-	mailfs_done_fn done;
-	void *user;
-};
-
-static void noop_done(struct command *command, const struct imap_response *response,
-	const GError *error)
-{
-	request_finish(command->request, error);
-}
-
-static void poll_begin(struct request *request)
-{
-	static const struct command_hooks hooks = { .done = noop_done };
-	struct command *command = command_new(imap_cmd_new("NOOP"), &hooks, request, "NOOP");
-
-	/* NOOP does not disturb fetches by UID. */
-	command->is_pipelined = true;
-	queue_add(&request->session->queue, command);
-}
-
-static void poll_done(struct request *request, const GError *error)
-{
-	struct poll *poll = (struct poll *)request;
-
-	poll->done(poll->user, error);
-}
-
-static void poll_free(struct request *request)
-{
-	g_free(request);
-}
-
-mailfs_ticket poll_start(struct mailfs_session *s, mailfs_done_fn done, void *user)
-{
-	struct poll *poll = g_new0(struct poll, 1);
-
-	poll->request = (struct request){ .start = poll_begin, .done = poll_done, .free = poll_free };
-	poll->done = done;
-	poll->user = user;
-	return request_add(s, &poll->request);
 }

@@ -149,7 +149,9 @@ static void poll_done(struct pop3_request *request, const GError *error)
 	poll->done(poll->user, error);
 }
 
-static mailfs_ticket poll(struct mailfs_session *s, mailfs_done_fn done, void *user)
+/* Sessions are short, and the silence clock runs whenever something is asked. */
+static mailfs_ticket poll(struct mailfs_session *s, unsigned patience_ms, mailfs_done_fn done,
+	void *user)
 {
 	struct poll *poll = g_new0(struct poll, 1);
 
