@@ -5,6 +5,7 @@
 #include <time.h>
 
 static int64_t fake_us;
+static int64_t fake_sleep_us;
 
 static int64_t read_ns(clockid_t id)
 {
@@ -23,7 +24,7 @@ int64_t clock_monotonic_us(void)
 
 int64_t clock_boottime_us(void)
 {
-	return read_ns(CLOCK_BOOTTIME) / 1000;
+	return read_ns(CLOCK_BOOTTIME) / 1000 + fake_sleep_us;
 }
 
 int64_t clock_realtime_ns(void)
@@ -34,4 +35,9 @@ int64_t clock_realtime_ns(void)
 void clock_fake(int64_t us)
 {
 	fake_us = us;
+}
+
+void clock_fake_sleep(int64_t us)
+{
+	fake_sleep_us = us;
 }

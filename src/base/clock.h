@@ -13,3 +13,5 @@ int64_t clock_realtime_ns(void);  /* since 1970-01-01 UTC */
 
 /* From now on all three stand at `us` (0 = real time again). */
 void clock_fake(int64_t us);
+/* From now on the machine has slept for `us` in all: CLOCK_BOOTTIME is so far ahead. */
+void clock_fake_sleep(int64_t us);

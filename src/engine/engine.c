@@ -133,6 +133,7 @@ static void on_ready(void *user, const struct mailfs_server_info *info)
 	engine->can_range = info->can_range;
 	engine->append_limit = info->append_limit;
 	online_ready(engine);
+	watch_ready(engine->watch, info);
 }
 
 static void on_failed(void *user, const GError *error)
@@ -158,7 +159,7 @@ static void on_state(void *user, enum engine_state state)
 		engine->online_since = clock_realtime_ns() / 1000000000;
 		/* Events were missed while nobody listened. */
 		if (engine->was_started)
-			refresh_relist(engine);
+			watch_look(engine->watch);
 		changes_online(engine);
 	} else {
 		engine->online_since = 0;
@@ -168,11 +169,27 @@ static void on_state(void *user, enum engine_state state)
 
 static void on_folder_changed(void *user, const char *name)
 {
-	struct engine *engine = user;
-	struct folder *folder = tree_by_name(engine->tree, name);
+	watch_folder_changed(((struct engine *)user)->watch, name);
+}
 
-	if (folder && syncer_is_in_use(folder))
-		syncer_sync(engine, folder, NULL, NULL);
+static void on_folder_status(void *user, const struct mailfs_status *status)
+{
+	watch_folder_status(((struct engine *)user)->watch, status);
+}
+
+static void on_tree_changed(void *user)
+{
+	watch_tree_changed(((struct engine *)user)->watch);
+}
+
+static void on_watch_begun(void *user, const char *folder)
+{
+	watch_begun(((struct engine *)user)->watch, folder);
+}
+
+static void on_watch_failed(void *user, const char *folder, const GError *error)
+{
+	watch_failed(((struct engine *)user)->watch, folder, error);
 }
 
 static void on_link(void *user)
@@ -237,6 +254,7 @@ struct engine *engine_new(const struct engine_config *config, const struct engin
 	engine->mover = mover_new(engine);
 	engine->names = names_new(engine);
 	engine->outbox = outbox_new(engine);
+	engine->watch = watch_new(engine);
 	engine->folder_changes = g_ptr_array_new_with_free_func(folder_change_free);
 	if (!config->no_prefetch)
 		engine->prefetch = prefetch_new(engine);
@@ -253,20 +271,15 @@ struct engine *engine_new(const struct engine_config *config, const struct engin
 			.failed = on_failed,
 			.state = on_state,
 			.folder_changed = on_folder_changed,
+			.folder_status = on_folder_status,
+			.tree_changed = on_tree_changed,
+			.watch_begun = on_watch_begun,
+			.watch_failed = on_watch_failed,
 			.reason = on_reason,
 			.link = on_link,
 		},
 		engine);
 	return engine;
-}
-
-static gboolean on_poll(gpointer user)
-{
-	struct engine *engine = user;
-
-	if (pool_state(engine->pool) == ENGINE_ONLINE)
-		refresh_relist(engine);
-	return G_SOURCE_CONTINUE;
 }
 
 /* While the login goes on, the disk has nothing to do. */
@@ -284,8 +297,7 @@ void engine_start(struct engine *engine)
 	changes_start(engine);
 	preload(engine);
 	listing_refresh(engine->listing, on_first_listing, engine);
-	if (engine->config.poll_seconds > 0)
-		engine->poll_timer = g_timeout_add_seconds(engine->config.poll_seconds, on_poll, engine);
+	watch_start(engine->watch);
 	/* Never from inside this call. */
 	if (engine->config.delay_connect)
 		engine->catch_up_timer = g_timeout_add(0, on_catch_up_timeout, engine);
@@ -306,7 +318,7 @@ void engine_stop(struct engine *engine, void (*stopped)(void *user), void *user)
 	engine->was_started = true; /* whoever stops does not want to hear of it any more */
 	engine->stopped = stopped;
 	engine->stopped_user = user;
-	g_clear_handle_id(&engine->poll_timer, g_source_remove);
+	watch_stop(engine->watch);
 	g_clear_handle_id(&engine->catch_up_timer, g_source_remove);
 	g_clear_handle_id(&engine->start_timer, g_source_remove);
 	pool_stop(engine->pool, on_pool_stopped, engine);
@@ -316,7 +328,6 @@ void engine_stop(struct engine *engine, void (*stopped)(void *user), void *user)
 void engine_free(struct engine *engine)
 {
 	engine->is_freeing = true;
-	g_clear_handle_id(&engine->poll_timer, g_source_remove);
 	g_clear_handle_id(&engine->catch_up_timer, g_source_remove);
 	g_clear_handle_id(&engine->pressure_timer, g_source_remove);
 	g_clear_handle_id(&engine->unload_source, g_source_remove);
@@ -333,6 +344,7 @@ void engine_free(struct engine *engine)
 	g_ptr_array_unref(engine->folder_changes);
 	syncer_free_all(engine);
 	fill_free(engine->fill);
+	watch_free(engine->watch);
 	fetcher_free(engine->fetcher);
 	if (engine->prefetch)
 		prefetch_free(engine->prefetch);

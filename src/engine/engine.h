@@ -217,6 +217,8 @@ struct engine_status {
 	uint64_t reads_from_cache, reads_fetched;
 	uint64_t syncs, sweeps;
 	int64_t online_since, last_sync; /* s since 1970; 0 = never */
+	const char *watch;  /* how changes are heard of; NULL = not now */
+	int64_t last_check; /* for changes, as above */
 	unsigned retry_in_ms;
 };
 void engine_get_status(struct engine *engine, struct engine_status *ret_status);

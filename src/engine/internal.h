@@ -16,6 +16,7 @@ struct mover;   /* mover.c */
 struct names;   /* names.c */
 struct outbox;  /* outbox.c */
 struct gate;    /* gate.c; NULL = the backend asks for no secret */
+struct watch;   /* watch.c */
 
 struct engine_waiter;
 
@@ -49,6 +50,7 @@ struct engine {
 	struct mover *mover;
 	struct names *names;
 	struct outbox *outbox;
+	struct watch *watch;
 	GHashTable *all_syncs; /* struct sync *, all of them */
 	GPtrArray *refreshes;  /* struct refresh *, under way */
 	GPtrArray *folder_changes; /* struct folder_change *, under way */
@@ -59,7 +61,6 @@ struct engine {
 	bool was_started;      /* `started` was told */
 	unsigned catching_up;  /* syncs that `started` waits for */
 	guint catch_up_timer;
-	guint poll_timer;
 	/* online.c */
 	struct gate *gate;
 	guint start_timer, look_timer;
@@ -128,9 +129,29 @@ void online_free(struct engine *engine); /* after the pool */
 
 /* ---- refresh.c ---- */
 
-/* The folders, then those in use that have changed; nobody waits for it. */
-void refresh_relist(struct engine *engine);
 void refresh_free(gpointer refresh); /* of engine->refreshes */
+
+/* ---- watch.c: who is listened to, what of it is news ---- */
+
+struct watch *watch_new(struct engine *engine);
+void watch_free(struct watch *watch);
+void watch_start(struct watch *watch);
+void watch_stop(struct watch *watch);
+/* A session is ready: what the server can do is known. */
+void watch_ready(struct watch *watch, const struct mailfs_server_info *info);
+/* Other folders are in use than before. */
+void watch_replan(struct watch *watch);
+/* It changed, says the server. */
+void watch_folder_changed(struct watch *watch, const char *name);
+void watch_folder_status(struct watch *watch, const struct mailfs_status *status);
+void watch_tree_changed(struct watch *watch);
+void watch_begun(struct watch *watch, const char *folder);
+void watch_failed(struct watch *watch, const char *folder, const GError *error);
+/* Looks at everything now: events may have been missed. */
+void watch_look(struct watch *watch);
+/* "notify", "idle: INBOX, …; poll every 60 s"; NULL = not now. Borrowed until the next call. */
+const char *watch_describe(struct watch *watch);
+int64_t watch_last_look(const struct watch *watch); /* s since 1970; 0 = never */
 
 /* ---- listing.c: the folders ---- */
 
@@ -144,6 +165,8 @@ void listing_note_rename(struct listing *listing, const char *from, const char *
 /* The tree from the index, without network. Tells nobody. */
 void listing_from_store(struct listing *listing);
 uint32_t listing_count(const struct listing *listing);
+/* An answer that is under way may be older than what happens now. */
+bool listing_is_running(const struct listing *listing);
 
 /* ---- syncer.c: the messages of a folder ---- */
 
@@ -174,9 +197,14 @@ void syncer_note_behind(struct engine *engine, struct folder *folder);
  * g_free() the array; the strings are borrowed. */
 const char **syncer_keys(struct engine *engine, const char *folder, const uint32_t *uids,
 	size_t count);
-/* What the server's STATUS told in the last listing. */
-void syncer_note_status(struct engine *engine, struct folder *folder,
-	const struct mailfs_folder_info *info);
+/* What the server's STATUS tells of it, all or some. */
+void syncer_take_status(struct engine *engine, struct folder *folder,
+	const struct mailfs_status *status);
+/* This is not what was synced last. For a folder whose messages are not known: true. */
+bool syncer_differs(const struct folder *folder, const struct mailfs_status *status);
+/* Its STATUS was told in the last few seconds. */
+bool syncer_has_fresh_status(const struct folder *folder);
+int64_t syncer_used_us(const struct folder *folder); /* opened last; 0 = never */
 
 /* ---- fetcher.c: bodies ---- */
 

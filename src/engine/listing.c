@@ -231,7 +231,15 @@ static void take_status(struct listing *listing)
 
 		if (!folder || (info->flags & MAILFS_FOLDER_HAS_STATUS) == 0)
 			continue;
-		syncer_note_status(engine, folder, info);
+		syncer_take_status(engine, folder, &(struct mailfs_status){
+			.has = MAILFS_STATUS_MESSAGES | MAILFS_STATUS_UNSEEN | MAILFS_STATUS_UIDNEXT |
+				MAILFS_STATUS_UIDVALIDITY | MAILFS_STATUS_MODSEQ,
+			.messages = info->messages,
+			.unseen = info->unseen,
+			.uidnext = info->uidnext,
+			.uidvalidity = info->uidvalidity,
+			.modseq = info->highestmodseq,
+		});
 		if (!folder->box) {
 			folder->messages = info->messages;
 			folder->unseen = info->unseen;
@@ -436,6 +444,11 @@ void listing_refresh(struct listing *listing, engine_done_fn done, void *user)
 void listing_from_store(struct listing *listing)
 {
 	show(listing);
+}
+
+bool listing_is_running(const struct listing *listing)
+{
+	return listing->is_running;
 }
 
 uint32_t listing_count(const struct listing *listing)

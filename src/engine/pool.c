@@ -26,7 +26,7 @@ static const int64_t patience_us[POOL_PRIORITIES] = {
 
 /* ---- which job goes where ---------------------------------------------------------------------- */
 
-static bool may_dial(struct pool *pool)
+bool pool_may_dial(struct pool *pool)
 {
 	unsigned ready = pool_count(pool, SESSION_READY);
 	int64_t now = clock_monotonic_us();
@@ -58,7 +58,7 @@ static bool fits(const struct pool_session *ps, const struct pool_job *job)
 }
 
 /* A request that ended with the connection comes before the session's `dead`. */
-static bool is_usable(const struct pool_session *ps, int64_t now)
+bool pool_session_is_usable(const struct pool_session *ps, int64_t now)
 {
 	return ps->state == SESSION_READY && !ps->is_retiring && now >= ps->dying_until_us;
 }
@@ -81,12 +81,14 @@ static struct pool_session *choose(const struct pool *pool, const struct pool_jo
 		struct pool_session *ps = g_ptr_array_index(pool->sessions, i);
 		unsigned cost = ps->weight * 2;
 
-		if (!is_usable(ps, now) || !pace_allows(ps, job))
+		if (!pool_session_is_usable(ps, now) || !pace_allows(ps, job))
 			continue;
 		if (is_patient ? !fits(ps, job) : ps->weight > POOL_WEIGHT_MAX)
 			continue;
 		if (job->folder && g_strcmp0(ps->folder, job->folder) != 0)
 			cost += 2 * POOL_SPREAD_WEIGHT - 1; /* a SELECT costs a round trip */
+		if (ps->watch != 0 && ps->watched)
+			cost++; /* so does leaving IDLE */
 		if (!best || cost < best_cost) {
 			best = ps;
 			best_cost = cost;
@@ -103,6 +105,7 @@ static void start_job(struct pool *pool, struct pool_session *ps, struct pool_jo
 	ps->weight += job->weight;
 	pace_started(ps, job);
 	if (job->folder && g_strcmp0(ps->folder, job->folder) != 0) {
+		pool_watch_leaves(ps);
 		g_free(ps->folder);
 		ps->folder = g_strdup(job->folder);
 	}
@@ -219,9 +222,10 @@ static gboolean pool_run(gpointer user)
 		want_more = 1;
 	if (pool->is_warming)
 		want_more = pool->config.connections;
-	while (want_more > pool_count(pool, SESSION_DIALLING) && may_dial(pool))
+	while (want_more > pool_count(pool, SESSION_DIALLING) && pool_may_dial(pool))
 		pool_dial(pool);
 	pool->is_warming &= pool_count(pool, SESSION_DIALLING) > 0;
+	pool_watch_run(pool);
 	if (pool->state == ENGINE_OFFLINE || pool->state == ENGINE_LOGIN_REFUSED)
 		fail_offline(pool);
 	pool_rest(pool);
@@ -241,6 +245,7 @@ void pool_schedule(struct pool *pool)
 void pool_submit(struct pool *pool, struct pool_job *job)
 {
 	g_assert(!job->is_queued && !job->session);
+	pool_notice_sleep(pool);
 	job->since_us = clock_monotonic_us();
 	job->is_queued = true;
 	job->link = (GList){ .data = job };
@@ -257,6 +262,7 @@ void pool_done(struct pool *pool, struct pool_job *job, const GError *error)
 	job->session = NULL;
 	job->ticket = 0;
 	ps->weight -= job->weight;
+	ps->quiet_us = clock_monotonic_us();
 	pool_meter_end(pool, job);
 	pace_ended(ps, job, !error);
 	pool_schedule(pool);
@@ -308,6 +314,7 @@ struct pool *pool_new(const struct pool_config *config, const struct pool_events
 	pool->state = ENGINE_CONNECTING;
 	for (unsigned p = 0; p < POOL_PRIORITIES; p++)
 		g_queue_init(&pool->waiting[p]);
+	pool_watch_init(pool);
 	return pool;
 }
 
@@ -346,6 +353,7 @@ void pool_free(struct pool *pool)
 	g_ptr_array_set_free_func(pool->sessions, pool_session_free);
 	g_ptr_array_unref(pool->sessions);
 	g_ptr_array_unref(pool->corpses);
+	pool_watch_done(pool);
 	g_clear_handle_id(&pool->run_source, g_source_remove);
 	g_clear_handle_id(&pool->corpse_source, g_source_remove);
 	g_clear_handle_id(&pool->look_timer, g_source_remove);

@@ -49,6 +49,12 @@ struct pool_events {
 	void (*failed)(void *user, const GError *error);
 	void (*state)(void *user, enum engine_state state);
 	void (*folder_changed)(void *user, const char *folder);
+	void (*folder_status)(void *user, const struct mailfs_status *status);
+	void (*tree_changed)(void *user);
+	/* From now on changes of the folder (NULL: of the account) are told by themselves. */
+	void (*watch_begun)(void *user, const char *folder);
+	/* It cannot be watched, or not for long: it is to be left out of the plan for a while. */
+	void (*watch_failed)(void *user, const char *folder, const GError *error);
 	void (*reason)(void *user, const char *text);
 	/* `link` is other than it was: to be remembered. */
 	void (*link)(void *user);
@@ -99,6 +105,25 @@ void pool_hasten(struct pool *pool, struct pool_job *job);
 /* Bytes of background work that all sessions together have on their way, at most. It follows what
  * the line has shown to bring within the patience of whoever comes with something urgent. */
 uint64_t pool_appetite(const struct pool *pool);
+
+/*
+ * What sessions listen to while nothing else is asked of them, best first; copied. With `is_account`
+ * one session hears of everything; else each idles in one of the folders. One connection less than
+ * there may be is opened for that.
+ */
+struct pool_watch_plan {
+	bool is_account;
+	const char *const *folders; /* wire names; NULL-terminated, or NULL */
+};
+void pool_set_watch_plan(struct pool *pool, const struct pool_watch_plan *plan);
+/* Changes of the folder (NULL: of the account) are told by themselves. */
+bool pool_is_watched(const struct pool *pool, const char *folder);
+/* The sessions that have a folder selected and do not watch are asked what is new in it. */
+void pool_ask_selected(struct pool *pool);
+/* The machine slept or moved: sessions show within seconds that they live, or are replaced. */
+void pool_probe(struct pool *pool);
+/* Did the machine sleep since the last look? Then pool_probe() was called. Cheap. */
+bool pool_notice_sleep(struct pool *pool);
 
 /* Back pressure of the disk, on all sessions. */
 void pool_hold(struct pool *pool, bool is_held);

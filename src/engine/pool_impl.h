@@ -21,6 +21,15 @@ struct pool_session {
 	int64_t since_us;
 	int64_t dying_until_us; /* a request of it was lost: its `dead` is on the way */
 	struct mailfs_traffic traffic; /* when it was last looked at */
+	/* pool_watch.c */
+	mailfs_ticket watch;    /* 0 = none is under way */
+	char *watched;          /* by it; NULL = the account */
+	bool is_watch_begun, is_watch_cancelled;
+	bool is_faithful;       /* `folder` was watched since it was selected */
+	bool is_asked;          /* for a sign of life */
+	int64_t watch_begun_us, watch_rest_us;
+	int64_t quiet_us;       /* since when it has no job */
+
 	bool is_retiring; /* compressed and should not be: takes no more jobs, then it is closed */
 };
 
@@ -67,6 +76,17 @@ struct pool {
 	guint bar_timer;     /* until it, what is under way may end */
 	guint presume_timer; /* of the first session's dial */
 
+	/* pool_watch.c */
+	bool wants_account;
+	char **plan;          /* folders to watch, NULL-terminated */
+	unsigned renew_s;
+	unsigned short_watches; /* in a row */
+	int64_t drop_us;      /* the last one that was cut; 0 = never */
+	struct backoff drops; /* of sessions that watched */
+	int64_t watch_dial_us; /* no session for watching before that */
+	guint watch_timer;
+	int64_t lag_us;       /* CLOCK_BOOTTIME is ahead of CLOCK_MONOTONIC by so much */
+
 	bool is_stopping;
 	guint stop_timer;
 	void (*stopped)(void *user);
@@ -78,6 +98,21 @@ struct pool {
 /* Everything is decided in a run of its own, from the loop, soon. */
 void pool_schedule(struct pool *pool);
 void pool_fail_waiting(struct pool *pool, const GError *error);
+
+bool pool_may_dial(struct pool *pool);
+/* Not closing, not dying. */
+bool pool_session_is_usable(const struct pool_session *ps, int64_t now);
+
+/* ---- pool_watch.c ---- */
+
+void pool_watch_init(struct pool *pool);
+void pool_watch_done(struct pool *pool);
+/* Sessions that have nothing to do begin to watch; those that should not any more end. */
+void pool_watch_run(struct pool *pool);
+/* The session is about to have another folder selected. */
+void pool_watch_leaves(struct pool_session *ps);
+/* A session died; `ps` is still as it was. */
+void pool_watch_lost(struct pool *pool, const struct pool_session *ps);
 
 /* ---- pool_meter.c ---- */
 

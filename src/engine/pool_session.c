@@ -45,6 +45,7 @@ void pool_session_free(gpointer data)
 
 	ps->backend->free(ps->session);
 	g_free(ps->folder);
+	g_free(ps->watched);
 	g_free(ps);
 }
 
@@ -77,7 +78,7 @@ static void on_ready(void *user, const struct mailfs_server_info *info)
 	struct pool *pool = ps->pool;
 
 	ps->state = SESSION_READY;
-	ps->since_us = clock_monotonic_us();
+	ps->since_us = ps->quiet_us = clock_monotonic_us();
 	if (pool->is_stopping || pool->is_barred)
 		return;
 	backoff_reset(&pool->dials);
@@ -98,6 +99,20 @@ static void on_folder_changed(void *user, const char *folder)
 	struct pool_session *ps = user;
 
 	ps->pool->events.folder_changed(ps->pool->user, folder);
+}
+
+static void on_folder_status(void *user, const struct mailfs_status *status)
+{
+	struct pool_session *ps = user;
+
+	ps->pool->events.folder_status(ps->pool->user, status);
+}
+
+static void on_tree_changed(void *user)
+{
+	struct pool_session *ps = user;
+
+	ps->pool->events.tree_changed(ps->pool->user);
 }
 
 static void on_alert(void *user, const char *text)
@@ -221,6 +236,7 @@ static void on_dead(void *user, const GError *error)
 	log_info("engine", "connection ended: %s", error->message);
 	pool->events.reason(pool->user, error->message);
 	pool_link_judge(pool, ps, error);
+	pool_watch_lost(pool, ps);
 	pool_session_remove(ps);
 	if (pool->is_stopping || pool->is_barred)
 		return;
@@ -236,6 +252,8 @@ void pool_dial(struct pool *pool)
 	static const struct mailfs_session_events events = {
 		.ready = on_ready,
 		.folder_changed = on_folder_changed,
+		.folder_status = on_folder_status,
+		.tree_changed = on_tree_changed,
 		.alert = on_alert,
 		.dead = on_dead,
 	};

@@ -1,40 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A look at the server because somebody asked for it, time has passed, or the network is back:
- * first the folders, then each one that is in use and has changed.
+ * A look at the server because somebody asked for it: first the folders, then each one that is in use
+ * and has changed. What happens by itself is in watch.c.
  */
 #include "engine/internal.h"
-
-/* ---- by itself --------------------------------------------------------------------------------- */
-
-static void refresh_used(struct engine *engine)
-{
-	GHashTableIter iter;
-	gpointer value;
-
-	g_hash_table_iter_init(&iter, engine->tree->by_name);
-	while (g_hash_table_iter_next(&iter, NULL, &value)) {
-		struct folder *folder = value;
-
-		if (syncer_is_in_use(folder) && !syncer_is_unchanged(folder))
-			syncer_sync(engine, folder, NULL, NULL);
-	}
-}
-
-static void on_relisted(void *user, const GError *error)
-{
-	struct engine *engine = user;
-
-	if (!error)
-		refresh_used(engine);
-}
-
-void refresh_relist(struct engine *engine)
-{
-	listing_refresh(engine->listing, on_relisted, engine);
-}
-
-/* ---- for somebody ------------------------------------------------------------------------------ */
 
 /* A refresh of everything: first the folders, then each one in use. */
 struct refresh {

@@ -77,6 +77,8 @@ void engine_get_status(struct engine *engine, struct engine_status *ret_status)
 		.sweeps = engine->sweeps,
 		.online_since = engine->online_since,
 		.last_sync = engine->last_sync,
+		.watch = watch_describe(engine->watch),
+		.last_check = watch_last_look(engine->watch),
 		.retry_in_ms = pool_retry_in_ms(engine->pool),
 	};
 	fill_get_status(engine->fill, &ret_status->fill);

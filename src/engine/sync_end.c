@@ -117,6 +117,8 @@ void sync_finish(struct sync *sync)
 	sync->run_again |= sync->want_sweep;
 	sync->synced_us = clock_monotonic_us();
 	sync->is_behind = sync->is_behind && sync->run_again;
+	sync->uidnext = sync->state_uidnext;
+	sync->base_status = sync->asked_status;
 	engine->last_sync = clock_realtime_ns() / 1000000000;
 	engine->syncs++;
 	sync_end(sync, NULL);

@@ -44,10 +44,16 @@ struct sync {
 	uint32_t uid_max;  /* highest UID at the last success: what came later may have holes */
 	unsigned losses;   /* without UIDVALIDITY: pool_losses() when folder->box was made */
 
-	/* STATUS of the last listing */
+	int64_t used_us;   /* last opening; 0 = never */
+	uint32_t uidnext;  /* of the server, at the last success; 0 = not told */
+
+	/* STATUS, as it was told last */
 	bool has_status;
-	uint32_t status_messages, status_uidvalidity;
+	uint32_t status_messages, status_uidvalidity, status_unseen, status_uidnext;
 	uint64_t status_modseq;
+	int64_t status_us;
+	/* What it was when the run began; when the last good one began. */
+	uint32_t asked_status, base_status; /* hashes; 0 = none */
 
 	/* one run */
 	struct pool_job job;
@@ -56,6 +62,7 @@ struct sync {
 	bool is_delta;
 	bool has_new;
 	bool is_late; /* a message came that should have been listed already */
+	uint32_t state_uidnext;
 	struct mailfs_sync_result result;
 	struct store_batch *batch;
 	unsigned batch_rows;
@@ -80,6 +87,8 @@ static inline struct sync *sync_of_job(struct pool_job *job)
 /* WHO_SERVED: the next run has begun, those who waited for the one before are due. WHO_COMING: those
  * who want to list what has come so far. */
 void sync_answer(struct sync *sync, enum who who, const GError *error);
+/* All that the last STATUS told, in a number; 0 = there was none. */
+uint32_t sync_status_hash(const struct sync *sync);
 /* `started` need not wait for it any longer. */
 void sync_caught_up(struct sync *sync);
 void sync_free(struct sync *sync);

@@ -66,6 +66,7 @@ static void take_state(struct sync *sync, const struct mailfs_sync_state *state)
 	struct folder *folder = sync->folder;
 
 	changes_take_state(sync->engine, folder, state);
+	sync->state_uidnext = state->uidnext;
 	sync->is_delta = state->is_delta;
 	sync->is_new_box = !is_same_box(sync, state->uidvalidity);
 	if (!sync->is_new_box) {
@@ -185,6 +186,8 @@ void sync_run(struct sync *sync)
 	sync->serial++;
 	sync->is_new_box = false;
 	sync->has_new = false;
+	sync->state_uidnext = 0;
+	sync->asked_status = sync_status_hash(sync);
 	sync->is_delta = false;
 	sync->is_late = false;
 	sync->target = NULL;

@@ -215,6 +215,8 @@ static void put_status(struct fs *fs, struct status_writer *writer)
 		put_text(writer, "offline-by", "request");
 	put_time(writer, "online-since", status.online_since);
 	put_time(writer, "last-sync", status.last_sync);
+	put_text(writer, "watch", status.watch);
+	put_time(writer, "last-check", status.last_check);
 	put_number(writer, "retry-in-ms", status.retry_in_ms);
 	put_text(writer, "tls", status.tls);
 	put_text(writer, "auth", status.auth);

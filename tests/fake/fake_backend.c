@@ -20,6 +20,8 @@ enum kind {
 	KIND_REMOVE,
 	KIND_FOLDER,
 	KIND_POLL,
+	KIND_WATCH,
+	KIND_STATUS,
 };
 
 struct fake_request {
@@ -41,6 +43,10 @@ struct fake_request {
 	struct mailfs_move_request move;
 	struct mailfs_remove_request remove;
 	struct mailfs_folder_request change;
+	struct mailfs_watch_request watch;
+	struct mailfs_status_request status;
+	bool is_begun; /* a watch: from now on it only ends */
+	char **names;
 	mailfs_done_fn poll_done;
 	void *poll_user;
 
@@ -293,6 +299,7 @@ static void request_free(struct fake_request *request)
 		g_array_unref(request->fetch_uids);
 	if (request->copies)
 		g_array_unref(request->copies);
+	g_strfreev(request->names);
 	g_strfreev(request->add);
 	g_strfreev(request->remove_);
 	g_free(request->target);
@@ -343,6 +350,12 @@ static void request_end(struct mailfs_session *s, struct fake_request *request, 
 	case KIND_POLL:
 		request->poll_done(request->poll_user, error);
 		break;
+	case KIND_WATCH:
+		request->watch.done(request->watch.user, error);
+		break;
+	case KIND_STATUS:
+		request->status.done(request->status.user, error);
+		break;
 	}
 	request_free(request);
 }
@@ -378,6 +391,76 @@ void fake_tell_changed(struct fake_server *server, const char *folder)
 	s->depth--;
 }
 
+static struct fake_request *begun_watch(const struct mailfs_session *s, const char *folder)
+{
+	for (GList *at = s->requests.head; at && s->state == STATE_READY; at = at->next) {
+		struct fake_request *request = at->data;
+
+		if (request->kind == KIND_WATCH && request->is_begun &&
+			g_strcmp0(request->folder, folder) == 0)
+			return request;
+	}
+	return NULL;
+}
+
+bool fake_is_idling(const struct fake_server *server, const char *folder)
+{
+	for (guint i = 0; i < server->sessions->len; i++)
+		if (begun_watch(g_ptr_array_index(server->sessions, i), folder))
+			return true;
+	return false;
+}
+
+static struct mailfs_status status_of(const struct fake_folder *folder)
+{
+	struct mailfs_status status = {
+		.folder = folder->name,
+		.has = MAILFS_STATUS_MESSAGES | MAILFS_STATUS_UNSEEN | MAILFS_STATUS_UIDNEXT |
+			MAILFS_STATUS_UIDVALIDITY,
+		.messages = folder->messages->len,
+		.uidnext = folder->uid_floor + 1,
+		.uidvalidity = folder->uidvalidity,
+	};
+
+	for (guint i = 0; i < folder->messages->len; i++)
+		status.unseen += (((struct fake_message *)g_ptr_array_index(folder->messages, i))->flags &
+			MAILFS_FLAG_SEEN) == 0;
+	if (!the_server->cannot_delta) {
+		status.has |= MAILFS_STATUS_MODSEQ;
+		status.modseq = folder->modseq;
+	}
+	return status;
+}
+
+void fake_notice(struct fake_server *server, const char *folder)
+{
+	struct fake_folder *found = fake_folder_find(server, folder);
+	struct mailfs_status status = status_of(found);
+
+	for (guint i = 0; i < server->sessions->len; i++) {
+		struct mailfs_session *s = g_ptr_array_index(server->sessions, i);
+
+		s->depth++;
+		if (begun_watch(s, folder))
+			s->events.folder_changed(s->user, folder);
+		else if (begun_watch(s, NULL))
+			s->events.folder_status(s->user, &status);
+		s->depth--;
+	}
+}
+
+void fake_notice_tree(struct fake_server *server)
+{
+	for (guint i = 0; i < server->sessions->len; i++) {
+		struct mailfs_session *s = g_ptr_array_index(server->sessions, i);
+
+		s->depth++;
+		if (begun_watch(s, NULL))
+			s->events.tree_changed(s->user);
+		s->depth--;
+	}
+}
+
 /* True: an accident happened, the request or the session is over. */
 static bool strike(struct mailfs_session *s, struct fake_request *request, enum fake_point point)
 {
@@ -411,7 +494,8 @@ static bool strike(struct mailfs_session *s, struct fake_request *request, enum 
 
 static void tell_folder(struct fake_request *request, const struct fake_folder *folder)
 {
-	unsigned flags = folder->flags | (folder->has_status ? MAILFS_FOLDER_HAS_STATUS : 0);
+	bool has_status = folder->has_status && !the_server->hides_status;
+	unsigned flags = folder->flags | (has_status ? MAILFS_FOLDER_HAS_STATUS : 0);
 	uint32_t unseen = 0;
 
 	for (guint i = 0; i < folder->messages->len; i++)
@@ -425,9 +509,67 @@ static void tell_folder(struct fake_request *request, const struct fake_folder *
 		.role = folder->role,
 		.messages = folder->messages->len,
 		.unseen = unseen,
+		.uidnext = folder->uid_floor + 1,
 		.uidvalidity = folder->uidvalidity,
 		.highestmodseq = the_server->cannot_delta ? 0 : folder->modseq,
 	});
+}
+
+static void tell_all_status(struct mailfs_session *s)
+{
+	for (guint i = 0; i < the_server->folders->len; i++) {
+		struct mailfs_status status = status_of(g_ptr_array_index(the_server->folders, i));
+
+		s->events.folder_status(s->user, &status);
+	}
+}
+
+static void step_watch(struct mailfs_session *s, struct fake_request *request)
+{
+	const struct fake_folder *folder =
+		request->folder ? fake_folder_find(the_server, request->folder) : NULL;
+	struct mailfs_status status;
+
+	if (request->is_begun) {
+		request_end(s, request, NULL); /* something else is to be done */
+		return;
+	}
+	if (strike(s, request, FAKE_WATCH))
+		return;
+	if (request->folder ? !the_server->can_idle : !the_server->can_notify) {
+		request_fail(s, request, MAILFS_ERROR_NOT_POSSIBLE);
+		return;
+	}
+	if (request->folder && !folder) {
+		request_fail(s, request, MAILFS_ERROR_GONE);
+		return;
+	}
+	request->is_begun = true;
+	the_server->watches++;
+	the_server->notifies += !folder;
+	if (folder) {
+		status = status_of(folder);
+		s->events.folder_status(s->user, &status);
+	} else {
+		tell_all_status(s);
+	}
+	request->watch.begun(request->watch.user);
+}
+
+static void step_status(struct mailfs_session *s, struct fake_request *request)
+{
+	if (strike(s, request, FAKE_STATUS))
+		return;
+	for (char **name = request->names; *name; name++) {
+		const struct fake_folder *folder = fake_folder_find(the_server, *name);
+		struct mailfs_status status;
+
+		if (!folder)
+			continue;
+		status = status_of(folder);
+		request->status.status(request->status.user, &status);
+	}
+	request_end(s, request, NULL);
 }
 
 static void step_list(struct mailfs_session *s, struct fake_request *request)
@@ -1036,7 +1178,14 @@ static void step(struct mailfs_session *s, struct fake_request *request)
 		step_folder(s, request);
 		break;
 	case KIND_POLL:
-		request_end(s, request, NULL);
+		if (!strike(s, request, FAKE_POLL))
+			request_end(s, request, NULL);
+		break;
+	case KIND_WATCH:
+		step_watch(s, request);
+		break;
+	case KIND_STATUS:
+		step_status(s, request);
 		break;
 	}
 }
@@ -1084,10 +1233,29 @@ static void turn_dial(struct mailfs_session *s)
 			.auth = "PLAIN",
 			.can_range = !the_server->cannot_range,
 			.can_delta = !the_server->cannot_delta,
+			.can_idle = the_server->can_idle,
+			.can_notify = the_server->can_notify,
+			.can_list_status = !the_server->hides_status,
 			.max_pipeline = 10,
 			.append_limit = the_server->append_limit,
 		});
 	}
+}
+
+/* Whatever else is asked for ends the IDLE; NOTIFY goes on beside it. */
+static struct fake_request *next_request(struct mailfs_session *s)
+{
+	struct fake_request *idle = NULL;
+
+	for (GList *at = s->requests.head; at; at = at->next) {
+		struct fake_request *request = at->data;
+
+		if (request->kind != KIND_WATCH || !request->is_begun)
+			return idle ? idle : request;
+		if (request->folder)
+			idle = request;
+	}
+	return NULL;
 }
 
 static void turn_ready(struct mailfs_session *s)
@@ -1102,7 +1270,7 @@ static void turn_ready(struct mailfs_session *s)
 			return;
 		}
 	}
-	request = g_queue_peek_head(&s->requests);
+	request = next_request(s);
 	if (!request || s->is_held || the_server->is_stalled)
 		return;
 	if (request->delay > 0)
@@ -1131,6 +1299,14 @@ static void turn_die(struct mailfs_session *s)
 	s->events.dead(s->user, s->death);
 }
 
+static bool has_cancelled(const struct mailfs_session *s)
+{
+	for (GList *at = s->requests.head; at; at = at->next)
+		if (((struct fake_request *)at->data)->is_cancelled)
+			return true;
+	return false;
+}
+
 static gboolean on_turn(gpointer user)
 {
 	struct mailfs_session *s = user;
@@ -1147,7 +1323,7 @@ static gboolean on_turn(gpointer user)
 		turn_ready(s);
 	s->depth--;
 	if (s->state == STATE_DYING || s->state == STATE_CLOSING || s->state == STATE_DIALLING ||
-		(s->state == STATE_READY && !g_queue_is_empty(&s->requests)))
+		(s->state == STATE_READY && (next_request(s) || has_cancelled(s))))
 		session_kick(s);
 	return G_SOURCE_REMOVE;
 }
@@ -1339,10 +1515,33 @@ static mailfs_ticket fake_change_folder(struct mailfs_session *s,
 	return request->ticket;
 }
 
-static mailfs_ticket fake_poll(struct mailfs_session *s, mailfs_done_fn done, void *user)
+static mailfs_ticket fake_watch(struct mailfs_session *s, const struct mailfs_watch_request *args)
+{
+	struct fake_request *request = request_new(s, KIND_WATCH, args->folder);
+
+	g_assert_cmpuint(args->renew_s, >, 0);
+	g_assert_cmpuint(args->renew_s, <=, 540);
+	request->watch = *args;
+	return request->ticket;
+}
+
+static mailfs_ticket fake_status(struct mailfs_session *s, const struct mailfs_status_request *args)
+{
+	struct fake_request *request = request_new(s, KIND_STATUS, NULL);
+
+	the_server->statuses += g_strv_length((char **)args->folders);
+	request->status = *args;
+	request->names = g_strdupv((char **)args->folders);
+	return request->ticket;
+}
+
+static mailfs_ticket fake_poll(struct mailfs_session *s, unsigned patience_ms, mailfs_done_fn done,
+	void *user)
 {
 	struct fake_request *request = request_new(s, KIND_POLL, NULL);
 
+	the_server->polls++;
+	the_server->impatient_polls += patience_ms > 0;
 	request->poll_done = done;
 	request->poll_user = user;
 	return request->ticket;
@@ -1402,6 +1601,8 @@ const struct mailfs_backend fake_backend = {
 	.remove = fake_remove,
 	.change_folder = fake_change_folder,
 	.poll = fake_poll,
+	.watch = fake_watch,
+	.status = fake_status,
 	.cancel = fake_cancel,
 	.hold = fake_hold,
 	.traffic = fake_traffic,

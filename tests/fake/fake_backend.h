@@ -72,6 +72,9 @@ enum fake_point {
 	FAKE_REMOVE_END,
 	FAKE_FOLDER,
 	FAKE_FOLDER_END,
+	FAKE_WATCH,
+	FAKE_STATUS,
+	FAKE_POLL,
 	FAKE_POINTS,
 };
 
@@ -99,6 +102,8 @@ struct fake_server {
 	bool sends_descending;
 	size_t chunk; /* body bytes per turn; 0 = 64 KiB */
 	bool cannot_compress;
+	bool can_idle, can_notify;
+	bool hides_status;    /* LIST tells no STATUS */
 	bool is_dead_late;    /* `dead` comes a turn after the last `done` */
 	/* Reports in place of the real thing, between state and done; NULL = none. */
 	void (*sync_hook)(struct fake_server *server, const struct mailfs_sync_request *request);
@@ -119,6 +124,9 @@ struct fake_server {
 	unsigned appends; /* begun */
 	unsigned appended;
 	unsigned stores, moves, removes, folder_changes;
+	unsigned watches, notifies; /* begun; those of the account among them */
+	unsigned statuses;          /* folders that were asked for */
+	unsigned polls, impatient_polls;
 	unsigned changed_uids; /* in stores, moves and removes */
 	unsigned open_max;   /* sessions at one time */
 	uint64_t bytes_sent; /* of bodies */
@@ -151,5 +159,9 @@ void fake_fault(struct fake_server *server, const struct fake_fault *fault);
 void fake_kill(struct fake_server *server, enum mailfs_error code);
 /* The server tells of a change that nobody asked for. */
 void fake_tell_changed(struct fake_server *server, const char *folder);
+/* Those who watch the folder, or the account, hear that something happened in it. */
+void fake_notice(struct fake_server *server, const char *folder);
+void fake_notice_tree(struct fake_server *server); /* the same of folders that come and go */
+bool fake_is_idling(const struct fake_server *server, const char *folder); /* NULL = NOTIFY */
 unsigned fake_sessions(const struct fake_server *server); /* that live */
 bool fake_is_held(const struct fake_server *server);

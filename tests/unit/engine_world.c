@@ -215,6 +215,7 @@ void world_launch(struct world *world)
 		.delay_connect = world->delay_connect,
 		.loaded_max = world->loaded_max,
 		.upload_delay_ms = world->upload_delay_ms,
+		.poll_seconds = world->poll_seconds,
 	}, &events, world);
 	engine_start(world->engine);
 }

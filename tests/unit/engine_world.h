@@ -23,6 +23,7 @@ struct world {
 	size_t loaded_max;
 	uint64_t cache_max; /* 0 = 1 GiB */
 	unsigned upload_delay_ms;
+	unsigned poll_seconds;
 	const char *used; /* the folder of which something is open; NULL = none */
 	bool want_prefetch; /* off: then the tests count what they asked for */
 	bool keeps_bytes;   /* what is fetched ahead of a walk is read here, in `kept` */

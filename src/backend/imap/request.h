@@ -46,6 +46,6 @@ mailfs_ticket folder_change_start(struct mailfs_session *s,
 	const struct mailfs_folder_request *args);
 mailfs_ticket poll_start(struct mailfs_session *s, unsigned patience_ms, mailfs_done_fn done,
 	void *user);
-mailfs_ticket watch_start(struct mailfs_session *s, const struct mailfs_watch_request *args);
+mailfs_ticket idle_start(struct mailfs_session *s, const struct mailfs_watch_request *args);
 mailfs_ticket notify_start(struct mailfs_session *s, const struct mailfs_watch_request *args);
 mailfs_ticket status_start(struct mailfs_session *s, const struct mailfs_status_request *args);

@@ -252,7 +252,7 @@ static void watch_free(struct request *request)
 	g_free(request);
 }
 
-mailfs_ticket watch_start(struct mailfs_session *s, const struct mailfs_watch_request *args)
+mailfs_ticket idle_start(struct mailfs_session *s, const struct mailfs_watch_request *args)
 {
 	struct watch *watch;
 

@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Sessions that have nothing to do listen: each to one folder of the plan, or one of them to the whole
+ * account. A job that comes ends that in the backend; it begins anew when the session was quiet for a
+ * while. How long a watch may last is learnt from those that were cut (CN-1). Here too: signs of life
+ * after the machine slept. Loop thread.
+ */
+#include "base/clock.h"
+#include "base/log.h"
+#include "engine/pool_impl.h"
+
+#define QUIET_US      (500 * 1000)             /* after a job; then most likely no other follows */
+#define EAGER_US      (5 * G_USEC_PER_SEC)     /* a session that is never quiet, after that */
+#define RENEW_MAX_S   540u
+#define RENEW_MIN_S   60u
+#define SHORT_US      (60 * G_USEC_PER_SEC)    /* a watch that is cut so soon is worth nothing */
+#define SHORT_MAX     3u                       /* so many of them, and it is given up */
+#define REST_US       (60 * G_USEC_PER_SEC)    /* of a session, after a refused watch */
+#define FORGET_US     (86400ll * G_USEC_PER_SEC) /* what was learnt */
+#define PROBE_MS      5000u
+#define SLEPT_US      (2 * G_USEC_PER_SEC)
+
+/* ---- one watch --------------------------------------------------------------------------------- */
+
+static void on_begun(void *user)
+{
+	struct pool_session *ps = user;
+
+	ps->is_watch_begun = true;
+	ps->is_faithful = true;
+	ps->watch_begun_us = clock_monotonic_us();
+	if (!ps->pool->is_stopping)
+		ps->pool->events.watch_begun(ps->pool->user, ps->watched);
+}
+
+static bool is_loss(const GError *error)
+{
+	return g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_CONNECTION_LOST) ||
+		g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_TIMEOUT);
+}
+
+/* Cut while it listened: by a router that forgets, by a server that has enough of it? */
+static bool is_worthless(struct pool *pool, const struct pool_session *ps)
+{
+	int64_t now = clock_monotonic_us();
+	int64_t lived_us = now - ps->watch_begun_us;
+
+	pool->drop_us = now;
+	if (ps->is_watch_begun && lived_us >= SHORT_US) {
+		pool->short_watches = 0;
+		pool->renew_s = (unsigned)MIN(pool->renew_s, lived_us / G_USEC_PER_SEC) / 2;
+		pool->renew_s = MAX(pool->renew_s, RENEW_MIN_S);
+		return false;
+	}
+	return ++pool->short_watches >= SHORT_MAX;
+}
+
+static void on_done(void *user, const GError *error)
+{
+	struct pool_session *ps = user;
+	struct pool *pool = ps->pool;
+	g_autofree char *folder = g_steal_pointer(&ps->watched);
+	bool was_cancelled = ps->is_watch_cancelled;
+	bool has_failed = error && !was_cancelled;
+
+	ps->watch = 0;
+	if (is_loss(error))
+		has_failed &= is_worthless(pool, ps);
+	else if (error)
+		ps->is_faithful = false;
+	ps->is_watch_begun = ps->is_watch_cancelled = false;
+	if (pool->is_stopping || ps->state != SESSION_READY)
+		return;
+	ps->quiet_us = clock_monotonic_us();
+	if (has_failed) {
+		pool->short_watches = 0;
+		ps->watch_rest_us = ps->quiet_us + REST_US;
+		pool->events.watch_failed(pool->user, folder, error);
+	}
+	pool_schedule(pool);
+}
+
+static void begin(struct pool_session *ps, const char *folder)
+{
+	struct pool *pool = ps->pool;
+
+	if (folder && g_strcmp0(ps->folder, folder) != 0) {
+		pool_watch_leaves(ps);
+		g_free(ps->folder);
+		ps->folder = g_strdup(folder);
+	}
+	if (pool->drop_us != 0 && clock_monotonic_us() - pool->drop_us > FORGET_US) {
+		pool->renew_s = RENEW_MAX_S;
+		pool->drop_us = 0;
+	}
+	ps->watched = g_strdup(folder);
+	ps->watch = ps->backend->watch(ps->session, &(struct mailfs_watch_request){
+		.folder = folder,
+		.renew_s = pool->renew_s,
+		.begun = on_begun,
+		.done = on_done,
+		.user = ps,
+	});
+}
+
+void pool_watch_leaves(struct pool_session *ps)
+{
+	ps->is_faithful = false;
+}
+
+void pool_watch_lost(struct pool *pool, const struct pool_session *ps)
+{
+	if (ps->state == SESSION_READY)
+		pool->watch_dial_us = clock_monotonic_us() +
+			(int64_t)backoff_next_ms(&pool->drops, g_random_int()) * 1000;
+}
+
+/* ---- which session watches what ---------------------------------------------------------------- */
+
+static bool is_planned(const struct pool *pool, const struct pool_session *ps)
+{
+	if (!ps->watched)
+		return pool->wants_account;
+	return pool->plan && g_strv_contains((const char *const *)pool->plan, ps->watched);
+}
+
+static void end_unplanned(struct pool *pool)
+{
+	for (guint i = 0; i < pool->sessions->len; i++) {
+		struct pool_session *ps = g_ptr_array_index(pool->sessions, i);
+
+		if (ps->watch == 0 || ps->is_watch_cancelled || is_planned(pool, ps))
+			continue;
+		ps->is_watch_cancelled = true;
+		ps->backend->cancel(ps->session, ps->watch);
+	}
+}
+
+/* The session that does so already, or NULL. */
+static struct pool_session *watcher_of(const struct pool *pool, const char *folder)
+{
+	for (guint i = 0; i < pool->sessions->len; i++) {
+		struct pool_session *ps = g_ptr_array_index(pool->sessions, i);
+
+		if (ps->watch != 0 && g_strcmp0(ps->watched, folder) == 0)
+			return ps;
+	}
+	return NULL;
+}
+
+/* A session that may begin now; `ret_soon`: one could, a little later. */
+static struct pool_session *listener(const struct pool *pool, const char *folder, bool *ret_soon)
+{
+	int64_t now = clock_monotonic_us();
+	struct pool_session *best = NULL;
+
+	for (guint i = 0; i < pool->sessions->len; i++) {
+		struct pool_session *ps = g_ptr_array_index(pool->sessions, i);
+		bool is_there = folder && g_strcmp0(ps->folder, folder) == 0;
+
+		if (!pool_session_is_usable(ps, now) || ps->watch != 0 || now < ps->watch_rest_us)
+			continue;
+		/* NOTIFY ends no other request: only the first ones go before it. */
+		if (!folder && now > ps->since_us + EAGER_US)
+			return ps;
+		if (ps->weight > 0)
+			continue;
+		if (now < ps->quiet_us + QUIET_US)
+			*ret_soon = true;
+		else if (!best || is_there)
+			best = ps;
+	}
+	return best;
+}
+
+static gboolean on_quiet(gpointer user)
+{
+	struct pool *pool = user;
+
+	pool->watch_timer = 0;
+	pool_schedule(pool);
+	return G_SOURCE_REMOVE;
+}
+
+/* One session more, if the budget has it: one stays for those who want something. */
+static void dial_for_watch(struct pool *pool)
+{
+	unsigned most = MAX(pool->limit, 2) - 1;
+
+	if (pool->sessions->len < most && pool_count(pool, SESSION_DIALLING) == 0 &&
+		clock_monotonic_us() >= pool->watch_dial_us && pool_may_dial(pool))
+		pool_dial(pool);
+}
+
+static bool begin_folders(struct pool *pool, bool *ret_soon)
+{
+	bool is_short = false;
+
+	for (char **folder = pool->plan; folder && *folder; folder++) {
+		struct pool_session *ps;
+
+		if (watcher_of(pool, *folder))
+			continue;
+		ps = listener(pool, *folder, ret_soon);
+		if (ps)
+			begin(ps, *folder);
+		else
+			is_short = true;
+	}
+	return is_short;
+}
+
+void pool_watch_run(struct pool *pool)
+{
+	bool is_soon = false;
+	bool is_short;
+
+	if (!pool->config.backend->watch || pool_count(pool, SESSION_READY) == 0)
+		return;
+	end_unplanned(pool);
+	if (pool->wants_account && !watcher_of(pool, NULL)) {
+		struct pool_session *ps = listener(pool, NULL, &is_soon);
+
+		if (ps)
+			begin(ps, NULL);
+	}
+	is_short = pool_waiting(pool) == 0 && begin_folders(pool, &is_soon);
+	if (is_soon && pool->watch_timer == 0)
+		pool->watch_timer = g_timeout_add(QUIET_US / 1000, on_quiet, pool);
+	else if (is_short && !is_soon)
+		dial_for_watch(pool);
+}
+
+/* ---- for the engine ---------------------------------------------------------------------------- */
+
+void pool_set_watch_plan(struct pool *pool, const struct pool_watch_plan *plan)
+{
+	pool->wants_account = plan->is_account;
+	g_strfreev(pool->plan);
+	pool->plan = g_strdupv((char **)plan->folders);
+	if (!pool->is_stopping)
+		pool_schedule(pool);
+}
+
+bool pool_is_watched(const struct pool *pool, const char *folder)
+{
+	for (guint i = 0; i < pool->sessions->len; i++) {
+		const struct pool_session *ps = g_ptr_array_index(pool->sessions, i);
+
+		if (ps->state != SESSION_READY)
+			continue;
+		if (ps->watch != 0 && !ps->watched && ps->is_watch_begun)
+			return true;
+		if (folder && ps->is_faithful && g_strcmp0(ps->folder, folder) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void on_asked(void *user, const GError *error)
+{
+	((struct pool_session *)user)->is_asked = false;
+}
+
+static void ask(struct pool_session *ps, unsigned patience_ms)
+{
+	if (ps->state != SESSION_READY || ps->is_asked || !ps->backend->poll)
+		return;
+	ps->is_asked = true;
+	ps->backend->poll(ps->session, patience_ms, on_asked, ps);
+}
+
+void pool_ask_selected(struct pool *pool)
+{
+	for (guint i = 0; i < pool->sessions->len; i++) {
+		struct pool_session *ps = g_ptr_array_index(pool->sessions, i);
+
+		if (ps->folder && ps->weight == 0 && ps->watch == 0)
+			ask(ps, 0);
+	}
+}
+
+void pool_probe(struct pool *pool)
+{
+	for (guint i = 0; i < pool->sessions->len; i++)
+		ask(g_ptr_array_index(pool->sessions, i), PROBE_MS);
+	if (pool->state == ENGINE_OFFLINE)
+		pool_wake(pool);
+}
+
+bool pool_notice_sleep(struct pool *pool)
+{
+	int64_t lag_us = clock_boottime_us() - clock_monotonic_us();
+	bool has_slept = lag_us - pool->lag_us > SLEPT_US;
+
+	pool->lag_us = lag_us;
+	if (!has_slept || pool->is_stopping)
+		return false;
+	log_info("engine", "the machine was asleep: looking whether the connections live");
+	pool_probe(pool);
+	return true;
+}
+
+/* ---- life -------------------------------------------------------------------------------------- */
+
+void pool_watch_init(struct pool *pool)
+{
+	pool->renew_s = RENEW_MAX_S;
+	pool->lag_us = clock_boottime_us() - clock_monotonic_us();
+}
+
+void pool_watch_done(struct pool *pool)
+{
+	g_clear_handle_id(&pool->watch_timer, g_source_remove);
+	g_strfreev(pool->plan);
+}
