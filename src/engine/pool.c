@@ -87,7 +87,7 @@ static struct pool_session *choose(const struct pool *pool, const struct pool_jo
 			continue;
 		if (job->folder && g_strcmp0(ps->folder, job->folder) != 0)
 			cost += 2 * POOL_SPREAD_WEIGHT - 1; /* a SELECT costs a round trip */
-		if (ps->watch != 0 && ps->watched)
+		if (ps->idle.ticket != 0)
 			cost++; /* so does leaving IDLE */
 		if (!best || cost < best_cost) {
 			best = ps;

@@ -113,12 +113,14 @@ uint64_t pool_appetite(const struct pool *pool);
  */
 struct pool_watch_plan {
 	bool is_account;
+	bool can_idle; /* beside the account, in whatever is open */
 	const char *const *folders; /* wire names; NULL-terminated, or NULL */
 };
 void pool_set_watch_plan(struct pool *pool, const struct pool_watch_plan *plan);
 /* Changes of the folder (NULL: of the account) are told by themselves. */
 bool pool_is_watched(const struct pool *pool, const char *folder);
-/* The sessions that have a folder selected and do not watch are asked what is new in it. */
+/* The sessions that have a folder selected are asked what is new in it, unless they idle there; so is
+ * the one that watches the account, for servers that have to be woken up. */
 void pool_ask_selected(struct pool *pool);
 /* The machine slept or moved: sessions show within seconds that they live, or are replaced. */
 void pool_probe(struct pool *pool);

@@ -8,6 +8,17 @@
 
 enum session_state { SESSION_DIALLING, SESSION_READY, SESSION_CLOSING };
 
+struct pool_session;
+
+/* What a session listens to, pool_watch.c. */
+struct pool_watch {
+	struct pool_session *ps;
+	mailfs_ticket ticket; /* 0 = none is under way */
+	char *folder;         /* NULL = the account */
+	bool is_begun, is_cancelled;
+	int64_t begun_us;
+};
+
 struct pool_session {
 	struct pool *pool; /* not to be used once it was removed from there */
 	const struct mailfs_backend *backend;
@@ -22,12 +33,10 @@ struct pool_session {
 	int64_t dying_until_us; /* a request of it was lost: its `dead` is on the way */
 	struct mailfs_traffic traffic; /* when it was last looked at */
 	/* pool_watch.c */
-	mailfs_ticket watch;    /* 0 = none is under way */
-	char *watched;          /* by it; NULL = the account */
-	bool is_watch_begun, is_watch_cancelled;
+	struct pool_watch account, idle;
 	bool is_faithful;       /* `folder` was watched since it was selected */
 	bool is_asked;          /* for a sign of life */
-	int64_t watch_begun_us, watch_rest_us;
+	int64_t watch_rest_us;
 	int64_t quiet_us;       /* since when it has no job */
 
 	bool is_retiring; /* compressed and should not be: takes no more jobs, then it is closed */
@@ -77,7 +86,7 @@ struct pool {
 	guint presume_timer; /* of the first session's dial */
 
 	/* pool_watch.c */
-	bool wants_account;
+	bool wants_account, wants_idle;
 	char **plan;          /* folders to watch, NULL-terminated */
 	unsigned renew_s;
 	unsigned short_watches; /* in a row */

@@ -45,7 +45,7 @@ void pool_session_free(gpointer data)
 
 	ps->backend->free(ps->session);
 	g_free(ps->folder);
-	g_free(ps->watched);
+	g_free(ps->idle.folder);
 	g_free(ps);
 }
 

@@ -24,13 +24,14 @@
 
 static void on_begun(void *user)
 {
-	struct pool_session *ps = user;
+	struct pool_watch *watch = user;
+	struct pool_session *ps = watch->ps;
 
-	ps->is_watch_begun = true;
-	ps->is_faithful = true;
-	ps->watch_begun_us = clock_monotonic_us();
+	watch->is_begun = true;
+	watch->begun_us = clock_monotonic_us();
+	ps->is_faithful |= watch->folder != NULL;
 	if (!ps->pool->is_stopping)
-		ps->pool->events.watch_begun(ps->pool->user, ps->watched);
+		ps->pool->events.watch_begun(ps->pool->user, watch->folder);
 }
 
 static bool is_loss(const GError *error)
@@ -40,13 +41,13 @@ static bool is_loss(const GError *error)
 }
 
 /* Cut while it listened: by a router that forgets, by a server that has enough of it? */
-static bool is_worthless(struct pool *pool, const struct pool_session *ps)
+static bool is_worthless(struct pool *pool, const struct pool_watch *watch)
 {
 	int64_t now = clock_monotonic_us();
-	int64_t lived_us = now - ps->watch_begun_us;
+	int64_t lived_us = now - watch->begun_us;
 
 	pool->drop_us = now;
-	if (ps->is_watch_begun && lived_us >= SHORT_US) {
+	if (watch->is_begun && lived_us >= SHORT_US) {
 		pool->short_watches = 0;
 		pool->renew_s = (unsigned)MIN(pool->renew_s, lived_us / G_USEC_PER_SEC) / 2;
 		pool->renew_s = MAX(pool->renew_s, RENEW_MIN_S);
@@ -57,18 +58,17 @@ static bool is_worthless(struct pool *pool, const struct pool_session *ps)
 
 static void on_done(void *user, const GError *error)
 {
-	struct pool_session *ps = user;
+	struct pool_watch *watch = user;
+	struct pool_session *ps = watch->ps;
 	struct pool *pool = ps->pool;
-	g_autofree char *folder = g_steal_pointer(&ps->watched);
-	bool was_cancelled = ps->is_watch_cancelled;
-	bool has_failed = error && !was_cancelled;
+	g_autofree char *folder = g_steal_pointer(&watch->folder);
+	bool has_failed = error && !watch->is_cancelled;
 
-	ps->watch = 0;
 	if (is_loss(error))
-		has_failed &= is_worthless(pool, ps);
-	else if (error)
+		has_failed &= is_worthless(pool, watch);
+	else if (error && folder)
 		ps->is_faithful = false;
-	ps->is_watch_begun = ps->is_watch_cancelled = false;
+	*watch = (struct pool_watch){ 0 };
 	if (pool->is_stopping || ps->state != SESSION_READY)
 		return;
 	ps->quiet_us = clock_monotonic_us();
@@ -83,6 +83,7 @@ static void on_done(void *user, const GError *error)
 static void begin(struct pool_session *ps, const char *folder)
 {
 	struct pool *pool = ps->pool;
+	struct pool_watch *watch = folder ? &ps->idle : &ps->account;
 
 	if (folder && g_strcmp0(ps->folder, folder) != 0) {
 		pool_watch_leaves(ps);
@@ -93,13 +94,14 @@ static void begin(struct pool_session *ps, const char *folder)
 		pool->renew_s = RENEW_MAX_S;
 		pool->drop_us = 0;
 	}
-	ps->watched = g_strdup(folder);
-	ps->watch = ps->backend->watch(ps->session, &(struct mailfs_watch_request){
+	watch->ps = ps;
+	watch->folder = g_strdup(folder);
+	watch->ticket = ps->backend->watch(ps->session, &(struct mailfs_watch_request){
 		.folder = folder,
 		.renew_s = pool->renew_s,
 		.begun = on_begun,
 		.done = on_done,
-		.user = ps,
+		.user = watch,
 	});
 }
 
@@ -119,9 +121,17 @@ void pool_watch_lost(struct pool *pool, const struct pool_session *ps)
 
 static bool is_planned(const struct pool *pool, const struct pool_session *ps)
 {
-	if (!ps->watched)
-		return pool->wants_account;
-	return pool->plan && g_strv_contains((const char *const *)pool->plan, ps->watched);
+	if (ps->account.ticket != 0)
+		return pool->wants_idle;
+	return pool->plan && g_strv_contains((const char *const *)pool->plan, ps->idle.folder);
+}
+
+static void end(struct pool_session *ps, struct pool_watch *watch)
+{
+	if (watch->ticket == 0 || watch->is_cancelled)
+		return;
+	watch->is_cancelled = true;
+	ps->backend->cancel(ps->session, watch->ticket);
 }
 
 static void end_unplanned(struct pool *pool)
@@ -129,26 +139,46 @@ static void end_unplanned(struct pool *pool)
 	for (guint i = 0; i < pool->sessions->len; i++) {
 		struct pool_session *ps = g_ptr_array_index(pool->sessions, i);
 
-		if (ps->watch == 0 || ps->is_watch_cancelled || is_planned(pool, ps))
-			continue;
-		ps->is_watch_cancelled = true;
-		ps->backend->cancel(ps->session, ps->watch);
+		if (!pool->wants_account)
+			end(ps, &ps->account);
+		if (ps->idle.ticket != 0 && !is_planned(pool, ps))
+			end(ps, &ps->idle);
 	}
 }
 
-/* The session that does so already, or NULL. */
-static struct pool_session *watcher_of(const struct pool *pool, const char *folder)
+static struct pool_session *account_watcher(const struct pool *pool)
 {
 	for (guint i = 0; i < pool->sessions->len; i++) {
 		struct pool_session *ps = g_ptr_array_index(pool->sessions, i);
 
-		if (ps->watch != 0 && g_strcmp0(ps->watched, folder) == 0)
+		if (ps->account.ticket != 0)
 			return ps;
 	}
 	return NULL;
 }
 
-/* A session that may begin now; `ret_soon`: one could, a little later. */
+static bool is_idled(const struct pool *pool, const char *folder)
+{
+	for (guint i = 0; i < pool->sessions->len; i++) {
+		const struct pool_session *ps = g_ptr_array_index(pool->sessions, i);
+
+		if (ps->idle.ticket != 0 && g_strcmp0(ps->idle.folder, folder) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* May it begin to idle? `ret_soon`: it may, a little later. */
+static bool is_listener(const struct pool_session *ps, int64_t now, bool *ret_soon)
+{
+	if (!pool_session_is_usable(ps, now) || ps->weight > 0 || ps->idle.ticket != 0 ||
+		now < ps->watch_rest_us)
+		return false;
+	*ret_soon |= now < ps->quiet_us + QUIET_US;
+	return now >= ps->quiet_us + QUIET_US;
+}
+
+/* The one that has the folder selected, else any that has the time. */
 static struct pool_session *listener(const struct pool *pool, const char *folder, bool *ret_soon)
 {
 	int64_t now = clock_monotonic_us();
@@ -156,21 +186,38 @@ static struct pool_session *listener(const struct pool *pool, const char *folder
 
 	for (guint i = 0; i < pool->sessions->len; i++) {
 		struct pool_session *ps = g_ptr_array_index(pool->sessions, i);
-		bool is_there = folder && g_strcmp0(ps->folder, folder) == 0;
 
-		if (!pool_session_is_usable(ps, now) || ps->watch != 0 || now < ps->watch_rest_us)
-			continue;
-		/* NOTIFY ends no other request: only the first ones go before it. */
-		if (!folder && now > ps->since_us + EAGER_US)
-			return ps;
-		if (ps->weight > 0)
-			continue;
-		if (now < ps->quiet_us + QUIET_US)
-			*ret_soon = true;
-		else if (!best || is_there)
+		if (is_listener(ps, now, ret_soon) && (!best || g_strcmp0(ps->folder, folder) == 0))
 			best = ps;
 	}
 	return best;
+}
+
+/* NOTIFY ends no other request, but those of the beginning go before it. */
+static void begin_account(struct pool *pool, bool *ret_soon)
+{
+	int64_t now = clock_monotonic_us();
+
+	for (guint i = 0; i < pool->sessions->len; i++) {
+		struct pool_session *ps = g_ptr_array_index(pool->sessions, i);
+
+		if (!pool_session_is_usable(ps, now) || now < ps->watch_rest_us)
+			continue;
+		if (is_listener(ps, now, ret_soon) || now > ps->since_us + EAGER_US) {
+			begin(ps, NULL);
+			return;
+		}
+	}
+}
+
+/* Some servers tell of the open folder only while they idle in it, NOTIFY or not. */
+static void idle_beside(struct pool *pool, bool *ret_soon)
+{
+	struct pool_session *ps = account_watcher(pool);
+
+	if (ps && ps->account.is_begun && ps->folder && pool->wants_idle &&
+		is_listener(ps, clock_monotonic_us(), ret_soon))
+		begin(ps, ps->folder);
 }
 
 static gboolean on_quiet(gpointer user)
@@ -192,14 +239,15 @@ static void dial_for_watch(struct pool *pool)
 		pool_dial(pool);
 }
 
+/* True: some are not watched for want of a session. */
 static bool begin_folders(struct pool *pool, bool *ret_soon)
 {
 	bool is_short = false;
 
 	for (char **folder = pool->plan; folder && *folder; folder++) {
-		struct pool_session *ps;
+		struct pool_session *ps = NULL;
 
-		if (watcher_of(pool, *folder))
+		if (is_idled(pool, *folder))
 			continue;
 		ps = listener(pool, *folder, ret_soon);
 		if (ps)
@@ -213,20 +261,19 @@ static bool begin_folders(struct pool *pool, bool *ret_soon)
 void pool_watch_run(struct pool *pool)
 {
 	bool is_soon = false;
-	bool is_short;
+	bool is_short = false;
 
 	if (!pool->config.backend->watch || pool_count(pool, SESSION_READY) == 0)
 		return;
 	end_unplanned(pool);
-	if (pool->wants_account && !watcher_of(pool, NULL)) {
-		struct pool_session *ps = listener(pool, NULL, &is_soon);
-
-		if (ps)
-			begin(ps, NULL);
+	if (pool->wants_account && !account_watcher(pool))
+		begin_account(pool, &is_soon);
+	if (pool_waiting(pool) == 0) {
+		idle_beside(pool, &is_soon);
+		is_short = begin_folders(pool, &is_soon);
 	}
-	is_short = pool_waiting(pool) == 0 && begin_folders(pool, &is_soon);
 	if (is_soon && pool->watch_timer == 0)
-		pool->watch_timer = g_timeout_add(QUIET_US / 1000, on_quiet, pool);
+		pool->watch_timer = g_timeout_add(QUIET_US / 1000 + 1, on_quiet, pool);
 	else if (is_short && !is_soon)
 		dial_for_watch(pool);
 }
@@ -236,6 +283,7 @@ void pool_watch_run(struct pool *pool)
 void pool_set_watch_plan(struct pool *pool, const struct pool_watch_plan *plan)
 {
 	pool->wants_account = plan->is_account;
+	pool->wants_idle = plan->can_idle;
 	g_strfreev(pool->plan);
 	pool->plan = g_strdupv((char **)plan->folders);
 	if (!pool->is_stopping)
@@ -249,7 +297,7 @@ bool pool_is_watched(const struct pool *pool, const char *folder)
 
 		if (ps->state != SESSION_READY)
 			continue;
-		if (ps->watch != 0 && !ps->watched && ps->is_watch_begun)
+		if (ps->account.is_begun)
 			return true;
 		if (folder && ps->is_faithful && g_strcmp0(ps->folder, folder) == 0)
 			return true;
@@ -275,7 +323,8 @@ void pool_ask_selected(struct pool *pool)
 	for (guint i = 0; i < pool->sessions->len; i++) {
 		struct pool_session *ps = g_ptr_array_index(pool->sessions, i);
 
-		if (ps->folder && ps->weight == 0 && ps->watch == 0)
+		if (ps->account.is_begun ||
+			(ps->folder && ps->weight == 0 && ps->idle.ticket == 0))
 			ask(ps, 0);
 	}
 }

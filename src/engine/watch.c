@@ -107,10 +107,11 @@ static void replan(struct watch *watch)
 	g_autoptr(GPtrArray) names = g_ptr_array_new();
 	struct pool_watch_plan plan = {
 		.is_account = watch->can_notify && clock_monotonic_us() >= watch->notify_rest_us,
+		.can_idle = watch->can_idle && clock_monotonic_us() >= watch->idle_rest_us,
 	};
 
 	g_hash_table_remove_all(watch->plan);
-	if (!plan.is_account && watch->can_idle)
+	if (!plan.is_account && plan.can_idle)
 		plan_folders(watch, names);
 	g_ptr_array_add(names, NULL);
 	plan.folders = (const char *const *)names->pdata;
@@ -167,6 +168,9 @@ void watch_failed(struct watch *watch, const char *folder, const GError *error)
 	if (is_refused)
 		engine_add_reason(watch->engine, "%s cannot be watched: %s",
 			folder ? folder : "the account", error->message);
+	/* Not of this folder only. */
+	if (folder && is_refused)
+		watch->idle_rest_us = rest_us;
 	if (folder)
 		watch_interest(watch, folder)->rest_us = rest_us;
 	else

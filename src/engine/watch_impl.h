@@ -41,15 +41,14 @@ struct watch {
 	/* a look */
 	bool is_looking, look_again;
 	bool is_check; /* of those that are watched, too */
+	bool is_forced, is_thorough; /* something was missed: the next one is thorough; this one is */
 	int64_t check_us; /* the last one */
 	unsigned slowness; /* refusals in a row: the interval doubles */
 	GPtrArray *names;  /* to be asked for STATUS; NULL-terminated while the job runs */
 	struct pool_job job;
 	int64_t looked_at; /* s since 1970 */
 
-	/* NOTIFY */
-	unsigned silences;
-	int64_t notify_rest_us; /* not before that */
+	int64_t notify_rest_us, idle_rest_us; /* not before that */
 	GString *text;          /* of the last watch_describe() */
 };
 

@@ -10,7 +10,6 @@
 #include "engine/watch_impl.h"
 
 #define CHECK_US     (720 * G_USEC_PER_SEC) /* of what is watched */
-#define CHECK_S      720u
 #define SLOWNESS_MAX 5u                     /* 32 times as slow */
 #define NAMES_MAX    500u                   /* STATUS in one round */
 
@@ -29,8 +28,6 @@ static void arm(struct watch *watch)
 	g_clear_handle_id(&watch->poll_timer, g_source_remove);
 	if (seconds == 0 || !watch->is_running)
 		return;
-	if (pool_is_watched(watch->engine->pool, NULL))
-		seconds = MAX(seconds, CHECK_S);
 	ms = seconds * 1000 << watch->slowness;
 	ms = ms * 9 / 10 + g_random_int() % (ms / 5 + 1);
 	watch->poll_timer = g_timeout_add((guint)MIN(ms, 86400000), on_poll, watch);
@@ -137,7 +134,7 @@ static void look_at(struct watch *watch, struct folder *folder)
 
 	if (!watch_is_tracked(folder))
 		return;
-	if (is_watched || pool_has_selected(engine->pool, folder->name)) {
+	if (is_watched || (!watch->is_thorough && pool_has_selected(engine->pool, folder->name))) {
 		if (watch->is_check && !syncer_is_unchanged(folder))
 			watch_check(watch, folder);
 		return;
@@ -189,11 +186,18 @@ static void look(struct watch *watch)
 		watch->check_us = now;
 	g_clear_handle_id(&watch->poll_timer, g_source_remove);
 	pool_ask_selected(watch->engine->pool);
+	if (!watch->is_check && !watch->is_forced && pool_is_watched(watch->engine->pool, NULL)) {
+		look_end(watch, NULL);
+		return;
+	}
+	watch->is_thorough = watch->is_forced;
+	watch->is_forced = false;
 	listing_refresh(watch->engine->listing, on_listed, watch);
 }
 
 void watch_look(struct watch *watch)
 {
+	watch->is_forced = true;
 	if (watch->is_running)
 		look(watch);
 }

@@ -46,6 +46,7 @@ struct play {
 	void (*act)(struct play *play);
 	GString *log;
 	bool is_dead, is_ready, is_timed_out;
+	bool wants_status; /* events of it are in the transcript */
 	unsigned open; /* requests without a done */
 	gsize sent, received; /* octets of the server, in all */
 	gsize cut_out, cut_in; /* it hangs up after so many of them; 0 = never */
@@ -299,7 +300,8 @@ static inline void log_status(struct play *play, const struct mailfs_status *sta
 
 static inline void on_folder_status(void *user, const struct mailfs_status *status)
 {
-	log_status(user, status);
+	if (((struct play *)user)->wants_status)
+		log_status(user, status);
 }
 
 static inline void on_tree_changed(void *user)

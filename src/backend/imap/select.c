@@ -171,10 +171,32 @@ static void select_again(struct command *command)
 	queue_send_now(&s->queue, plain);
 }
 
-static void select_opened(struct command *command)
+/* A folder that was opened on the way to something else: is it still as it is known? */
+void select_tell_status(const struct mailfs_session *s)
+{
+	const struct box *box = &s->box;
+	struct mailfs_status status = {
+		.folder = box->name,
+		.has = MAILFS_STATUS_MESSAGES,
+		.messages = box->exists,
+		.uidnext = box->uidnext,
+		.uidvalidity = box->uidvalidity,
+		.modseq = box->highestmodseq,
+	};
+
+	status.has |= box->uidnext != 0 ? MAILFS_STATUS_UIDNEXT : 0u;
+	status.has |= box->uidvalidity != 0 ? MAILFS_STATUS_UIDVALIDITY : 0u;
+	status.has |= box->highestmodseq != 0 ? MAILFS_STATUS_MODSEQ : 0u;
+	if (s->events.folder_status)
+		s->events.folder_status(s->user, &status);
+}
+
+static void select_opened(struct command *command, bool is_fresh)
 {
 	struct select *select = command->user;
 
+	if (is_fresh && !command->request)
+		select_tell_status(select->session);
 	if (command->request && select->then)
 		select->then(command->request, NULL);
 }
@@ -195,7 +217,7 @@ static void select_done(struct command *command, const struct imap_response *res
 		return;
 	}
 	if (!response) {
-		select_opened(command); /* skipped: it was open already */
+		select_opened(command, false); /* skipped: it was open already */
 		return;
 	}
 	if (response->code && strcmp(response->code, "READ-ONLY") == 0)
@@ -210,7 +232,7 @@ static void select_done(struct command *command, const struct imap_response *res
 	if (s->box.has_loose_uids)
 		s->box.uidvalidity = 0;
 	s->box.state = BOX_OPEN;
-	select_opened(command);
+	select_opened(command, true);
 }
 
 static const struct command_hooks select_hooks = { .done = select_done };

@@ -59,5 +59,7 @@ struct command *select_new(struct mailfs_session *s, const char *name, struct re
  * comes, until `request` ends. NULL where nobody needs to ask: no ACL, read-only, refused before. */
 struct command *select_rights_new(struct mailfs_session *s, const char *name,
 	struct request *request, unsigned *ret_rights);
+/* Tells what the box was when it was opened, and how many messages it has now. */
+void select_tell_status(const struct mailfs_session *s);
 /* It goes out: what was known of the box before is void. */
 void select_on_sent(struct mailfs_session *s, const struct command *command);

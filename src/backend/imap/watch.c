@@ -188,33 +188,13 @@ static void send_idle(struct watch *watch)
 
 /* ---- the request ------------------------------------------------------------------------------ */
 
-/* Whoever asks for a watch knows the folder from elsewhere: is it still like that? */
-static void tell_status(struct watch *watch)
-{
-	const struct mailfs_session *s = watch->request.session;
-	struct mailfs_status status = {
-		.folder = watch->folder,
-		.has = MAILFS_STATUS_MESSAGES,
-		.messages = s->box.exists,
-		.uidnext = s->box.uidnext,
-		.uidvalidity = s->box.uidvalidity,
-		.modseq = s->box.highestmodseq,
-	};
-
-	status.has |= s->box.uidnext != 0 ? MAILFS_STATUS_UIDNEXT : 0u;
-	status.has |= s->box.uidvalidity != 0 ? MAILFS_STATUS_UIDVALIDITY : 0u;
-	status.has |= s->box.highestmodseq != 0 ? MAILFS_STATUS_MODSEQ : 0u;
-	if (s->events.folder_status && !watch->request.is_cancelled)
-		s->events.folder_status(s->user, &status);
-}
-
 static void watch_opened(struct request *request, const GError *error)
 {
 	if (error) {
 		request_finish(request, error);
 		return;
 	}
-	tell_status((struct watch *)request);
+	select_tell_status(request->session);
 	send_idle((struct watch *)request);
 }
 
