@@ -30,8 +30,10 @@ static void on_begun(void *user)
 	watch->is_begun = true;
 	watch->begun_us = clock_monotonic_us();
 	ps->is_faithful |= watch->folder != NULL;
-	if (!ps->pool->is_stopping)
-		ps->pool->events.watch_begun(ps->pool->user, watch->folder);
+	if (ps->pool->is_stopping)
+		return;
+	ps->pool->events.watch_begun(ps->pool->user, watch->folder);
+	pool_schedule(ps->pool);
 }
 
 static bool is_loss(const GError *error)

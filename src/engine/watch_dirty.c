@@ -9,9 +9,9 @@
 
 #define PAUSE_US    (50 * 1000)  /* without another event */
 #define WAIT_US     (250 * 1000) /* since the first one, at most */
-#define SPACING_US  (250 * 1000) /* between two syncs, at first */
+#define SPACING_US  (100 * 1000) /* between two syncs, at least */
 #define SPACING_MAX (1500 * 1000)
-#define REST_US     (3 * G_USEC_PER_SEC)    /* without a sync: the spacing is forgotten */
+#define STORM       4u           /* so many events before one sync */
 #define LATER_US    (30 * G_USEC_PER_SEC)   /* after a refusal that will pass */
 #define SILENT_MAX  2u
 #define SILENT_US   (86400ll * G_USEC_PER_SEC) /* a liar is not believed for a day */
@@ -49,12 +49,12 @@ static void space_out(struct interest *interest)
 	int64_t now = clock_monotonic_us();
 	int64_t took_us = now - interest->started_us;
 
-	if (interest->ended_us == 0 || interest->started_us - interest->ended_us > REST_US)
+	if (interest->events < STORM)
 		interest->spacing_us = SPACING_US;
 	else
 		interest->spacing_us = MIN(interest->spacing_us * 2, SPACING_MAX);
-	interest->ended_us = now;
-	interest->not_before_us = now + MAX(interest->spacing_us, took_us);
+	interest->events = 0;
+	interest->not_before_us = now + MAX(interest->spacing_us, MIN(took_us, SPACING_MAX));
 }
 
 static void on_synced(void *user, const GError *error)
@@ -175,6 +175,7 @@ void watch_dirty(struct watch *watch, const struct folder *folder)
 
 	if (!watch->is_running)
 		return;
+	interest->events++;
 	if (!interest->is_dirty) {
 		interest->is_dirty = true;
 		interest->first_us = now;

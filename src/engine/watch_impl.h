@@ -15,8 +15,9 @@ struct interest {
 	/* from an event to a sync */
 	bool is_dirty, is_syncing;
 	int64_t first_us, due_us; /* of the events that wait */
-	int64_t started_us, ended_us, not_before_us;
-	int64_t spacing_us; /* rises while it never rests */
+	int64_t started_us, not_before_us;
+	int64_t spacing_us; /* rises while there are many */
+	unsigned events;    /* since the last sync */
 	int64_t told_us;    /* the last event */
 
 	/* is what it tells all there is? */

@@ -52,6 +52,8 @@ def await_watch(m):
     wait_until(lambda: re.search(want, m.status()["watch"] or ""), PATIENCE, "watch: " + want)
     if m.variant == "idle":
         wait_until(lambda: "Archive" in (m.status()["watch"] or ""), PATIENCE, "two that idle")
+    if m.variant == "notify":
+        wait_until(lambda: count(m.server, 0, rb"^\S+ IDLE"), PATIENCE, "IDLE where it is open")
 
 
 def deliver(server, folder, subject):
@@ -121,7 +123,6 @@ def test_a_burst_is_few_syncs(watched):
     m, server = watched, watched.server
     server.doveadm("mailbox", "create", "-u", "demo", "Heap")
     server.add("Heap", [mailgen.Mail(mail("heap %d" % at)) for at in range(500)])
-    until(lambda: os.path.isdir(m.join("Heap")), "created")
     before = len(names(m, "INBOX"))
     syncs = m.status()["syncs"]
     server.doveadm("copy", "-u", "demo", "INBOX", "mailbox", "Heap", "all")
