@@ -99,7 +99,7 @@ static void next_trip(struct run *run)
 {
 	if (run->trips++ < ROUND_TRIPS) {
 		run->begun_us = g_get_monotonic_time();
-		run->probe->backend->poll(run->session, on_trip, run);
+		run->probe->backend->poll(run->session, 0, on_trip, run);
 		return;
 	}
 	run->probe->backend->list(run->session,

@@ -165,8 +165,6 @@ void listing_note_rename(struct listing *listing, const char *from, const char *
 /* The tree from the index, without network. Tells nobody. */
 void listing_from_store(struct listing *listing);
 uint32_t listing_count(const struct listing *listing);
-/* An answer that is under way may be older than what happens now. */
-bool listing_is_running(const struct listing *listing);
 
 /* ---- syncer.c: the messages of a folder ---- */
 

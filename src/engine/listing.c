@@ -446,11 +446,6 @@ void listing_from_store(struct listing *listing)
 	show(listing);
 }
 
-bool listing_is_running(const struct listing *listing)
-{
-	return listing->is_running;
-}
-
 uint32_t listing_count(const struct listing *listing)
 {
 	return listing->count;

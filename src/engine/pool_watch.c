@@ -336,7 +336,7 @@ void pool_probe(struct pool *pool)
 	for (guint i = 0; i < pool->sessions->len; i++)
 		ask(g_ptr_array_index(pool->sessions, i), PROBE_MS);
 	if (pool->state == ENGINE_OFFLINE)
-		pool_wake(pool);
+		pool_nudge(pool);
 }
 
 bool pool_notice_sleep(struct pool *pool)

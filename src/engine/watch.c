@@ -216,8 +216,6 @@ static gboolean on_tree_timeout(gpointer user)
 {
 	struct watch *watch = user;
 
-	if (listing_is_running(watch->engine->listing))
-		return G_SOURCE_CONTINUE; /* its answer may be too old */
 	watch->tree_timer = 0;
 	listing_refresh(watch->engine->listing, on_relisted, watch);
 	return G_SOURCE_REMOVE;

@@ -134,7 +134,9 @@ static void look_at(struct watch *watch, struct folder *folder)
 
 	if (!watch_is_tracked(folder))
 		return;
-	if (is_watched || (!watch->is_thorough && pool_has_selected(engine->pool, folder->name))) {
+	/* Not everybody tells of what is open: without `watch` there is nothing but another sync. */
+	if (is_watched || (engine->config.backend->watch && !watch->is_thorough &&
+		pool_has_selected(engine->pool, folder->name))) {
 		if (watch->is_check && !syncer_is_unchanged(folder))
 			watch_check(watch, folder);
 		return;
