@@ -42,7 +42,7 @@ const struct option_info option_table[] = {
 	{ "timeout", OPTION_NUMBER, BOTH, AT(timeout), "=SECONDS", NULL, 1, 3600,
 		"longest wait of a read, of connecting, and for a silent server (30)" },
 	{ "poll", OPTION_NUMBER, BOTH, AT(poll), "=SECONDS", NULL, 0, 86400,
-		"look for new mail this often (60, POP3 300); 0 = only on request" },
+		"ask for news this often, unless told (60, POP3 300); 0 = only on request" },
 	{ "connections", OPTION_NUMBER, BOTH, AT(connections), "=N", NULL, 1, 16,
 		"use at most N connections (3)" },
 	{ "compress", OPTION_CHOICE, BOTH, AT(compress), "=yes|no|auto", "auto|no|yes", 0, 0,
