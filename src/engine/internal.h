@@ -139,8 +139,10 @@ void watch_start(struct watch *watch);
 void watch_stop(struct watch *watch);
 /* A session is ready: what the server can do is known. */
 void watch_ready(struct watch *watch, const struct mailfs_server_info *info);
-/* Other folders are in use than before. */
+/* Other folders are to be watched than before, perhaps. */
 void watch_replan(struct watch *watch);
+/* The folder is opened. */
+void watch_note_use(struct watch *watch, const struct folder *folder);
 /* It changed, says the server. */
 void watch_folder_changed(struct watch *watch, const char *name);
 void watch_folder_status(struct watch *watch, const struct mailfs_status *status);

@@ -290,8 +290,7 @@ engine_ticket syncer_open(struct engine *engine, struct folder *folder, engine_d
 	struct sync *sync = syncer_get(engine, folder);
 	engine_ticket ticket;
 
-	if (!sync->is_in_use)
-		watch_replan(engine->watch);
+	watch_note_use(engine->watch, folder);
 	sync->is_in_use = true;
 	sync->used_us = clock_monotonic_us();
 	if (sync->preloaded)

@@ -8,7 +8,6 @@
 #include "base/log.h"
 #include "engine/watch_impl.h"
 
-#define FOLDERS_MAX 8u
 #define RECENT_US   (1800 * G_USEC_PER_SEC) /* a folder opened so lately is in use */
 #define TICK_S      15u
 #define TREE_MS     200u
@@ -61,9 +60,10 @@ static bool is_recent(const struct engine *engine, const struct folder *folder)
 
 static void add_folder(struct watch *watch, GPtrArray *names, const struct folder *folder)
 {
+	unsigned most = MAX(pool_sessions_max(watch->engine->pool), 2) - 1; /* one stays for other work */
 	struct interest *interest;
 
-	if (names->len >= FOLDERS_MAX || (folder->flags & MAILFS_FOLDER_NOSELECT) != 0)
+	if (names->len >= most || (folder->flags & MAILFS_FOLDER_NOSELECT) != 0)
 		return;
 	interest = watch_interest(watch, folder->name);
 	if (clock_monotonic_us() < interest->rest_us || g_hash_table_contains(watch->plan, interest->name))
@@ -132,6 +132,12 @@ void watch_replan(struct watch *watch)
 {
 	if (watch->is_running && watch->plan_source == 0)
 		watch->plan_source = g_idle_add(on_plan, watch);
+}
+
+void watch_note_use(struct watch *watch, const struct folder *folder)
+{
+	if (!g_hash_table_contains(watch->plan, folder->name))
+		watch_replan(watch);
 }
 
 /* Folders fall out of use, and the machine sleeps. */
