@@ -182,11 +182,6 @@ static void on_tree_changed(void *user)
 	watch_tree_changed(((struct engine *)user)->watch);
 }
 
-static void on_watch_begun(void *user, const char *folder)
-{
-	watch_begun(((struct engine *)user)->watch, folder);
-}
-
 static void on_watch_failed(void *user, const char *folder, const GError *error)
 {
 	watch_failed(((struct engine *)user)->watch, folder, error);
@@ -273,7 +268,6 @@ struct engine *engine_new(const struct engine_config *config, const struct engin
 			.folder_changed = on_folder_changed,
 			.folder_status = on_folder_status,
 			.tree_changed = on_tree_changed,
-			.watch_begun = on_watch_begun,
 			.watch_failed = on_watch_failed,
 			.reason = on_reason,
 			.link = on_link,

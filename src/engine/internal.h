@@ -147,7 +147,6 @@ void watch_note_use(struct watch *watch, const struct folder *folder);
 void watch_folder_changed(struct watch *watch, const char *name);
 void watch_folder_status(struct watch *watch, const struct mailfs_status *status);
 void watch_tree_changed(struct watch *watch);
-void watch_begun(struct watch *watch, const char *folder);
 void watch_failed(struct watch *watch, const char *folder, const GError *error);
 /* Looks at everything now: events may have been missed. */
 void watch_look(struct watch *watch);

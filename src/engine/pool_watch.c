@@ -30,10 +30,9 @@ static void on_begun(void *user)
 	watch->is_begun = true;
 	watch->begun_us = clock_monotonic_us();
 	ps->is_faithful |= watch->folder != NULL;
-	if (ps->pool->is_stopping)
-		return;
-	ps->pool->events.watch_begun(ps->pool->user, watch->folder);
-	pool_schedule(ps->pool);
+	log_debug("engine", "watching %s", watch->folder ? watch->folder : "the account");
+	if (!ps->pool->is_stopping)
+		pool_schedule(ps->pool);
 }
 
 static bool is_loss(const GError *error)

@@ -160,11 +160,6 @@ void watch_ready(struct watch *watch, const struct mailfs_server_info *info)
 	watch_replan(watch);
 }
 
-void watch_begun(struct watch *watch, const char *folder)
-{
-	log_debug("engine", "watching %s", folder ? folder : "the account");
-}
-
 void watch_failed(struct watch *watch, const char *folder, const GError *error)
 {
 	bool is_refused = g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_NOT_POSSIBLE);
