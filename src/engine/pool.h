@@ -51,7 +51,8 @@ struct pool_events {
 	void (*folder_changed)(void *user, const char *folder);
 	void (*folder_status)(void *user, const struct mailfs_status *status);
 	void (*tree_changed)(void *user);
-	/* The folder (NULL: the account) cannot be watched, or not for long: it is to be left out of the plan for a while. */
+	/* The folder (NULL: the account) cannot be watched, or not for long: it is to be left out of the
+	 * plan for a while. */
 	void (*watch_failed)(void *user, const char *folder, const GError *error);
 	void (*reason)(void *user, const char *text);
 	/* `link` is other than it was: to be remembered. */
