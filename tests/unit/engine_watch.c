@@ -9,6 +9,7 @@ static struct world *prepared(void)
 {
 	struct world *world = world_new();
 
+	world->inbox->flags = MAILFS_FOLDER_INBOX;
 	fake_messages_add(world->inbox, 1, 5, 100);
 	fake_messages_add(fake_folder_add(world->server, "a", 8), 1, 3, 100);
 	fake_messages_add(fake_folder_add(world->server, "b", 9), 1, 3, 100);
