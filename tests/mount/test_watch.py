@@ -52,8 +52,6 @@ def await_watch(m):
     wait_until(lambda: re.search(want, m.status()["watch"] or ""), PATIENCE, "watch: " + want)
     if m.variant == "idle":
         wait_until(lambda: "Archive" in (m.status()["watch"] or ""), PATIENCE, "two that idle")
-    if m.variant == "notify":
-        wait_until(lambda: count(m.server, 0, rb"^\S+ IDLE"), PATIENCE, "IDLE where it is open")
 
 
 def deliver(server, folder, subject):
@@ -131,14 +129,20 @@ def test_a_burst_is_few_syncs(watched):
     assert m.status()["syncs"] - syncs <= 8
 
 
-def count(server, begin, pattern):
-    text = re.sub(rb"(?m)^\d+\.\d+ ", b"", b"\n".join(server.commands()[begin:]))  # the times
+def count(server, pattern):
+    """Of what was sent by sessions that have ended."""
+    text = b"\n".join(server.commands())
+    assert b" LOGOUT" in text, "nothing was recorded"
     return len(re.findall(pattern, text, re.M))
 
 
-@pytest.mark.parametrize("capability,cost", [
-    ("IMAP4rev1", rb"^\S+ STATUS "), (VARIANTS["list-status"][0], rb"^\S+ LIST ")])
-def test_an_unchanged_folder_costs_a_line(mount, make_dovecot, capability, cost):
+def await_rounds(m, rounds):
+    seen = set()
+    wait_until(lambda: seen.add(m.status()["last-check"]) or len(seen) > rounds, PATIENCE, "rounds")
+
+
+@pytest.mark.parametrize("capability", ["IMAP4rev1", VARIANTS["list-status"][0]])
+def test_an_unchanged_folder_costs_a_line(mount, make_dovecot, capability):
     """In rounds: STATUS of each folder in use, or one LIST for all; nothing is opened again."""
     mails = [mailgen.Mail(mail("first %d" % at)) for at in range(4)]
     server = make_dovecot({"INBOX": mails, "a": mails, "b": mails}, capability=capability)
@@ -146,16 +150,16 @@ def test_an_unchanged_folder_costs_a_line(mount, make_dovecot, capability, cost)
     m = mount(server, ["poll=1"])
     for folder in ("INBOX", "a", "b"):
         m.list(folder)
-    wait_until(lambda: count(server, 0, cost) >= 3, PATIENCE, "rounds")
-    selects = count(server, 0, rb"^\S+ (SELECT|EXAMINE) ")
-    rounds = count(server, 0, rb"^\S+ LIST ")
-    wait_until(lambda: count(server, 0, rb"^\S+ LIST ") >= rounds + 3, PATIENCE, "three more rounds")
-    assert count(server, 0, rb"^\S+ (SELECT|EXAMINE) ") == selects
-    assert count(server, 0, rb"^\S+ UID ") == count(server, 0, rb"^\S+ UID FETCH 1:\*")
-    # b was opened last: it is selected, and asked by NOOP.
-    assert count(server, 0, rb"^\S+ STATUS \"?b\"? ") == 0
-    assert count(server, 0, rb"^\S+ NOOP") >= 2
-    assert m.status()["last-check"]
+    await_rounds(m, 8)
+    m.stop()
+    rounds = count(server, rb"^\S+ LIST ")
+    assert rounds >= 6
+    # Each once for the listing; once more where the first STATUS has nothing to be compared with.
+    assert count(server, rb"^\S+ (SELECT|EXAMINE) ") <= 7
+    # The folder that is selected is asked by NOOP.
+    most = 2 * rounds if capability == "IMAP4rev1" else 0
+    assert count(server, rb"^\S+ STATUS ") <= most
+    assert count(server, rb"^\S+ NOOP") >= rounds - 3
 
 
 def test_poll_0_asks_nothing(mount, make_dovecot):
@@ -164,9 +168,7 @@ def test_poll_0_asks_nothing(mount, make_dovecot):
     m = mount(server, ["poll=0"])
     m.list("INBOX")
     assert m.status()["watch"] == "no poll"
-    lists = count(server, 0, rb"^\S+ LIST ")
     time.sleep(3)
-    assert count(server, 0, rb"^\S+ LIST ") == lists
-    assert count(server, 0, rb"^\S+ NOOP") == 0
-
-
+    m.stop()
+    assert count(server, rb"^\S+ LIST ") == 1
+    assert count(server, rb"^\S+ NOOP") == 0
