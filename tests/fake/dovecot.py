@@ -328,7 +328,8 @@ class Dovecot:
         for name in sorted(os.listdir(root)):
             if name.endswith(".in"):
                 with open(os.path.join(root, name), "rb") as file:
-                    texts.append(file.read())
+                    # Dovecot notes the time before what came in one go.
+                    texts.append(re.sub(rb"(?m)^\d+\.\d+ ", b"", file.read()))
         return texts
 
     def rawlog(self, user=None):

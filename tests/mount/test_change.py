@@ -170,7 +170,7 @@ def test_ten_thousand_changes_are_few_commands(mount, make_dovecot):
     wait_until(lambda: sum("\\Flagged" in one for one in server.flags("INBOX").values()) == 10000, 60)
     settle(m)
     m.stop()
-    assert commands(server, "UID STORE") <= 200
+    assert 1 <= commands(server, "UID STORE") <= 200
 
 
 def test_fl5_rights_of_an_acl_show_as_modes_and_fail_early(mount, make_dovecot, tmp_path):
@@ -286,7 +286,7 @@ def test_a_thousand_moves_are_few_commands(mount, make_dovecot):
     settle(m)
     assert server.uids("INBOX") == [] and len(m.list("Archive")) == 1000
     m.stop()
-    assert commands(server, "UID MOVE") <= 10
+    assert 1 <= commands(server, "UID MOVE") <= 10
 
 
 @pytest.mark.deadline(180)
@@ -320,7 +320,7 @@ def test_rm_r_of_a_folder_of_thousands(mount, make_dovecot):
     run(["rm", "-r", m.join("Old")], 90)
     assert "Old" not in server.folders()
     m.stop()
-    assert commands(server, "UID EXPUNGE") <= 40
+    assert 1 <= commands(server, "UID EXPUNGE") <= 40
 
 
 def test_moves_offline_are_refused_and_files_are_queued(mount, make_dovecot):
