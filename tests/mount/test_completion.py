@@ -105,7 +105,7 @@ def test_completions_know_every_word_of_the_help(mailfs_binary, tmp_path):
 def test_fish(place, line, expected):
     (place / "mailfs.fish").write_text(made("fish"))
     done = run(["fish", "--no-config", "-c", "source $argv[1]; complete -C $argv[2]",
-                str(place / "mailfs.fish"), line], env=environment(place))
+                str(place / "mailfs.fish"), line], env=environment(place), cwd=str(place))
     assert sorted(row.split("\t")[0] for row in done.stdout.decode().splitlines()) == expected
 
 

@@ -126,7 +126,7 @@ def test_SZ_1_the_kernel_hears_of_a_size_late(mount, imap_server):
     assert server.wait_for(lambda: selects(b"Other"))
     assert os.stat(path).st_size == 9500
     other.communicate(timeout=10)
-    assert m.status()["connections"] == 2, "the list of folders would wait for what hangs"
+    assert m.status()["connections"] >= 2, "the list of folders would wait for what hangs"
     assert os.path.isdir(m.join("Slow/Gone"))
     server.on("SELECT", reply(HANG), match=b"Slow")
     holder = popen(["stat", m.join("Slow", "7.eml")])
