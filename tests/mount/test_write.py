@@ -4,6 +4,10 @@ message with the final bytes (WR-1)."""
 
 import errno
 import os
+import pty
+import shutil
+import signal
+import threading
 import time
 
 import pytest
@@ -311,3 +315,48 @@ def test_read_only_mounts_refuse_everything(mount, make_dovecot, tmp_path):
     for word in (b" SELECT ", b" STORE ", b"APPEND", b"EXPUNGE", b" COPY ", b" MOVE ", b"CREATE",
                  b"DELETE", b"RENAME", b"SUBSCRIBE "):
         assert word not in sent.upper().replace(b"LIST (SUBSCRIBED", b""), word
+
+
+def drain(terminal):
+    try:
+        while os.read(terminal, 65536):
+            pass
+    except OSError:
+        pass
+
+
+@pytest.mark.may_skip
+@pytest.mark.skipif(not shutil.which("mutt"), reason="no mutt")
+@pytest.mark.deadline(90)
+@pytest.mark.parametrize("keys, options", [
+    ("<pipe-message>cat > %s<enter><enter>", []),
+    # mutt_dotlock is setgid: without allow_other the kernel keeps it out, and mutt writes nothing.
+    ("<copy-message>%s<enter>y", ["allow_other", "default_permissions", "uid=%d" % os.getuid()]),
+])
+def test_mutt_saves_one_message(mount, make_dovecot, tmp_path, keys, options):
+    server = make_dovecot({"INBOX": [], "Archive": []})
+    m = mount(server, options)
+    box = tmp_path / "box"
+    box.write_bytes(b"From a@b Thu Jan  1 00:00:00 2026\nFrom: a@b\nTo: c@d\nSubject: hello\n"
+                    b"Message-ID: <1@x>\n\nbody one\n\n")
+    settings = ["folder=%s" % tmp_path, "spoolfile=%s" % box, "tmpdir=%s" % tmp_path, 'header_cache=""',
+                "mbox_type=mbox", "confirmcreate=no", "confirmappend=no", "copy=no", "wait_key=no", "quit=yes"]
+    (tmp_path / "rc").write_text("".join("set %s\n" % one for one in settings)
+                                 + "push '%s<quit>'\n" % (keys % m.join("Archive", "saved.eml")))
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.environ.update(TERM="xterm", HOME=str(tmp_path))
+        os.execvp("mutt", ["mutt", "-n", "-F", str(tmp_path / "rc"), "-f", str(box)])
+    threading.Thread(target=drain, args=(terminal,), daemon=True).start()
+    try:
+        wait_until(lambda: os.waitpid(pid, os.WNOHANG)[0] != 0, 30, "the end of mutt")
+    except BaseException:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        raise
+    wait_until(lambda: len(server.uids("Archive")) == 1, 30, "the upload")
+    settle(m)
+    (body,) = truth(server, "Archive").values()
+    assert not body.startswith(b"From ") and b"Subject: hello\r\n" in body
+    assert body.rstrip(b"\r\n").endswith(b"\r\n\r\nbody one")
+    assert m.read("Archive", "saved.eml") == body
