@@ -101,6 +101,7 @@ def find_binary():
 def source_of(server, tls=None, user="demo", folder="", host=None, protocol="imap"):
     """(URL, options) for a Dovecot or a scripted server. tls: implicit, starttls, none."""
     is_dovecot = hasattr(server, "imaps_port")
+    protocol = getattr(server, "protocol", protocol)
     tls = tls or ("implicit" if is_dovecot else server.tls or "none")
     if is_dovecot:
         port = getattr(server, protocol + ("s_port" if tls == "implicit" else "_port"))

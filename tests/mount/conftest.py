@@ -6,7 +6,8 @@
         assert m.read("INBOX", "1.eml") == dovecot.fetch("INBOX", 1)
 
     def test_y(mount, imap_server):
-        server = imap_server()                # tls="implicit" or "starttls"; see imap_server.py
+        server = imap_server()                # tls="implicit" or "starttls"; see imap_server.py;
+                                              # pop3_server() likewise
         m = mount(server, foreground=False)
 
 Others: make_dovecot(**options), make_proxy(port), corpus, ca, mailfs_binary.
@@ -35,6 +36,7 @@ import mailgen
 import mounting
 from dovecot import Dovecot
 from imap_server import ImapServer
+from pop3_server import Pop3Server
 from proxy import Proxy
 
 HAVE_FUSE = os.path.exists("/dev/fuse")
@@ -223,15 +225,14 @@ def make_dovecot(ca, ca_pair):
         server.stop()
 
 
-@pytest.fixture
-def imap_server(ca, ca_pair):
-    """imap_server(**options of ImapServer): a scripted server, started. Errors in hooks fail."""
+def scripted(kind, ca, ca_pair):
+    """What a fixture for scripted servers yields; errors in hooks fail."""
     made = []
 
     def make(start=True, **options):
         options.setdefault("ca", ca)
         options.setdefault("pair", ca_pair)
-        server = ImapServer(**options)
+        server = kind(**options)
         made.append(server)
         return server.start() if start else server
 
@@ -240,6 +241,18 @@ def imap_server(ca, ca_pair):
         server.stop()
     errors = [repr(error) for server in made for error in server.errors]
     assert not errors, "errors in hooks: %s" % errors
+
+
+@pytest.fixture
+def imap_server(ca, ca_pair):
+    """imap_server(**options of ImapServer): a scripted server, started."""
+    yield from scripted(ImapServer, ca, ca_pair)
+
+
+@pytest.fixture
+def pop3_server(ca, ca_pair):
+    """pop3_server(**options of Pop3Server): a scripted server, started."""
+    yield from scripted(Pop3Server, ca, ca_pair)
 
 
 @pytest.fixture
