@@ -99,6 +99,13 @@ void fetch_release(struct fetch *fetch); /* one hold less */
 void fetch_rest(struct fetch *fetch);
 struct message *fetch_message(const struct fetch *fetch, struct folder **ret_folder);
 void fetch_want_exact(struct fetch *fetch);
+
+/* ---- fetch_waiters.c: who waits, and their answers ---- */
+
+/* Waits, with a copy of these values; 0: it was answered at once. */
+engine_ticket fetch_enter(struct fetch *fetch, const struct fetch_waiter *values);
+/* Answers one who can be; true: there was one. */
+bool fetch_serve(struct fetch *fetch);
 void fetch_fail_waiters(struct fetch *fetch, const GError *error, bool only_reads);
 /* `waiter` NULL: a read of the fetcher's own. */
 struct disk_read *disk_read_new(struct fetch *fetch, struct fetch_waiter *waiter);
