@@ -82,13 +82,27 @@ static inline struct sync *sync_of_job(struct pool_job *job)
 	return (struct sync *)((char *)job - G_STRUCT_OFFSET(struct sync, job));
 }
 
-/* ---- syncer.c ---- */
+/* ---- sync_wait.c: who waits ---- */
 
+/* `wants_sync`: for the server's answer (of a run that has not begun yet), not only for the index. */
+engine_ticket sync_wait(struct sync *sync, bool wants_sync, engine_done_fn done, void *user);
+/* The waiter, if there is one, takes a listing that has got beyond the UID `above`, too. */
+void sync_take_coming(struct engine *engine, engine_ticket ticket, uint32_t above);
+/* Somebody waits for the server. */
+bool sync_is_awaited(const struct sync *sync);
 /* WHO_SERVED: the next run has begun, those who waited for the one before are due. WHO_COMING: those
  * who want to list what has come so far. */
 void sync_answer(struct sync *sync, enum who who, const GError *error);
+
+/* ---- sync_status.c: what is still true without asking ---- */
+
+/* The last sync is too long ago for an opendir. */
+bool sync_is_stale(const struct sync *sync);
 /* All that the last STATUS told, in a number; 0 = there was none. */
 uint32_t sync_status_hash(const struct sync *sync);
+
+/* ---- syncer.c ---- */
+
 /* `started` need not wait for it any longer. */
 void sync_caught_up(struct sync *sync);
 void sync_free(struct sync *sync);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The messages of a folder: loaded from the index, swept once from the server, then kept up to
- * date by deltas. Here is what the rest of the engine calls, and the loading; sync_run.c asks the
- * server, sync_take.c and sync_gone.c hear it out, sync_end.c shows what came of it.
+ * date by deltas. Here is what the rest of the engine calls, and the loading; sync_wait.c knows who
+ * waits, sync_status.c what is still true without asking, sync_run.c asks the server, sync_take.c and
+ * sync_gone.c hear it out, sync_end.c shows what came of it.
  *
  * A first sweep goes into a mailbox of its own that is put in place when it is whole; rows reach
  * the index while it runs, its state only at the end: what a crash leaves behind has no state and
@@ -15,93 +16,6 @@
 
 #define WARM_MESSAGES 256u /* of a folder that is listed for the first time */
 #define PRELOAD_MAX 200000u /* messages: 8 MB */
-#define SYNC_FRESH_US (10 * G_USEC_PER_SEC) /* an opendir after that looks at the server */
-#define LIVE_FRESH_US (300 * G_USEC_PER_SEC) /* the same of a folder that is watched */
-#define STATUS_FRESH_US (120 * G_USEC_PER_SEC) /* an older one says nothing of now */
-
-struct sync_waiter {
-	struct engine_waiter waiter;
-	struct sync *sync;
-	engine_done_fn done;
-	void *user;
-	bool wants_sync;  /* the server's answer, not only the index */
-	unsigned serial;  /* of the run that is good enough */
-	bool takes_coming; /* a listing that has got beyond the UID `above`, too */
-	uint32_t above;
-};
-
-/* ---- waiters ----------------------------------------------------------------------------------- */
-
-static void waiter_cancel(struct engine *engine, struct engine_waiter *waiter)
-{
-	struct sync_waiter *mine = (struct sync_waiter *)waiter;
-
-	g_queue_remove(&mine->sync->waiters, mine);
-	g_free(mine);
-}
-
-static void waiter_fail(struct engine *engine, struct engine_waiter *waiter, const GError *error)
-{
-	struct sync_waiter *mine = (struct sync_waiter *)waiter;
-
-	g_queue_remove(&mine->sync->waiters, mine);
-	if (mine->done)
-		mine->done(mine->user, error);
-	g_free(mine);
-}
-
-static const struct engine_waiter_class waiter_class = {
-	.cancel = waiter_cancel,
-	.fail = waiter_fail,
-};
-
-static engine_ticket waiter_add(struct sync *sync, bool wants_sync, engine_done_fn done, void *user)
-{
-	struct sync_waiter *mine = g_new0(struct sync_waiter, 1);
-
-	mine->sync = sync;
-	mine->done = done;
-	mine->user = user;
-	mine->wants_sync = wants_sync;
-	/* A run that has begun may have looked already. */
-	mine->serial = sync->serial + 1;
-	engine_waiter_add(sync->engine, &mine->waiter, &waiter_class);
-	g_queue_push_tail(&sync->waiters, mine);
-	return mine->waiter.ticket;
-}
-
-static bool is_due(const struct sync_waiter *mine, enum who who)
-{
-	const struct folder *folder = mine->sync->folder;
-
-	if (who == WHO_COMING)
-		return mine->takes_coming && folder->coming && folder->coming_to > mine->above;
-	return who == WHO_ALL || !mine->wants_sync ||
-		(who == WHO_SERVED && mine->serial < mine->sync->serial);
-}
-
-/* By ticket: a callback may cancel those after it. */
-void sync_answer(struct sync *sync, enum who who, const GError *error)
-{
-	struct engine *engine = sync->engine;
-	g_autoptr(GArray) due = g_array_new(FALSE, FALSE, sizeof(engine_ticket));
-
-	for (GList *at = sync->waiters.head; at; at = at->next) {
-		const struct sync_waiter *mine = at->data;
-
-		if (is_due(mine, who))
-			g_array_append_val(due, mine->waiter.ticket);
-	}
-	for (guint i = 0; i < due->len; i++) {
-		struct engine_waiter *waiter =
-			g_hash_table_lookup(engine->waiters, &g_array_index(due, engine_ticket, i));
-
-		if (!waiter)
-			continue;
-		engine_waiter_remove(engine, waiter);
-		waiter_fail(engine, waiter, error);
-	}
-}
 
 void sync_caught_up(struct sync *sync)
 {
@@ -122,23 +36,6 @@ static bool lacks_names(const struct engine *engine, const struct mailbox *box)
 			return true;
 	}
 	return false;
-}
-
-static bool has_sync_waiter(const struct sync *sync)
-{
-	for (GList *at = sync->waiters.head; at; at = at->next) {
-		if (((struct sync_waiter *)at->data)->wants_sync)
-			return true;
-	}
-	return false;
-}
-
-static bool is_stale(const struct sync *sync)
-{
-	bool is_live = pool_is_watched(sync->engine->pool, sync->folder->name);
-
-	return sync->synced_us == 0 ||
-		clock_monotonic_us() - sync->synced_us > (is_live ? LIVE_FRESH_US : SYNC_FRESH_US);
 }
 
 static void on_loaded(void *user, struct mailbox *box)
@@ -176,12 +73,12 @@ static void on_loaded(void *user, struct mailbox *box)
 	} else {
 		mailbox_free(box);
 	}
-	if (!sync->is_known || sync->want_sweep || sync->is_behind || has_sync_waiter(sync)) {
+	if (!sync->is_known || sync->want_sweep || sync->is_behind || sync_is_awaited(sync)) {
 		sync_want_run(sync);
 		/* What lacks names can be read without them when the server is away. */
 		return;
 	}
-	if (sync->synced_us != 0 && !is_stale(sync)) {
+	if (sync->synced_us != 0 && !sync_is_stale(sync)) {
 		sync_answer(sync, WHO_INDEX, NULL); /* it had left memory; what changed since was told */
 		return;
 	}
@@ -296,7 +193,7 @@ engine_ticket syncer_open(struct engine *engine, struct folder *folder, engine_d
 	if (sync->preloaded)
 		load(sync);
 	if (sync->is_known && !sync->want_sweep && !sync->is_behind) {
-		if (is_stale(sync) && !sync->is_running && pool_state(engine->pool) == ENGINE_ONLINE)
+		if (sync_is_stale(sync) && !sync->is_running && pool_state(engine->pool) == ENGINE_ONLINE)
 			sync_want_run(sync);
 		unload_note_use(sync);
 		done(user, NULL);
@@ -306,7 +203,7 @@ engine_ticket syncer_open(struct engine *engine, struct folder *folder, engine_d
 	if (engine->prefetch && folder->box_id == 0 && sync->has_status &&
 		sync->status_messages >= WARM_MESSAGES)
 		pool_warm(engine->pool);
-	ticket = waiter_add(sync, false, done, user);
+	ticket = sync_wait(sync, false, done, user);
 	if (!sync->was_loaded && folder->box_id != 0 && !sync->is_loading)
 		load(sync);
 	else if (!sync->is_loading && !sync->is_running)
@@ -318,18 +215,13 @@ engine_ticket syncer_open_listing(struct engine *engine, struct folder *folder, 
 	engine_done_fn done, void *user)
 {
 	engine_ticket ticket;
-	struct sync_waiter *mine;
 
 	if (folder->coming && folder->coming_to > above) {
 		done(user, NULL);
 		return 0;
 	}
 	ticket = syncer_open(engine, folder, done, user);
-	mine = g_hash_table_lookup(engine->waiters, &ticket);
-	if (mine) {
-		mine->takes_coming = true;
-		mine->above = above;
-	}
+	sync_take_coming(engine, ticket, above);
 	return ticket;
 }
 
@@ -361,7 +253,7 @@ void syncer_sync(struct engine *engine, struct folder *folder, engine_done_fn do
 {
 	struct sync *sync = syncer_get(engine, folder);
 
-	waiter_add(sync, true, done, user);
+	sync_wait(sync, true, done, user);
 	if (!sync->was_loaded && folder->box_id != 0) {
 		if (!sync->is_loading)
 			load(sync);
@@ -378,104 +270,6 @@ void syncer_note_behind(struct engine *engine, struct folder *folder)
 	sync->has_status = false;
 	if (sync->is_running)
 		sync_want_run(sync);
-}
-
-void syncer_take_status(struct engine *engine, struct folder *folder,
-	const struct mailfs_status *status)
-{
-	struct sync *sync = syncer_get(engine, folder);
-
-	if ((status->has & MAILFS_STATUS_MESSAGES) != 0)
-		sync->status_messages = status->messages;
-	if ((status->has & MAILFS_STATUS_UIDVALIDITY) != 0)
-		sync->status_uidvalidity = status->uidvalidity;
-	if ((status->has & MAILFS_STATUS_UNSEEN) != 0)
-		sync->status_unseen = status->unseen;
-	if ((status->has & MAILFS_STATUS_UIDNEXT) != 0)
-		sync->status_uidnext = status->uidnext;
-	if ((status->has & MAILFS_STATUS_MODSEQ) != 0)
-		sync->status_modseq = status->modseq;
-	sync->has_status |= (status->has & MAILFS_STATUS_MESSAGES) != 0;
-	sync->status_us = clock_monotonic_us();
-}
-
-uint32_t sync_status_hash(const struct sync *sync)
-{
-	const uint32_t parts[] = {
-		sync->status_messages, sync->status_uidvalidity, sync->status_unseen,
-		sync->status_uidnext, (uint32_t)sync->status_modseq, (uint32_t)(sync->status_modseq >> 32),
-	};
-	uint32_t hash = 2166136261u;
-
-	if (!sync->has_status)
-		return 0;
-	for (size_t i = 0; i < G_N_ELEMENTS(parts); i++)
-		hash = (hash ^ parts[i]) * 16777619u + (hash >> 15);
-	return hash | 1;
-}
-
-static bool status_is(const struct sync *sync, uint32_t uidvalidity, uint64_t modseq,
-	uint32_t messages)
-{
-	return sync && sync->has_status && modseq != 0 && sync->status_modseq == modseq &&
-		sync->status_uidvalidity == uidvalidity && sync->status_messages == messages;
-}
-
-/* Servers that count no changes: the same as before the last sync is as good as they can tell. */
-static bool is_as_before(const struct sync *sync)
-{
-	return sync->has_status && sync->status_modseq == 0 && sync->base_status != 0 &&
-		sync->base_status == sync_status_hash(sync);
-}
-
-/* STATUS of a folder that a session has selected may tell what that session saw last (ID-7). */
-bool syncer_is_unchanged(const struct folder *folder)
-{
-	const struct sync *sync = folder->engine;
-
-	if (!sync || sync->is_behind || pool_has_selected(sync->engine->pool, folder->name) ||
-		clock_monotonic_us() - sync->status_us > STATUS_FRESH_US)
-		return false;
-	if (sync->is_unloaded)
-		return is_as_before(sync) || status_is(sync, folder->uidvalidity,
-			sync->unloaded_modseq, sync->unloaded_count);
-	return sync->is_known && (is_as_before(sync) || status_is(sync, folder->box->uidvalidity,
-		folder->box->modseq, mailbox_count(folder->box)));
-}
-
-bool syncer_differs(const struct folder *folder, const struct mailfs_status *status)
-{
-	const struct sync *sync = folder->engine;
-	uint64_t modseq;
-	uint32_t count;
-
-	if (!sync || sync->is_behind || (!sync->is_unloaded && (!sync->is_known || !folder->box)))
-		return true;
-	count = sync->is_unloaded ? sync->unloaded_count : mailbox_count(folder->box);
-	modseq = sync->is_unloaded ? sync->unloaded_modseq : folder->box->modseq;
-	if ((status->has & MAILFS_STATUS_UIDVALIDITY) != 0 && status->uidvalidity != folder->uidvalidity)
-		return true;
-	if ((status->has & MAILFS_STATUS_MESSAGES) != 0 && status->messages != count)
-		return true;
-	/* It only rises: a lower one was true before. */
-	if ((status->has & MAILFS_STATUS_MODSEQ) != 0 && status->modseq != 0)
-		return status->modseq > modseq;
-	if ((status->has & MAILFS_STATUS_UNSEEN) != 0 && status->unseen != folder->unseen)
-		return true;
-	return (status->has & MAILFS_STATUS_UIDNEXT) != 0 && sync->uidnext != 0 &&
-		status->uidnext > sync->uidnext;
-}
-
-bool syncer_has_news(const struct folder *folder, const struct store_folder *row)
-{
-	return !status_is(folder->engine, row->uidvalidity, row->modseq, row->messages);
-}
-
-bool syncer_has_fresh_status(const struct folder *folder)
-{
-	const struct sync *sync = folder->engine;
-
-	return sync && sync->has_status && clock_monotonic_us() - sync->status_us < SYNC_FRESH_US;
 }
 
 int64_t syncer_used_us(const struct folder *folder)
