@@ -25,39 +25,33 @@ void engine_cancel(struct engine *engine, engine_ticket ticket)
 	waiter->class->cancel(engine, waiter);
 }
 
-/* One at a time: a callback may cancel others. */
+/* One at a time: a callback may cancel others. NULL: there is none any more. */
+static struct engine_waiter *take_any(struct engine *engine)
+{
+	GHashTableIter iter;
+	gpointer value;
+
+	g_hash_table_iter_init(&iter, engine->waiters);
+	if (!g_hash_table_iter_next(&iter, NULL, &value))
+		return NULL;
+	engine_waiter_remove(engine, value);
+	return value;
+}
+
 void engine_fail_waiters(struct engine *engine)
 {
 	g_autoptr(GError) error =
 		g_error_new(MAILFS_ERROR, MAILFS_ERROR_CANCELLED, "the mount is ending");
-	GHashTableIter iter;
-	gpointer value;
+	struct engine_waiter *waiter;
 
-	for (;;) {
-		struct engine_waiter *waiter;
-
-		g_hash_table_iter_init(&iter, engine->waiters);
-		if (!g_hash_table_iter_next(&iter, NULL, &value))
-			return;
-		waiter = value;
-		engine_waiter_remove(engine, waiter);
+	while ((waiter = take_any(engine)))
 		waiter->class->fail(engine, waiter, error);
-	}
 }
 
 void engine_forget_waiters(struct engine *engine)
 {
-	GHashTableIter iter;
-	gpointer value;
+	struct engine_waiter *waiter;
 
-	for (;;) {
-		struct engine_waiter *waiter;
-
-		g_hash_table_iter_init(&iter, engine->waiters);
-		if (!g_hash_table_iter_next(&iter, NULL, &value))
-			return;
-		waiter = value;
-		engine_waiter_remove(engine, waiter);
+	while ((waiter = take_any(engine)))
 		waiter->class->cancel(engine, waiter);
-	}
 }

@@ -132,9 +132,9 @@ int index_oldest_bodies(struct index *index, uint64_t bytes, size_t limit, GArra
 	return index_rows_end(stmt, rc);
 }
 
-int index_list_body_uids(struct index *index, uint32_t box, GArray *uids)
+int index_list_uids(struct index *index, enum index_sql sql, uint32_t box, GArray *uids)
 {
-	sqlite3_stmt *stmt = index_stmt(index, SQL_BODY_UIDS);
+	sqlite3_stmt *stmt = index_stmt(index, sql);
 	int rc;
 
 	sqlite3_bind_int64(stmt, 1, box);
@@ -144,6 +144,11 @@ int index_list_body_uids(struct index *index, uint32_t box, GArray *uids)
 		g_array_append_val(uids, uid);
 	}
 	return index_rows_end(stmt, rc);
+}
+
+int index_list_body_uids(struct index *index, uint32_t box, GArray *uids)
+{
+	return index_list_uids(index, SQL_BODY_UIDS, box, uids);
 }
 
 int index_scan_bodies(struct index *index, index_body_fn fn, void *user)

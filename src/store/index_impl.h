@@ -75,6 +75,8 @@ int index_corrupt(struct index *index);
 int index_run(sqlite3_stmt *stmt);
 /* After a loop over rows: SQLITE_DONE becomes SQLITE_OK; resets. */
 int index_rows_end(sqlite3_stmt *stmt, int rc);
+/* Of a mailbox, from a statement of one parameter and one column. */
+int index_list_uids(struct index *index, enum index_sql sql, uint32_t box, GArray *uids);
 /* The checksum of texts that belong to a message. */
 uint32_t index_sum_texts(uint32_t box, uint32_t uid, const char *const *texts, size_t count);
 /* `text` must live until the statement was run. NULL is NULL. */

@@ -35,16 +35,7 @@ int index_list_same(struct index *index, const char *remote_id, unsigned limit, 
 
 int index_list_same_uids(struct index *index, uint32_t box, GArray *uids)
 {
-	sqlite3_stmt *stmt = index_stmt(index, SQL_SAME_UIDS);
-	int rc;
-
-	sqlite3_bind_int64(stmt, 1, box);
-	while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
-		uint32_t uid = (uint32_t)sqlite3_column_int64(stmt, 0);
-
-		g_array_append_val(uids, uid);
-	}
-	return index_rows_end(stmt, rc);
+	return index_list_uids(index, SQL_SAME_UIDS, box, uids);
 }
 
 /* ---- a whole body elsewhere ---------------------------------------------------------------- */

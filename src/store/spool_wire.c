@@ -220,23 +220,26 @@ static int make_wire_file(struct spool_disk *disk)
 	return disk->wire_fd < 0 ? -errno : 0;
 }
 
-static int keep_wire(struct spool_disk *disk, bool differs)
+static int copy_to_wire(struct spool_disk *disk)
 {
 	struct convert convert;
-	int r;
+	int r = make_wire_file(disk);
 
-	disk->is_wire_file = !differs;
-	if (!differs) {
-		fd_closep(&disk->wire_fd);
-		return 0;
-	}
-	r = make_wire_file(disk);
 	if (r < 0)
 		return r;
 	convert_init(&convert, disk->wire_fd);
 	r = convert_file(&convert, disk->fd, NULL);
 	convert_done(&convert);
 	return r;
+}
+
+static int keep_wire(struct spool_disk *disk, bool differs)
+{
+	disk->is_wire_file = !differs;
+	if (differs)
+		return copy_to_wire(disk);
+	fd_closep(&disk->wire_fd);
+	return 0;
 }
 
 int spool_disk_scan(struct spool_disk *disk, bool is_kept, struct spool_wire *ret_wire)
@@ -265,18 +268,12 @@ int spool_disk_scan(struct spool_disk *disk, bool is_kept, struct spool_wire *re
 
 int spool_disk_freeze(struct spool_disk *disk)
 {
-	struct convert convert;
 	int r;
 
 	if (!disk->is_wire_file)
 		return 0;
-	r = make_wire_file(disk);
-	if (r < 0)
-		return r;
-	/* It needs no conversion, so this copies. */
-	convert_init(&convert, disk->wire_fd);
-	r = convert_file(&convert, disk->fd, NULL);
-	convert_done(&convert);
+	/* It needs no conversion. */
+	r = copy_to_wire(disk);
 	if (r == 0)
 		disk->is_wire_file = false;
 	return r;

@@ -3,6 +3,7 @@
  * Damage of any kind costs bandwidth only: flipped bits, cut files, foreign files, links, a full
  * disk under the index, a process that is killed.
  */
+#include "store_killed.h"
 #include "store_test.h"
 
 #include <fcntl.h>
@@ -862,24 +863,6 @@ static int write_until_killed(const char *dir, const char *seed)
 	return 0;
 }
 
-static void run_killed_child(unsigned seed)
-{
-	char text[16];
-	pid_t pid;
-	int status;
-
-	g_snprintf(text, sizeof(text), "%u", seed);
-	pid = fork();
-	g_assert_cmpint(pid, >=, 0);
-	if (pid == 0) {
-		execl("/proc/self/exe", program, "--write-until-killed", cache.dir, text, NULL);
-		_exit(127);
-	}
-	g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
-	g_assert_true(WIFSIGNALED(status));
-	g_assert_cmpint(WTERMSIG(status), ==, SIGKILL);
-}
-
 static unsigned check_after_kill(void)
 {
 	g_autofree char *damaged = cache_path(&cache, "index.db.damaged");
@@ -909,7 +892,7 @@ static void a_killed_process_leaves_a_cache_that_is_right(void)
 
 	cache_init(&cache);
 	for (unsigned round = 0; round < 20; round++) {
-		run_killed_child((unsigned)g_test_rand_int_range(0, G_MAXINT));
+		run_killed_child(program, cache.dir, (unsigned)g_test_rand_int_range(0, G_MAXINT));
 		cache_open(&cache);
 		whole += check_after_kill();
 		cache_close(&cache);
@@ -944,7 +927,7 @@ int main(int argc, char **argv)
 	int r;
 
 	log_set_level(LOG_ERROR - 1);
-	if (argc == 4 && strcmp(argv[1], "--write-until-killed") == 0)
+	if (argc == 4 && strcmp(argv[1], WRITE_UNTIL_KILLED) == 0)
 		return write_until_killed(argv[2], argv[3]);
 	program = argv[0];
 	g_test_init(&argc, &argv, NULL);

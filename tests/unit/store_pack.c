@@ -2,6 +2,7 @@
 /*
  * Packs: what goes in, damage, dead bytes and how they come back, eviction, kill -9, older caches.
  */
+#include "store_killed.h"
 #include "store_test.h"
 
 #include <fcntl.h>
@@ -831,24 +832,6 @@ static int write_until_killed(const char *dir, const char *seed)
 	return kill(getpid(), SIGKILL);
 }
 
-static void run_killed_child(unsigned seed)
-{
-	char text[16];
-	pid_t pid;
-	int status;
-
-	g_snprintf(text, sizeof(text), "%u", seed);
-	pid = fork();
-	g_assert_cmpint(pid, >=, 0);
-	if (pid == 0) {
-		execl("/proc/self/exe", program, "--write-until-killed", cache.dir, text, NULL);
-		_exit(127);
-	}
-	g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
-	g_assert_true(WIFSIGNALED(status));
-	g_assert_cmpint(WTERMSIG(status), ==, SIGKILL);
-}
-
 static void a_killed_process_leaves_packs_that_are_right(void)
 {
 	g_autofree char *damaged = NULL;
@@ -858,7 +841,7 @@ static void a_killed_process_leaves_packs_that_are_right(void)
 	cache.max_bytes = 16 * MIB;
 	damaged = cache_path(&cache, "index.db.damaged");
 	for (unsigned round = 0; round < 12; round++) {
-		run_killed_child((unsigned)g_test_rand_int_range(0, G_MAXINT));
+		run_killed_child(program, cache.dir, (unsigned)g_test_rand_int_range(0, G_MAXINT));
 		cache_open(&cache);
 		g_assert_false(path_exists(damaged));
 		for (uint32_t uid = 1; uid < KILL_UIDS; uid += 3) {
@@ -885,7 +868,7 @@ int main(int argc, char **argv)
 	int r;
 
 	log_set_level(LOG_ERROR - 1);
-	if (argc == 4 && strcmp(argv[1], "--write-until-killed") == 0)
+	if (argc == 4 && strcmp(argv[1], WRITE_UNTIL_KILLED) == 0)
 		return write_until_killed(argv[2], argv[3]);
 	program = argv[0];
 	g_test_init(&argc, &argv, NULL);
