@@ -11,8 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/fault.h"
-#include "base/parse.h"
+#include "base/log.h"
 #include "base/post.h"
 #include "base/watchdog.h"
 #include "cli/account.h"
@@ -22,15 +21,12 @@
 #include "cli/mountpoint.h"
 #include "cli/notify.h"
 #include "cli/preflight.h"
+#include "cli/served.h"
 #include "cli/shutdown.h"
 #include "cli/signals.h"
-#include "cli/storage.h"
 #include "net/network.h"
 
 #define WORKERS 3u
-
-/* After the last close of a new file: long enough for a rename into place. */
-#define UPLOAD_DELAY_MS 2000u
 
 struct mailfs {
 	struct cmdline line;
@@ -39,9 +35,7 @@ struct mailfs {
 	char *mountpoint; /* canonical */
 	struct daemon daemon;
 
-	struct storage storage;
-	struct engine *engine;
-	struct fs *fs;
+	struct served served;
 	struct network_watch *network;
 	struct helper helper;
 	GMainLoop *loop;
@@ -79,29 +73,6 @@ static void report(struct mailfs *self, const GError *error)
 	self->code = exit_code(error, self->is_helper);
 }
 
-/* " why", or "". */
-static const char *last_reason(struct mailfs *self)
-{
-	const GPtrArray *reasons = engine_reasons(self->engine);
-	const char *last = reasons->len > 0 ? g_ptr_array_index(reasons, reasons->len - 1) : "";
-	const char *text = strchr(last, ' '); /* behind the time */
-
-	return text ? text : "";
-}
-
-/* The server is away, and the mount shows what is in the cache. */
-static void warn_offline(struct mailfs *self)
-{
-	enum engine_state state = engine_state(self->engine);
-	const char *text = last_reason(self);
-
-	if (state == ENGINE_CONNECTING)
-		log_info(self->account->name, "not connected yet; showing what is in the cache");
-	if (state == ENGINE_OFFLINE)
-		log_warn(self->account->name, "the server is away%s%s; showing what is in the cache",
-			*text ? ":" : "", text);
-}
-
 /* ---- events ------------------------------------------------------------------------------------ */
 
 static void fail(struct mailfs *self, const GError *error)
@@ -110,26 +81,14 @@ static void fail(struct mailfs *self, const GError *error)
 	shutdown_begin(&self->shutdown);
 }
 
-static bool find_root(struct mailfs *self, GError **error)
-{
-	const char *folder = self->account->source.folder;
-
-	/* Before the first listing nobody knows. */
-	if (tree_by_shown_path(engine_tree(self->engine), folder) ||
-		(self->account->options.delay_connect && engine_state(self->engine) != ENGINE_ONLINE))
-		return true;
-	g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_GONE, "there is no folder '%s'", folder);
-	return false;
-}
-
 static bool mount_now(struct mailfs *self, GError **error)
 {
 	g_autoptr(GError) wrong = NULL;
 
-	if (!find_root(self, error))
+	if (!served_has_root(&self->served, error))
 		return false;
-	warn_offline(self);
-	if (fs_mount(self->fs, &wrong))
+	served_warn_offline(&self->served);
+	if (fs_mount(self->served.fs, &wrong))
 		return true;
 	g_set_error(error, CLI_ERROR, EX_UNAVAILABLE,
 		"%s; is FUSE there (/dev/fuse, fusermount3), and may you write to the mount point?",
@@ -137,7 +96,7 @@ static bool mount_now(struct mailfs *self, GError **error)
 	return false;
 }
 
-static void on_started(void *user, const GError *error)
+static void on_started(void *user, struct served *served, const GError *error)
 {
 	struct mailfs *self = user;
 	g_autoptr(GError) wrong = NULL;
@@ -153,78 +112,18 @@ static void on_started(void *user, const GError *error)
 		return;
 	}
 	if (self->account->options.prefetch == PREFETCH_ALL)
-		fs_fill(self->fs);
+		fs_fill(served->fs);
 	self->is_mounted = true;
 	signals_set_mountpoint(self->mountpoint);
 	daemon_ready(&self->daemon);
 	notify_send("READY=1");
 }
 
-static void on_listing_changed(void *user, const struct folder *folder)
+static void on_state_changed(void *user, struct served *served, enum engine_state state)
 {
-	fs_listing_changed(((struct mailfs *)user)->fs, folder);
-}
+	g_autofree char *text = served_describe(served);
 
-static void on_message_changed(void *user, const struct folder *folder, uint32_t uid)
-{
-	fs_message_changed(((struct mailfs *)user)->fs, folder, uid);
-}
-
-static void on_message_resized(void *user, const struct folder *folder, uint32_t uid)
-{
-	fs_message_resized(((struct mailfs *)user)->fs, folder, uid);
-}
-
-static void on_message_bytes_changed(void *user, const struct folder *folder, uint32_t uid)
-{
-	fs_message_bytes_changed(((struct mailfs *)user)->fs, folder, uid);
-}
-
-static bool on_message_came(void *user, const struct folder *folder, uint32_t uid, unsigned nth,
-	GBytes *bytes)
-{
-	return fs_message_came(((struct mailfs *)user)->fs, folder, uid, nth, bytes);
-}
-
-static void on_message_gone(void *user, const struct folder *folder, uint32_t uid)
-{
-	fs_message_gone(((struct mailfs *)user)->fs, folder, uid);
-}
-
-static void on_folder_gone(void *user, const struct folder *folder)
-{
-	fs_folder_gone(((struct mailfs *)user)->fs, folder);
-}
-
-static bool on_is_in_use(void *user, const struct folder *folder)
-{
-	return fs_is_in_use(((struct mailfs *)user)->fs, folder);
-}
-
-static void on_box_gone(void *user, const struct folder *folder, uint32_t box_id)
-{
-	fs_box_gone(((struct mailfs *)user)->fs, folder, box_id);
-}
-
-static void on_news(void *user, const struct engine_news *news)
-{
-	fs_news(((struct mailfs *)user)->fs, news);
-}
-
-static void on_state_changed(void *user, enum engine_state state)
-{
-	static const char *const names[] = {
-		[ENGINE_CONNECTING] = "connecting", [ENGINE_ONLINE] = "online",
-		[ENGINE_OFFLINE] = "offline",       [ENGINE_LOGIN_REFUSED] = "login refused",
-		[ENGINE_STOPPED] = "stopped",
-	};
-	struct mailfs *self = user;
-	const char *reason = state == ENGINE_OFFLINE || state == ENGINE_LOGIN_REFUSED ? last_reason(self) : "";
-	g_autofree char *text = g_strconcat(names[state], *reason ? ":" : "", reason, NULL);
-
-	log_info(self->account->name, "%s", names[state]);
 	notify_status(text);
-	fs_state_changed(self->fs, state);
 }
 
 static void on_ended(void *user)
@@ -252,22 +151,14 @@ static void stop(struct mailfs *self)
 
 static void reload(struct mailfs *self)
 {
-	g_autoptr(GError) error = NULL;
-
 	notify_reloading();
-	if (!account_reload(self->account, &error))
-		log_warn(self->account->name, "%s; nothing was changed", error->message);
-	fs_drop_caches(self->fs);
-	/* What was refused before is worth a try: somebody has looked at it. */
-	if (engine_state(self->engine) == ENGINE_LOGIN_REFUSED)
-		engine_go_online(self->engine);
-	engine_refresh(self->engine, NULL, NULL, NULL);
+	served_reload(&self->served);
 	notify_send("READY=1");
 }
 
 static void on_network_changed(void *user)
 {
-	engine_network_changed(((struct mailfs *)user)->engine);
+	engine_network_changed(((struct mailfs *)user)->served.engine);
 }
 
 static void more_logging(void)
@@ -290,122 +181,37 @@ static void on_signal(void *user, int number)
 	else if (number == SIGHUP)
 		reload(self);
 	else if (number == SIGUSR1)
-		engine_refresh(self->engine, NULL, NULL, NULL);
+		engine_refresh(self->served.engine, NULL, NULL, NULL);
 	else
 		more_logging();
 }
 
 /* ---- putting it together ----------------------------------------------------------------------- */
 
-/* For tests, which do not want to list a million messages first. 0 = as the engine has it. */
-static size_t loaded_max(void)
-{
-	const char *text = g_getenv("MAILFS_LOADED_MAX");
-	uint32_t bytes = 0;
-
-	return text && parse_u32(text, strlen(text), &bytes) ? bytes : 0;
-}
-
-static struct engine *make_engine(struct mailfs *self)
-{
-	static const struct engine_events events = {
-		.started = on_started,
-		.listing_changed = on_listing_changed,
-		.message_changed = on_message_changed,
-		.message_resized = on_message_resized,
-		.message_bytes_changed = on_message_bytes_changed,
-		.message_came = on_message_came,
-		.message_gone = on_message_gone,
-		.folder_gone = on_folder_gone,
-		.box_gone = on_box_gone,
-		.is_in_use = on_is_in_use,
-		.state_changed = on_state_changed,
-		.news = on_news,
-	};
-	struct account *account = self->account;
-	struct engine_config config = {
-		.backend = account->backend,
-		.account = account->name,
-		.identity = account->identity,
-		.store = self->storage.store,
-		.component = fs_component,
-		.name = account->view->needs_head ? fs_message_name : NULL,
-		.name_user = (void *)account->view,
-		.connections = account->options.connections,
-		.poll_seconds = account_poll(account),
-		.auto_compress = account->options.compress == COMPRESS_AUTO,
-		.no_prefetch = account->options.prefetch == PREFETCH_OFF,
-		.delay_connect = account->options.delay_connect,
-		.loaded_max = loaded_max(),
-		.is_read_only = account->options.is_read_only,
-		.journal = self->storage.journal,
-		.delete_mode = (enum engine_delete)account->options.delete_mode,
-		.keeps_vanished = account->options.vanished == VANISHED_KEEP,
-		.is_flags_sync = account->options.flags == FLAGS_SYNC,
-		.confirms_each = account->options.confirm == CONFIRM_EACH,
-		.upload_delay_ms = fault_number("MAILFS_UPLOAD_DELAY_MS", UPLOAD_DELAY_MS),
-	};
-
-	account_backend_config(account, &config.server);
-	return engine_new(&config, &events, self);
-}
-
-static struct fs *make_fs(struct mailfs *self)
-{
-	static const struct fs_events events = { .ended = on_ended };
-	const struct options *options = &self->account->options;
-	struct fs_config config = {
-		.mountpoint = self->mountpoint,
-		.fsname = self->account->fsname,
-		.root = self->account->source.folder,
-		.view = self->account->view,
-		.uid = options->uid == OPTION_UNSET ? getuid() : (uid_t)options->uid,
-		.gid = options->gid == OPTION_UNSET ? getgid() : (gid_t)options->gid,
-		.umask = options->umask == OPTION_UNSET ? 0 : (mode_t)options->umask,
-		.is_read_only = options->is_read_only,
-		.allow_other = options->allow_other,
-		.default_permissions = options->default_permissions,
-		.flag_bits = options->flag_bits,
-		.ctime_is_mtime = options->ctime == CTIME_MTIME,
-		.exact_size = options->exact_size,
-		.marks_seen = options->seen == SEEN_READ,
-		.helper = self->helper,
-		.is_debug = options->debug,
-		.timeout_ms = options->timeout * 1000,
-	};
-
-	return fs_new(&config, &events, self);
-}
-
 static void run(struct mailfs *self)
 {
-	self->fs = make_fs(self);
-	self->engine = make_engine(self);
-	fs_set_engine(self->fs, self->engine);
+	static const struct fs_events fs_events = { .ended = on_ended };
+
+	served_make(&self->served, self->mountpoint, &fs_events, &self->helper);
 	self->loop = g_main_loop_new(NULL, FALSE);
 	self->shutdown = (struct shutdown){
 		.loop = self->loop,
-		.engine = self->engine,
-		.fs = self->fs,
+		.engine = self->served.engine,
+		.fs = self->served.fs,
 		.was_started = true,
 	};
 	watchdog_start();
 	signals_start(on_signal, self);
 	self->network = network_watch_new(on_network_changed, self);
-	engine_start(self->engine);
+	engine_start(self->served.engine);
 	/* A failure may have been told from inside the start. */
 	if (!self->shutdown.is_over)
 		g_main_loop_run(self->loop);
 }
 
-/* Those above before those below. An engine that has not stopped may not be freed: it stays. */
 static void tear_down(struct mailfs *self)
 {
-	if (self->shutdown.is_stopped)
-		engine_free(self->engine);
-	/* Both answer what is still due, and an engine that stays passes it on. */
-	storage_close(&self->storage);
-	fs_free(self->fs);
+	served_close(&self->served, self->shutdown.is_stopped);
 	post_workers_stop();
 	network_watch_free(self->network);
 	signals_stop();
@@ -414,6 +220,10 @@ static void tear_down(struct mailfs *self)
 
 static void serve(struct mailfs *self)
 {
+	static const struct served_events events = {
+		.started = on_started,
+		.state_changed = on_state_changed,
+	};
 	g_autoptr(GError) error = NULL;
 
 	self->helper.fd = -1;
@@ -421,12 +231,13 @@ static void serve(struct mailfs *self)
 	if (self->account->options.inotify && !self->account->options.is_read_only)
 		helper_start(&self->helper);
 	post_workers_start(WORKERS);
-	if (storage_open(&self->storage, self->account, &error)) {
+	self->served = (struct served){ .account = self->account, .events = &events, .user = self };
+	if (served_open(&self->served, &error)) {
 		run(self);
 		tear_down(self);
 	} else {
 		report(self, error);
-		storage_close(&self->storage);
+		served_close(&self->served, true);
 		post_workers_stop();
 	}
 	helper_end(&self->helper);
