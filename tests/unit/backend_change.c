@@ -50,23 +50,6 @@ static void do_store(struct play *play)
 	play->ticket = imap_backend.store(play->session, &request);
 }
 
-/* Like check(), of a session that may change things. */
-static void check_change(const char *const *script, void (*act)(struct play *play), const char *want)
-{
-	const char *last = want + strlen(want) - 1;
-	struct play play;
-
-	while (last > want && last[-1] != '|')
-		last--;
-	play_init(&play, script);
-	play.config.is_read_only = false;
-	play.act = act;
-	play_run(&play, last);
-	g_assert_cmpstr(play.log->str, ==, want);
-	g_assert_cmpstr(play.extra->str, ==, "");
-	play_done(&play);
-}
-
 #define CHECK(script, act, want, ...)                                                              \
 	do {                                                                                       \
 		change = (struct change){ __VA_ARGS__ };                                           \

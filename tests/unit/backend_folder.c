@@ -23,26 +23,10 @@ static void do_change(struct play *play)
 	play->ticket = imap_backend.change_folder(play->session, &request);
 }
 
-static void check_folder(const char *const *script, void (*act)(struct play *play), const char *want)
-{
-	const char *last = want + strlen(want) - 1;
-	struct play play;
-
-	while (last > want && last[-1] != '|')
-		last--;
-	play_init(&play, script);
-	play.config.is_read_only = false;
-	play.act = act;
-	play_run(&play, last);
-	g_assert_cmpstr(play.log->str, ==, want);
-	g_assert_cmpstr(play.extra->str, ==, "");
-	play_done(&play);
-}
-
 #define CHECK(script, want, ...)                                                                   \
 	do {                                                                                       \
 		change = (struct mailfs_folder_request){ __VA_ARGS__ };                            \
-		check_folder(script, do_change, want);                                             \
+		check_change(script, do_change, want);                                             \
 	} while (0)
 
 #define CREATE(text) .verb = MAILFS_FOLDER_CREATE, .component = text
@@ -231,7 +215,7 @@ static void a_folder_that_is_open_is_left_before_it_is_renamed(void)
 {
 	/* The fetch fails, and so leaves the folder open. */
 	change = (struct mailfs_folder_request){ RENAME("Box", "d"), .delimiter = '/' };
-	check_folder(SCRIPT(LOGIN(" UNSELECT"), "C: SELECT \"Box\"", "S: * 0 EXISTS",
+	check_change(SCRIPT(LOGIN(" UNSELECT"), "C: SELECT \"Box\"", "S: * 0 EXISTS",
 			     "S: * OK [UIDVALIDITY 5] v", "S: %t OK", "C: NOOP", "S: %t OK", "C: UNSELECT",
 			     "S: %t OK", "C: RENAME \"Box\" \"d\"", "S: %t OK", "C: SUBSCRIBE *", "S: %t OK",
 			     "C: UNSUBSCRIBE *", "S: %t OK"),
