@@ -59,7 +59,7 @@ static bool may_pull(const struct append *append)
 {
 	const struct mailfs_session *s = append->request.session;
 
-	return append->command && !append->request.is_cancelled && !s->failure &&
+	return append->command && !append->request.is_cancelled && !s->life.failure &&
 		append->asked == append->given && append->given < append->args.size &&
 		stream_unsent(s->stream) + PIECE_MAX <= QUEUED_MAX;
 }
@@ -87,7 +87,7 @@ void append_give(struct mailfs_session *s, mailfs_ticket ticket, GBytes *bytes)
 	size_t len = 0;
 	const void *data = given ? g_bytes_get_data(given, &len) : NULL;
 
-	if (!append || append->request.ticket != ticket || !append->command || s->failure)
+	if (!append || append->request.ticket != ticket || !append->command || s->life.failure)
 		return;
 	if (!given || append->asked == append->given || len != append->asked - append->given) {
 		session_fail(s, MAILFS_ERROR_DISK, "a message that was being sent cannot be read");

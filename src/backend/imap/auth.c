@@ -17,7 +17,7 @@ static enum step login_ask_secret(struct login *l);
 static bool may_send_plaintext(const struct mailfs_session *s)
 {
 	return stream_is_tls(s->stream) || stream_is_loopback(s->stream) ||
-		s->config.auth == MAILFS_AUTH_PLAINTEXT;
+		s->life.config.auth == MAILFS_AUTH_PLAINTEXT;
 }
 
 static unsigned allowed_mechs(enum mailfs_auth auth)
@@ -36,7 +36,7 @@ static enum sasl_mech choose_mech(const struct login *l)
 {
 	const struct mailfs_session *s = l->s;
 	struct sasl_policy policy = {
-		.allowed = allowed_mechs(s->config.auth) & ~l->refused,
+		.allowed = allowed_mechs(s->life.config.auth) & ~l->refused,
 		.is_tls = stream_is_tls(s->stream),
 		.allow_plaintext = may_send_plaintext(s),
 		.has_cb = l->binding_type != NULL,
@@ -47,7 +47,7 @@ static enum sasl_mech choose_mech(const struct login *l)
 
 static bool may_use_login_command(const struct mailfs_session *s)
 {
-	enum mailfs_auth auth = s->config.auth;
+	enum mailfs_auth auth = s->life.config.auth;
 
 	return (auth == MAILFS_AUTH_ANY || auth == MAILFS_AUTH_PLAINTEXT ||
 		       auth == MAILFS_AUTH_LOGIN) &&
@@ -84,7 +84,7 @@ static bool is_mech_unknown(const struct login *l)
 /* A token ends at its hour: whoever makes them is asked for another one, once. CN-5. */
 static bool may_ask_again(const struct login *l)
 {
-	return l->s->config.auth == MAILFS_AUTH_OAUTH && !l->has_asked_again && l->secret &&
+	return l->s->life.config.auth == MAILFS_AUTH_OAUTH && !l->has_asked_again && l->secret &&
 		l->error->code == MAILFS_ERROR_LOGIN;
 }
 
@@ -142,7 +142,7 @@ static void begin_attempt(struct login *l)
 static enum step login_send_login(struct login *l)
 {
 	struct imap_cmd *cmd = imap_cmd_new("LOGIN");
-	const char *user = l->s->config.user, *secret = l->secret;
+	const char *user = l->s->life.config.user, *secret = l->secret;
 
 	if (!imap_cmd_string(cmd, user, strlen(user), false) ||
 		!imap_cmd_string(cmd, secret, strlen(secret), false)) {
@@ -159,10 +159,10 @@ static void new_sasl(struct login *l, unsigned offered)
 {
 	struct mailfs_session *s = l->s;
 	struct sasl_params params = {
-		.user = s->config.user,
+		.user = s->life.config.user,
 		.secret = l->secret,
-		.host = s->config.host,
-		.port = s->config.port,
+		.host = s->life.config.host,
+		.port = s->life.config.port,
 		.cb_type = l->binding_type,
 		.cb_data = l->binding,
 		.cb_len = l->binding_len,
@@ -273,7 +273,7 @@ static enum step login_ask_secret(struct login *l)
 	stream_expect(s->stream, false);
 	l->wait = g_new0(struct secret_wait, 1);
 	l->wait->login = l;
-	s->config.secret.get(s->config.secret.source_user, on_secret, l->wait);
+	s->life.config.secret.get(s->life.config.secret.source_user, on_secret, l->wait);
 	return STEP_WAIT;
 }
 

@@ -118,7 +118,7 @@ struct imap_cmd *change_ask_cmd(const char *set)
 
 bool change_is_refused(struct request *request)
 {
-	if (!request->session->config.is_read_only)
+	if (!request->session->life.config.is_read_only)
 		return false;
 	request_fail(request, MAILFS_ERROR_READ_ONLY, "the account is mounted read-only");
 	return true;

@@ -32,7 +32,7 @@ void compress_start(struct mailfs_session *s)
 	static const struct command_hooks hooks = { .done = on_answer };
 	struct command *command;
 
-	if (s->state != SESSION_READY || s->failure || !s->caps.compress_deflate || s->no_compress ||
+	if (s->life.state != SESSION_READY || s->life.failure || !s->caps.compress_deflate || s->no_compress ||
 		s->is_compressed || s->is_compressing)
 		return;
 	s->is_compressing = true;

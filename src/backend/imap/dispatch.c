@@ -16,19 +16,19 @@
 
 bool session_is_trusted(const struct mailfs_session *s)
 {
-	return s->config.tls == MAILFS_TLS_NONE || stream_is_tls(s->stream);
+	return s->life.config.tls == MAILFS_TLS_NONE || stream_is_tls(s->stream);
 }
 
 void session_box_changed(struct mailfs_session *s)
 {
 	bool is_watched = s->notify || idle_is_silent(s);
 
-	if (s->state != SESSION_READY || s->box.state != BOX_OPEN ||
+	if (s->life.state != SESSION_READY || s->box.state != BOX_OPEN ||
 		(s->box.is_change_told && !is_watched))
 		return;
 	s->box.is_change_told = true;
-	if (s->events.folder_changed)
-		s->events.folder_changed(s->user, s->box.name);
+	if (s->life.events.folder_changed)
+		s->life.events.folder_changed(s->life.user, s->box.name);
 }
 
 void session_alert(struct mailfs_session *s, const struct imap_response *response)
@@ -39,18 +39,18 @@ void session_alert(struct mailfs_session *s, const struct imap_response *respons
 		return;
 	text = log_safe(response->text, -1);
 	log_info("imap", "the server says: %s", text);
-	if (s->events.alert)
-		s->events.alert(s->user, text);
+	if (s->life.events.alert)
+		s->life.events.alert(s->life.user, text);
 }
 
 /* ---- responses --------------------------------------------------------------------------------- */
 
 static void on_bye(struct mailfs_session *s, const struct imap_response *response)
 {
-	if (s->is_logout_sent)
+	if (s->life.is_part_sent)
 		return;
 	session_fail_take(s, verdict_error(response,
-		s->state == SESSION_LOGIN ? VERDICT_HELLO : VERDICT_READ, "connection"));
+		s->life.state == SESSION_LOGIN ? VERDICT_HELLO : VERDICT_READ, "connection"));
 }
 
 static void on_fetch(struct mailfs_session *s, const struct imap_response *response)
@@ -163,7 +163,7 @@ static bool read_event(struct mailfs_session *s)
 
 static void flush_requests(struct mailfs_session *s)
 {
-	for (GList *link = s->requests.head; link; link = link->next) {
+	for (GList *link = s->life.requests.head; link; link = link->next) {
 		struct request *request = link->data;
 
 		/* It reports only; what the callback asks for waits for the kick. */
@@ -176,9 +176,9 @@ void session_on_input(void *user)
 {
 	struct mailfs_session *s = user;
 
-	while (!s->failure && !s->is_switching && s->state != SESSION_OVER && read_event(s))
+	while (!s->life.failure && !s->is_switching && s->life.state != SESSION_OVER && read_event(s))
 		;
-	if (!s->failure && s->state == SESSION_READY)
+	if (!s->life.failure && s->life.state == SESSION_READY)
 		flush_requests(s);
 	queue_pump(&s->queue);
 }

@@ -225,7 +225,7 @@ static void report(struct folders *folders, const struct folder *folder)
 
 static void report_all(struct folders *folders)
 {
-	const struct mailfs_backend_config *config = &folders->request.session->config;
+	const struct mailfs_backend_config *config = &folders->request.session->life.config;
 
 	for (guint i = 0; i < folders->all->len && !folders->request.is_cancelled; i++) {
 		const struct folder *folder = g_ptr_array_index(folders->all, i);

@@ -3,18 +3,6 @@
 #include "backend/imap/request.h"
 #include "backend/imap/session.h"
 
-/* The request itself ends in the next kick: no callback comes from inside a call. */
-static void cancel(struct mailfs_session *s, mailfs_ticket ticket)
-{
-	for (GList *link = s->requests.head; link; link = link->next) {
-		struct request *request = link->data;
-
-		if (request->ticket == ticket)
-			request->is_cancelled = true;
-	}
-	session_kick(s);
-}
-
 static void hold(struct mailfs_session *s, bool is_held)
 {
 	if (s->stream)
@@ -47,9 +35,9 @@ static const struct mailfs_wanted wanted[] = {
 const struct mailfs_backend imap_backend = {
 	.name = "imap",
 	.wanted = wanted,
-	.open = session_open,
+	.open = imap_session_open,
 	.close = session_close,
-	.free = session_free,
+	.free = imap_session_free,
 	.list = folders_list,
 	.sync = sync_start,
 	.uids = uids_start,
@@ -63,7 +51,7 @@ const struct mailfs_backend imap_backend = {
 	.poll = poll_start,
 	.watch = idle_start,
 	.status = status_start,
-	.cancel = cancel,
+	.cancel = session_cancel,
 	.hold = hold,
 	.traffic = traffic,
 	.compress = compress_start,

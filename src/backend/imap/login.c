@@ -56,16 +56,16 @@ static gboolean on_timeout(gpointer user)
 	struct login *l = user;
 
 	session_fail(l->s, MAILFS_ERROR_TIMEOUT, "the server did not let us in within %u s",
-		l->s->config.connect_timeout_ms / 1000);
+		l->s->life.config.connect_timeout_ms / 1000);
 	return G_SOURCE_REMOVE;
 }
 
 void login_timer_start(struct login *l)
 {
 	login_timer_clear(l);
-	if (l->s->config.connect_timeout_ms == 0)
+	if (l->s->life.config.connect_timeout_ms == 0)
 		return;
-	l->timer = g_timeout_source_new(l->s->config.connect_timeout_ms);
+	l->timer = g_timeout_source_new(l->s->life.config.connect_timeout_ms);
 	g_source_set_callback(l->timer, on_timeout, l, NULL);
 	g_source_attach(l->timer, g_main_context_get_thread_default());
 }
@@ -75,9 +75,9 @@ void login_run(struct login *l)
 	struct mailfs_session *s = l->s;
 	enum step result = STEP_AGAIN;
 
-	while (!s->failure && result == STEP_AGAIN)
+	while (!s->life.failure && result == STEP_AGAIN)
 		result = l->step(l);
-	if (s->failure || result != STEP_DONE)
+	if (s->life.failure || result != STEP_DONE)
 		return;
 	s->login = NULL;
 	login_free(l);
@@ -90,7 +90,7 @@ static void on_answer(struct command *command, const struct imap_response *respo
 	struct login *l = command->user;
 
 	if (l->may_learn_caps && !error && response->code && strcmp(response->code, "CAPABILITY") == 0)
-		imap_caps_parse(&l->s->caps, response->code_args, l->s->config.disable);
+		imap_caps_parse(&l->s->caps, response->code_args, l->s->life.config.disable);
 	if (--l->pending > 0)
 		return;
 	l->answer = response;
@@ -130,9 +130,9 @@ void login_send_secret(struct login *l, struct imap_cmd *cmd)
 /* PREAUTH skips STARTTLS, so it is believed only where nobody can have forged it (SEC-1). */
 static bool may_be_preauth(const struct mailfs_session *s)
 {
-	if (s->config.tls == MAILFS_TLS_IMPLICIT)
+	if (s->life.config.tls == MAILFS_TLS_IMPLICIT)
 		return stream_is_tls(s->stream);
-	return s->config.tls == MAILFS_TLS_NONE && stream_is_loopback(s->stream);
+	return s->life.config.tls == MAILFS_TLS_NONE && stream_is_loopback(s->stream);
 }
 
 static enum step login_greeting(struct login *l)
@@ -151,7 +151,7 @@ static enum step login_greeting(struct login *l)
 	if (session_is_trusted(s)) {
 		s->greeting = log_safe(r->text, -1);
 		if (r->code && strcmp(r->code, "CAPABILITY") == 0)
-			imap_caps_parse(&s->caps, r->code_args, s->config.disable);
+			imap_caps_parse(&s->caps, r->code_args, s->life.config.disable);
 	}
 	login_timer_start(l);
 	l->step = login_ask_caps;
@@ -188,7 +188,7 @@ static enum step login_have_caps(struct login *l)
 		return login_fail(l, MAILFS_ERROR_PROTOCOL, "the server does not tell its capabilities");
 	if (!s->caps.imap4rev1 && !s->caps.imap4rev2)
 		return login_fail(l, MAILFS_ERROR_PROTOCOL, "the server does not speak IMAP4rev1");
-	if (s->config.tls != MAILFS_TLS_STARTTLS || l->is_tls_begun) {
+	if (s->life.config.tls != MAILFS_TLS_STARTTLS || l->is_tls_begun) {
 		l->step = l->is_preauth ? login_extras : login_auth;
 		return STEP_AGAIN;
 	}
@@ -240,7 +240,7 @@ static enum step login_compress(struct login *l)
 	if ((s->quirks & QUIRK_NO_CONDSTORE) != 0)
 		s->caps.condstore = s->caps.qresync = false;
 	l->step = login_ready;
-	if (!s->config.want_compress || !s->caps.compress_deflate)
+	if (!s->life.config.want_compress || !s->caps.compress_deflate)
 		return STEP_AGAIN;
 	l->step = login_compress_reply;
 	login_send(l, imap_cmd_new("COMPRESS DEFLATE"), "COMPRESS");
@@ -323,7 +323,7 @@ static void on_login_untagged(struct login *l, const struct imap_response *respo
 	if (response->status == IMAP_BYE)
 		login_fail_bye(l, response);
 	else if (strcmp(response->name, "CAPABILITY") == 0 && l->may_learn_caps)
-		imap_caps_parse(&s->caps, response->args, s->config.disable);
+		imap_caps_parse(&s->caps, response->args, s->life.config.disable);
 	else if (strcmp(response->name, "ID") == 0 && l->step == login_compress)
 		on_id(l, response);
 	else if (strcmp(response->name, "NAMESPACE") == 0 && l->step == login_compress)

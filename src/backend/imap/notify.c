@@ -62,10 +62,10 @@ void notify_on_untagged(struct mailfs_session *s, const struct imap_response *re
 		return;
 	if (response->code && strcmp(response->code, "NOTIFICATIONOVERFLOW") == 0)
 		request_fail(s->notify, MAILFS_ERROR_TRY_LATER, "more happened than the server can tell");
-	else if (watch_tell_status(response, s->events.folder_status, s->user))
+	else if (watch_tell_status(response, s->life.events.folder_status, s->life.user))
 		return;
-	else if (imap_list_parse(response, &list) && s->events.tree_changed)
-		s->events.tree_changed(s->user);
+	else if (imap_list_parse(response, &list) && s->life.events.tree_changed)
+		s->life.events.tree_changed(s->life.user);
 }
 
 /* ---- the sign of life ------------------------------------------------------------------------- */
@@ -105,7 +105,7 @@ static bool on_untagged(struct command *command, const struct imap_response *res
 {
 	struct mailfs_session *s = command->user;
 
-	return command->request && watch_tell_status(response, s->events.folder_status, s->user);
+	return command->request && watch_tell_status(response, s->life.events.folder_status, s->life.user);
 }
 
 static void on_answer(struct command *command, const struct imap_response *response,

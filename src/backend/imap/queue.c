@@ -105,7 +105,7 @@ static bool has_own_literal(const struct command *command)
 	return command->hooks->literal != NULL;
 }
 
-void queue_detach(struct queue *queue, struct request *request)
+void queue_detach(struct queue *queue, const struct request *request)
 {
 	detach_waiting(&queue->foreground, request);
 	detach_waiting(&queue->background, request);
@@ -276,11 +276,11 @@ void queue_pump(struct queue *queue)
 {
 	struct mailfs_session *s = queue->session;
 
-	if (s->state != SESSION_READY || s->failure)
+	if (s->life.state != SESSION_READY || s->life.failure)
 		return;
-	while (!queue->unsent && !s->failure && pump_one(queue))
+	while (!queue->unsent && !s->life.failure && pump_one(queue))
 		;
-	if (s->failure)
+	if (s->life.failure)
 		return;
 	idle_pump(s);
 	stream_expect(s->stream, !queue_is_quiet(queue) && !queue->is_owing && !idle_is_silent(s));
@@ -337,7 +337,7 @@ static void on_stray_tag(struct queue *queue, const struct imap_response *respon
 {
 	struct mailfs_session *s = queue->session;
 
-	if (s->state != SESSION_LOGIN && was_answered(queue, response->tag) && queue->strays++ == 0) {
+	if (s->life.state != SESSION_LOGIN && was_answered(queue, response->tag) && queue->strays++ == 0) {
 		log_info("imap", "an answer came twice");
 		return;
 	}

@@ -109,7 +109,7 @@ void queue_send_now(struct queue *queue, struct command *command);
 
 /* The request is over: what it has not sent is dropped, what it has sent runs out unheard. A literal
  * that nobody will end ends the session. */
-void queue_detach(struct queue *queue, struct request *request);
+void queue_detach(struct queue *queue, const struct request *request);
 /* Every waiting command for `box` fails. */
 void queue_fail_box(struct queue *queue, const char *box, const GError *error);
 bool queue_is_quiet(const struct queue *queue); /* nothing in flight */

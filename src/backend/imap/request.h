@@ -1,36 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * What list, sync, uids, fetch, poll, watch, status and all changes have in common: a ticket, and an end that comes once.
- * Embedded as first member of each kind. Loop thread; owned by the session.
- */
+/* The requests of a mailbox: list, sync, uids, fetch, poll, watch, status and all changes. Loop thread;
+ * owned by the session. */
 #pragma once
 
-#include <stdbool.h>
-
-#include <glib.h>
-
-#include "mailfs/backend.h"
-
-struct request {
-	struct mailfs_session *session;
-	mailfs_ticket ticket;
-	bool is_started, is_cancelled;
-	/* Queues the first commands; from the loop, once the session is ready. */
-	void (*start)(struct request *request);
-	/* The input that came in one go was handled: report what was gathered. May be NULL. */
-	void (*flush)(struct request *request);
-	/* Calls `done` of the caller. */
-	void (*done)(struct request *request, const GError *error);
-	void (*free)(struct request *request);
-};
-
-/* Takes the request over. */
-mailfs_ticket request_add(struct mailfs_session *s, struct request *request);
-/* The end: commands are detached, `done` is called, memory is freed. From the loop only, and
- * nothing of the request may be touched afterwards. */
-void request_finish(struct request *request, const GError *error);
-void request_fail(struct request *request, enum mailfs_error code, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
+#include "backend/session.h"
 
 mailfs_ticket folders_list(struct mailfs_session *s, const struct mailfs_list_request *args);
 mailfs_ticket sync_start(struct mailfs_session *s, const struct mailfs_sync_request *args);

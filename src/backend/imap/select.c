@@ -187,8 +187,8 @@ void select_tell_status(const struct mailfs_session *s)
 	status.has |= box->uidnext != 0 ? MAILFS_STATUS_UIDNEXT : 0u;
 	status.has |= box->uidvalidity != 0 ? MAILFS_STATUS_UIDVALIDITY : 0u;
 	status.has |= box->highestmodseq != 0 ? MAILFS_STATUS_MODSEQ : 0u;
-	if (s->events.folder_status)
-		s->events.folder_status(s->user, &status);
+	if (s->life.events.folder_status)
+		s->life.events.folder_status(s->life.user, &status);
 }
 
 static void select_opened(struct command *command, bool is_fresh)
@@ -240,7 +240,7 @@ static const struct command_hooks select_hooks = { .done = select_done };
 struct command *select_new(struct mailfs_session *s, const char *name, struct request *request,
 	select_fn then)
 {
-	struct imap_cmd *cmd = imap_cmd_new(s->config.is_read_only ? "EXAMINE" : "SELECT");
+	struct imap_cmd *cmd = imap_cmd_new(s->life.config.is_read_only ? "EXAMINE" : "SELECT");
 	struct command *command;
 	struct select *select;
 
@@ -293,7 +293,7 @@ struct command *select_rights_new(struct mailfs_session *s, const char *name,
 	struct imap_cmd *cmd;
 	struct command *command;
 
-	if (!s->caps.acl || s->config.is_read_only || s->no_myrights)
+	if (!s->caps.acl || s->life.config.is_read_only || s->no_myrights)
 		return NULL;
 	cmd = imap_cmd_new("MYRIGHTS");
 	if (!imap_cmd_mailbox(cmd, name)) {

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * One IMAP connection from dialling to death: what the modules of this directory share. Loop
- * thread. Everything asynchronous ends in session_kick(): calls from above only leave marks, and
- * the kick does the work from the loop (backend.h, callback rules).
+ * thread. How it goes on and ends: backend/session.h.
  */
 #pragma once
 
@@ -13,32 +12,18 @@
 #include "backend/imap/queue.h"
 #include "backend/imap/select.h"
 #include "backend/imap/watch.h"
-#include "mailfs/backend.h"
-#include "net/stream.h"
+#include "backend/session.h"
 #include "wire/imap_caps.h"
 #include "wire/imap_reader.h"
 #include "wire/imap_resp.h"
 
-enum session_state {
-	SESSION_LOGIN,  /* dialling, TLS and the login steps */
-	SESSION_READY,  /* requests run */
-	SESSION_LOGOUT, /* close() was called */
-	SESSION_OVER,   /* `dead` or `closed` was reported */
-};
-
 struct login;
-struct request;
 
 struct mailfs_session {
-	/* For life. */
-	struct mailfs_backend_config config; /* own copies, freed by session_free() */
-	struct mailfs_session_events events;
-	void *user;
-	struct tls_config *tls;
+	struct life life; /* first */
 	struct stream *stream; /* NULL once closed */
 	struct imap_reader *reader;
 	struct arena arena; /* scratch of one event */
-	enum session_state state;
 
 	/* What the server is. */
 	struct login *login; /* NULL once ready */
@@ -61,37 +46,16 @@ struct mailfs_session {
 	struct queue queue;
 	struct box box;
 
-	/* Requests from above. */
-	GQueue requests; /* struct request, oldest first */
-	uint64_t last_ticket;
 	struct request *upload; /* the append whose literal is open; NULL = none */
 	struct idling idling;
 	struct request *notify; /* the watch of the account, once the server has agreed; NULL = none */
 
-	/* Marks for the kick. */
-	GSource *kick;
-	GError *failure; /* once set nothing is sent or read */
 	bool is_switching; /* STARTTLS or COMPRESS under way: the input is not ours to read */
-
-	/* close() */
-	void (*closed)(void *user);
-	void *closed_user;
-	GSource *logout_timer;
-	bool is_logout_sent, is_goodbye_done;
 };
 
-struct mailfs_session *session_open(const struct mailfs_backend_config *config,
+struct mailfs_session *imap_session_open(const struct mailfs_backend_config *config,
 	const struct mailfs_session_events *events, void *user);
-void session_close(struct mailfs_session *s, void (*closed)(void *user), void *user);
-void session_free(struct mailfs_session *s);
-
-/* Does what is due, from the loop, soon. */
-void session_kick(struct mailfs_session *s);
-
-/* The connection is done for: requests end and `dead` comes from the loop. The first counts. */
-void session_fail(struct mailfs_session *s, enum mailfs_error code, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
-void session_fail_take(struct mailfs_session *s, GError *error);
+void imap_session_free(struct mailfs_session *s);
 
 /* The login is through. */
 void session_ready(struct mailfs_session *s);

@@ -141,7 +141,7 @@ char *sync_items(const struct mailfs_session *s)
 		g_string_append(items, " X-GM-MSGID X-GM-THRID");
 	else if (s->caps.objectid)
 		g_string_append(items, " EMAILID");
-	if (s->config.want_head)
+	if (s->life.config.want_head)
 		g_string_append(items,
 			" BODY.PEEK[HEADER.FIELDS (DATE FROM TO CC SUBJECT MESSAGE-ID)]");
 	g_string_append_c(items, ')');
@@ -351,7 +351,7 @@ static unsigned rights_of(const struct sync *sync, unsigned granted)
 {
 	const struct box *box = &sync->request.session->box;
 
-	if (box->is_read_only || sync->request.session->config.is_read_only || box->uidvalidity == 0)
+	if (box->is_read_only || sync->request.session->life.config.is_read_only || box->uidvalidity == 0)
 		return 0;
 	return granted;
 }

@@ -15,7 +15,7 @@
 static bool may_send_plaintext(const struct mailfs_session *s)
 {
 	return stream_is_tls(s->stream) || stream_is_loopback(s->stream) ||
-		s->config.auth == MAILFS_AUTH_PLAINTEXT;
+		s->life.config.auth == MAILFS_AUTH_PLAINTEXT;
 }
 
 static unsigned allowed_mechs(enum mailfs_auth auth)
@@ -34,7 +34,7 @@ static enum sasl_mech choose_mech(const struct pop3_login *l)
 {
 	const struct mailfs_session *s = l->s;
 	struct sasl_policy policy = {
-		.allowed = allowed_mechs(s->config.auth) & ~l->refused,
+		.allowed = allowed_mechs(s->life.config.auth) & ~l->refused,
 		.is_tls = stream_is_tls(s->stream),
 		.allow_plaintext = may_send_plaintext(s),
 		.has_cb = l->binding_type != NULL,
@@ -46,7 +46,7 @@ static enum sasl_mech choose_mech(const struct pop3_login *l)
 /* Offered, or the server does not tell what it has. */
 static bool may_use_pass(const struct mailfs_session *s)
 {
-	enum mailfs_auth auth = s->config.auth;
+	enum mailfs_auth auth = s->life.config.auth;
 
 	return (auth == MAILFS_AUTH_ANY || auth == MAILFS_AUTH_PLAINTEXT ||
 		       auth == MAILFS_AUTH_LOGIN) &&
@@ -84,7 +84,7 @@ static enum pop3_step login_refused(struct pop3_login *l)
 	}
 	if (!more)
 		return pop3_login_fail_error(l);
-	pop3_session_fail(l->s, (enum mailfs_error)l->error->code, "%s (%s)", l->error->message, more);
+	session_fail(l->s, (enum mailfs_error)l->error->code, "%s (%s)", l->error->message, more);
 	return POP3_STEP_WAIT;
 }
 
@@ -129,11 +129,11 @@ static enum pop3_step login_user_reply(struct pop3_login *l)
 
 static enum pop3_step login_send_user(struct pop3_login *l)
 {
-	if (!is_argument(l->s->config.user) || !is_argument(l->secret))
+	if (!is_argument(l->s->life.config.user) || !is_argument(l->secret))
 		return pop3_login_fail(l, MAILFS_ERROR_INVALID,
 			"this user name or password cannot be sent: it is empty, too long, or holds a line end");
 	l->step = login_user_reply;
-	send_wiped(l, g_strconcat("USER ", l->s->config.user, NULL));
+	send_wiped(l, g_strconcat("USER ", l->s->life.config.user, NULL));
 	return POP3_STEP_WAIT;
 }
 
@@ -143,10 +143,10 @@ static void new_sasl(struct pop3_login *l)
 {
 	struct mailfs_session *s = l->s;
 	struct sasl_params params = {
-		.user = s->config.user,
+		.user = s->life.config.user,
 		.secret = l->secret,
-		.host = s->config.host,
-		.port = s->config.port,
+		.host = s->life.config.host,
+		.port = s->life.config.port,
 		.cb_type = l->binding_type,
 		.cb_data = l->binding,
 		.cb_len = l->binding_len,
@@ -165,7 +165,7 @@ static bool add_initial(struct pop3_login *l, struct bytebuf *line)
 	bool is_good;
 
 	if (!sasl_has_initial(l->mech) || ((unsigned)l->mech & SASL_MECHS_OAUTH) != 0 ||
-		(l->secret && strlen(l->secret) + strlen(l->s->config.user) * 2 > COMMAND_MAX / 2))
+		(l->secret && strlen(l->secret) + strlen(l->s->life.config.user) * 2 > COMMAND_MAX / 2))
 		return true;
 	bytebuf_init(&raw);
 	bytebuf_init(&text);
@@ -237,7 +237,7 @@ bool pop3_login_on_challenge(struct pop3_login *l, const char *text)
 
 		/* "*" ends the exchange; then the connection is of no use either. */
 		stream_write(l->s->stream, "*\r\n", 3);
-		pop3_session_fail(l->s, MAILFS_ERROR_PROTOCOL, "login: %s",
+		session_fail(l->s, MAILFS_ERROR_PROTOCOL, "login: %s",
 			why ? why : "the server's challenge makes no sense");
 	} else {
 		send_sasl_line(l, &answer);
@@ -264,7 +264,7 @@ static void on_secret(void *user, const char *secret, const GError *error)
 		return;
 	l->wait = NULL;
 	if (!secret) {
-		pop3_session_fail(l->s, error ? (enum mailfs_error)error->code : MAILFS_ERROR_LOGIN, "%s",
+		session_fail(l->s, error ? (enum mailfs_error)error->code : MAILFS_ERROR_LOGIN, "%s",
 			error ? error->message : "no password");
 		return;
 	}
@@ -286,7 +286,7 @@ static enum pop3_step login_ask_secret(struct pop3_login *l)
 	stream_expect(s->stream, false);
 	l->wait = g_new0(struct pop3_secret_wait, 1);
 	l->wait->login = l;
-	s->config.secret.get(s->config.secret.source_user, on_secret, l->wait);
+	s->life.config.secret.get(s->life.config.secret.source_user, on_secret, l->wait);
 	return POP3_STEP_WAIT;
 }
 

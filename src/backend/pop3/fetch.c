@@ -10,7 +10,7 @@
 #include "backend/pop3/session.h"
 
 struct fetch {
-	struct pop3_request request;
+	struct request request;
 	struct mailfs_fetch_request args;
 	uint32_t *uids;
 	char **keys;
@@ -49,10 +49,10 @@ static void on_done(struct pop3_command *command, const char *text, const GError
 	if (error && !fetch->refusal)
 		fetch->refusal = g_error_copy(error);
 	if (--fetch->open == 0)
-		pop3_request_finish(&fetch->request, fetch->refusal);
+		request_finish(&fetch->request, fetch->refusal);
 }
 
-static void fetch_begin(struct pop3_request *request)
+static void fetch_begin(struct request *request)
 {
 	static const struct pop3_hooks hooks = {
 		.begin = on_begin, .data = on_data, .done = on_done,
@@ -61,7 +61,7 @@ static void fetch_begin(struct pop3_request *request)
 	struct mailfs_session *s = request->session;
 
 	if (fetch->args.is_range) {
-		pop3_request_fail(request, MAILFS_ERROR_NOT_POSSIBLE, "POP3 knows no ranges");
+		request_fail(request, MAILFS_ERROR_NOT_POSSIBLE, "POP3 knows no ranges");
 		return;
 	}
 	for (size_t i = 0; i < fetch->count; i++) {
@@ -80,17 +80,17 @@ static void fetch_begin(struct pop3_request *request)
 		pop3_queue_add(&s->queue, command);
 	}
 	if (fetch->open == 0)
-		pop3_request_finish(request, NULL);
+		request_finish(request, NULL);
 }
 
-static void fetch_done(struct pop3_request *request, const GError *error)
+static void fetch_done(struct request *request, const GError *error)
 {
 	struct fetch *fetch = (struct fetch *)request;
 
 	fetch->args.done(fetch->args.user, error);
 }
 
-static void fetch_free(struct pop3_request *request)
+static void fetch_free(struct request *request)
 {
 	struct fetch *fetch = (struct fetch *)request;
 
@@ -107,8 +107,8 @@ mailfs_ticket pop3_fetch(struct mailfs_session *s, const struct mailfs_fetch_req
 	struct fetch *fetch = g_new0(struct fetch, 1);
 
 	g_assert(args->keys || args->uid_count == 0);
-	fetch->request = (struct pop3_request){
-		.needs_drop = true, .start = fetch_begin, .done = fetch_done, .free = fetch_free,
+	fetch->request = (struct request){
+		.marks = POP3_NEEDS_DROP, .start = fetch_begin, .done = fetch_done, .free = fetch_free,
 	};
 	fetch->args = *args;
 	fetch->args.folder = NULL;
@@ -119,5 +119,5 @@ mailfs_ticket pop3_fetch(struct mailfs_session *s, const struct mailfs_fetch_req
 	fetch->keys = g_new0(char *, args->uid_count + 1);
 	for (size_t i = 0; i < args->uid_count; i++)
 		fetch->keys[i] = g_strdup(args->keys[i]);
-	return pop3_request_add(s, &fetch->request);
+	return request_add(s, &fetch->request);
 }

@@ -18,7 +18,7 @@
 
 enum pop3_step pop3_login_fail(struct pop3_login *l, enum mailfs_error code, const char *text)
 {
-	pop3_session_fail(l->s, code, "%s", text);
+	session_fail(l->s, code, "%s", text);
 	return POP3_STEP_WAIT;
 }
 
@@ -26,9 +26,9 @@ enum pop3_step pop3_login_fail(struct pop3_login *l, enum mailfs_error code, con
 enum pop3_step pop3_login_fail_error(struct pop3_login *l)
 {
 	if (pop3_session_is_trusted(l->s))
-		pop3_session_fail_take(l->s, g_error_copy(l->error));
+		session_fail_take(l->s, g_error_copy(l->error));
 	else
-		pop3_session_fail(l->s, (enum mailfs_error)l->error->code,
+		session_fail(l->s, (enum mailfs_error)l->error->code,
 			"the server refuses a command before TLS");
 	return POP3_STEP_WAIT;
 }
@@ -45,7 +45,7 @@ void pop3_login_timer_clear(struct pop3_login *l)
 static bool may_redial(const struct pop3_login *l)
 {
 	return l->is_asking_capa && !l->is_in && !l->s->no_capa && stream_is_tls(l->s->stream) &&
-		l->s->config.tls == MAILFS_TLS_IMPLICIT;
+		l->s->life.config.tls == MAILFS_TLS_IMPLICIT;
 }
 
 static gboolean on_timeout(gpointer user)
@@ -56,14 +56,14 @@ static gboolean on_timeout(gpointer user)
 		pop3_session_redial(l->s);
 		return G_SOURCE_REMOVE;
 	}
-	pop3_session_fail(l->s, MAILFS_ERROR_TIMEOUT, "the server did not let us in within %u s",
-		l->s->config.connect_timeout_ms / 1000);
+	session_fail(l->s, MAILFS_ERROR_TIMEOUT, "the server did not let us in within %u s",
+		l->s->life.config.connect_timeout_ms / 1000);
 	return G_SOURCE_REMOVE;
 }
 
 void pop3_login_timer_start(struct pop3_login *l)
 {
-	unsigned ms = l->s->config.connect_timeout_ms;
+	unsigned ms = l->s->life.config.connect_timeout_ms;
 
 	pop3_login_timer_clear(l);
 	if (ms == 0)
@@ -78,9 +78,9 @@ void pop3_login_run(struct pop3_login *l)
 	struct mailfs_session *s = l->s;
 	enum pop3_step result = POP3_STEP_AGAIN;
 
-	while (!s->failure && result == POP3_STEP_AGAIN)
+	while (!s->life.failure && result == POP3_STEP_AGAIN)
 		result = l->step(l);
-	if (s->failure || result != POP3_STEP_DONE)
+	if (s->life.failure || result != POP3_STEP_DONE)
 		return;
 	s->login = NULL;
 	pop3_login_free(l);
@@ -141,7 +141,7 @@ static void on_capa_line(struct pop3_command *command, const char *text)
 {
 	struct pop3_login *l = command->user;
 
-	pop3_caps_add(&l->s->caps, text, l->s->config.disable);
+	pop3_caps_add(&l->s->caps, text, l->s->life.config.disable);
 }
 
 static enum pop3_step login_stls_reply(struct pop3_login *l)
@@ -192,7 +192,7 @@ static enum pop3_step login_have_capa(struct pop3_login *l)
 		l->step = login_ready;
 		return POP3_STEP_AGAIN;
 	}
-	if (s->config.tls != MAILFS_TLS_STARTTLS || l->is_tls_begun) {
+	if (s->life.config.tls != MAILFS_TLS_STARTTLS || l->is_tls_begun) {
 		l->step = login_utf8;
 		return POP3_STEP_AGAIN;
 	}

@@ -96,7 +96,7 @@ static bool is_too_much(struct mailfs_session *s, const GArray *entries)
 {
 	if (entries->len < WIRE_POP3_MESSAGES_MAX)
 		return false;
-	pop3_session_fail(s, MAILFS_ERROR_PROTOCOL, "the maildrop has more than %u messages",
+	session_fail(s, MAILFS_ERROR_PROTOCOL, "the maildrop has more than %u messages",
 		(unsigned)WIRE_POP3_MESSAGES_MAX);
 	return true;
 }
@@ -229,12 +229,13 @@ static void index_keys(struct maildrop *drop)
 }
 
 /* The callbacks change the list. */
-static struct pop3_request *next_waiting(struct mailfs_session *s)
+static struct request *next_waiting(struct mailfs_session *s)
 {
-	for (GList *at = s->requests.head; at; at = at->next) {
-		struct pop3_request *request = at->data;
+	for (GList *at = s->life.requests.head; at; at = at->next) {
+		struct request *request = at->data;
 
-		if (request->is_started && request->needs_drop && !request->is_begun)
+		if (request->is_started && (request->marks & POP3_NEEDS_DROP) != 0 &&
+			(request->marks & POP3_IS_BEGUN) == 0)
 			return request;
 	}
 	return NULL;
@@ -242,25 +243,25 @@ static struct pop3_request *next_waiting(struct mailfs_session *s)
 
 static void listed(struct mailfs_session *s)
 {
-	struct pop3_request *request;
+	struct request *request;
 
 	index_keys(&s->drop);
 	s->drop.state = MAILDROP_LISTED;
 	s->is_used = true;
 	/* One of them may have the maildrop listed anew. */
-	while (!s->failure && s->drop.state == MAILDROP_LISTED && (request = next_waiting(s))) {
-		request->is_begun = true;
+	while (!s->life.failure && s->drop.state == MAILDROP_LISTED && (request = next_waiting(s))) {
+		request->marks |= POP3_IS_BEGUN;
 		request->start(request);
 	}
 }
 
 static void failed(struct mailfs_session *s, const GError *error)
 {
-	struct pop3_request *request;
+	struct request *request;
 
 	maildrop_forget(&s->drop);
 	while ((request = next_waiting(s)))
-		pop3_request_finish(request, error);
+		request_finish(request, error);
 }
 
 /* ---- without UIDL ---------------------------------------------------------------------------- */
@@ -360,7 +361,7 @@ static void on_list_done(struct pop3_command *command, const char *text, const G
 
 	if (error)
 		failed(s, error);
-	else if (!s->failure)
+	else if (!s->life.failure)
 		on_both(s);
 }
 

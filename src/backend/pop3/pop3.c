@@ -8,11 +8,11 @@
 /* ---- list: one folder, always the same ------------------------------------------------------- */
 
 struct listing {
-	struct pop3_request request;
+	struct request request;
 	struct mailfs_list_request args;
 };
 
-static void listing_begin(struct pop3_request *request)
+static void listing_begin(struct request *request)
 {
 	struct listing *listing = (struct listing *)request;
 
@@ -20,17 +20,17 @@ static void listing_begin(struct pop3_request *request)
 		.name = FOLDER, .path = FOLDER,
 		.flags = MAILFS_FOLDER_INBOX | MAILFS_FOLDER_NOINFERIORS | MAILFS_FOLDER_SUBSCRIBED,
 	});
-	pop3_request_finish(request, NULL);
+	request_finish(request, NULL);
 }
 
-static void listing_done(struct pop3_request *request, const GError *error)
+static void listing_done(struct request *request, const GError *error)
 {
 	struct listing *listing = (struct listing *)request;
 
 	listing->args.done(listing->args.user, error);
 }
 
-static void request_free(struct pop3_request *request)
+static void request_free(struct request *request)
 {
 	g_free(request);
 }
@@ -39,17 +39,17 @@ static mailfs_ticket list(struct mailfs_session *s, const struct mailfs_list_req
 {
 	struct listing *listing = g_new0(struct listing, 1);
 
-	listing->request = (struct pop3_request){
+	listing->request = (struct request){
 		.start = listing_begin, .done = listing_done, .free = request_free,
 	};
 	listing->args = *args;
-	return pop3_request_add(s, &listing->request);
+	return request_add(s, &listing->request);
 }
 
 /* ---- uids: the listing, asked for anew ------------------------------------------------------- */
 
 struct uids {
-	struct pop3_request request;
+	struct request request;
 	struct mailfs_uids_request args;
 	bool is_fresh; /* the listing was made after it was asked for */
 };
@@ -77,16 +77,16 @@ static void uids_tell(struct uids *uids)
 	g_array_sort(found, by_value);
 	if (found->len > 0)
 		uids->args.uids(uids->args.user, (const uint32_t *)(void *)found->data, found->len);
-	pop3_request_finish(&uids->request, NULL);
+	request_finish(&uids->request, NULL);
 }
 
-static bool is_alone(const struct pop3_request *request)
+static bool is_alone(const struct request *request)
 {
-	return g_queue_get_length(&request->session->requests) == 1;
+	return g_queue_get_length(&request->session->life.requests) == 1;
 }
 
 /* Not what is known already: this is asked when that is doubted. */
-static void uids_begin(struct pop3_request *request)
+static void uids_begin(struct request *request)
 {
 	struct uids *uids = (struct uids *)request;
 
@@ -95,12 +95,12 @@ static void uids_begin(struct pop3_request *request)
 		return;
 	}
 	uids->is_fresh = true;
-	request->is_begun = false;
+	request->marks &= ~(unsigned)POP3_IS_BEGUN;
 	maildrop_forget(&request->session->drop);
 	maildrop_want(request->session);
 }
 
-static void uids_done(struct pop3_request *request, const GError *error)
+static void uids_done(struct request *request, const GError *error)
 {
 	struct uids *uids = (struct uids *)request;
 
@@ -111,29 +111,29 @@ static mailfs_ticket uids(struct mailfs_session *s, const struct mailfs_uids_req
 {
 	struct uids *uids = g_new0(struct uids, 1);
 
-	uids->request = (struct pop3_request){
-		.needs_drop = true, .start = uids_begin, .done = uids_done, .free = request_free,
+	uids->request = (struct request){
+		.marks = POP3_NEEDS_DROP, .start = uids_begin, .done = uids_done, .free = request_free,
 	};
 	uids->args = *args;
 	uids->args.folder = NULL;
 	uids->is_fresh = s->drop.state != MAILDROP_LISTED;
-	return pop3_request_add(s, &uids->request);
+	return request_add(s, &uids->request);
 }
 
 /* ---- poll: a sign of life -------------------------------------------------------------------- */
 
 struct poll {
-	struct pop3_request request;
+	struct request request;
 	mailfs_done_fn done;
 	void *user;
 };
 
 static void on_noop(struct pop3_command *command, const char *text, const GError *error)
 {
-	pop3_request_finish(command->request, error);
+	request_finish(command->request, error);
 }
 
-static void poll_begin(struct pop3_request *request)
+static void poll_begin(struct request *request)
 {
 	static const struct pop3_hooks hooks = { .done = on_noop };
 	struct pop3_command *command = pop3_command_new(&hooks, POP3_ONE_LINE, "NOOP", "NOOP");
@@ -142,7 +142,7 @@ static void poll_begin(struct pop3_request *request)
 	pop3_queue_add(&request->session->queue, command);
 }
 
-static void poll_done(struct pop3_request *request, const GError *error)
+static void poll_done(struct request *request, const GError *error)
 {
 	struct poll *poll = (struct poll *)request;
 
@@ -155,27 +155,15 @@ static mailfs_ticket poll(struct mailfs_session *s, unsigned patience_ms, mailfs
 {
 	struct poll *poll = g_new0(struct poll, 1);
 
-	poll->request = (struct pop3_request){
+	poll->request = (struct request){
 		.start = poll_begin, .done = poll_done, .free = request_free,
 	};
 	poll->done = done;
 	poll->user = user;
-	return pop3_request_add(s, &poll->request);
+	return request_add(s, &poll->request);
 }
 
 /* ---- the rest -------------------------------------------------------------------------------- */
-
-/* The request itself ends in the next kick: no callback comes from inside a call. */
-static void cancel(struct mailfs_session *s, mailfs_ticket ticket)
-{
-	for (GList *link = s->requests.head; link; link = link->next) {
-		struct pop3_request *request = link->data;
-
-		if (request->ticket == ticket)
-			request->is_cancelled = true;
-	}
-	pop3_session_kick(s);
-}
 
 static void hold(struct mailfs_session *s, bool is_held)
 {
@@ -199,7 +187,7 @@ const struct mailfs_backend pop3_backend = {
 	.rest_ms = 4000,
 	.poll_seconds = 300,
 	.open = pop3_session_open,
-	.close = pop3_session_close,
+	.close = session_close,
 	.free = pop3_session_free,
 	.list = list,
 	.sync = pop3_sync,
@@ -207,6 +195,6 @@ const struct mailfs_backend pop3_backend = {
 	.fetch = pop3_fetch,
 	.remove = pop3_remove,
 	.poll = poll,
-	.cancel = cancel,
+	.cancel = session_cancel,
 	.hold = hold,
 };

@@ -89,7 +89,7 @@ void pop3_queue_pump(struct pop3_queue *queue)
 {
 	struct mailfs_session *s = queue->session;
 
-	while (s->stream && !s->failure && !s->is_switching && has_room(queue)) {
+	while (s->stream && !s->life.failure && !s->is_switching && has_room(queue)) {
 		struct pop3_command *command = g_queue_pop_head(&queue->foreground);
 
 		if (!command)
@@ -104,7 +104,7 @@ void pop3_queue_pump(struct pop3_queue *queue)
 
 /* ---- forgetting ------------------------------------------------------------------------------ */
 
-static void drop_unsent(GQueue *commands, const struct pop3_request *request)
+static void drop_unsent(GQueue *commands, const struct request *request)
 {
 	GList *next;
 
@@ -123,7 +123,7 @@ static void unheard(struct pop3_command *command, const char *text, const GError
 {
 }
 
-void pop3_queue_detach(struct pop3_queue *queue, const struct pop3_request *request)
+void pop3_queue_detach(struct pop3_queue *queue, const struct request *request)
 {
 	static const struct pop3_hooks nobody = { .done = unheard };
 

@@ -21,7 +21,7 @@
 #define POP3_QUEUE_BYTES (2u * 1024 * 1024)
 
 struct mailfs_session;
-struct pop3_request;
+struct request;
 struct pop3_command;
 
 enum pop3_answer { POP3_ONE_LINE, POP3_MANY_LINES, POP3_OCTETS };
@@ -37,7 +37,7 @@ struct pop3_hooks {
 
 struct pop3_command {
 	const struct pop3_hooks *hooks;
-	struct pop3_request *request; /* NULL = the session's own */
+	struct request *request; /* NULL = the session's own */
 	void *user;
 	GDestroyNotify user_free; /* with the command; NULL = the user stays */
 	size_t index;       /* the caller's */
@@ -72,7 +72,7 @@ void pop3_queue_add(struct pop3_queue *queue, struct pop3_command *command);
 /* Sends what may be sent. */
 void pop3_queue_pump(struct pop3_queue *queue);
 /* Its commands are forgotten, or run out unheard. */
-void pop3_queue_detach(struct pop3_queue *queue, const struct pop3_request *request);
+void pop3_queue_detach(struct pop3_queue *queue, const struct request *request);
 bool pop3_queue_is_idle(const struct pop3_queue *queue);
 
 /* An event of the reader but for challenges. False: nobody asked for it. */

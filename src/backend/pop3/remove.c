@@ -19,7 +19,7 @@ struct victim {
 };
 
 struct removal {
-	struct pop3_request request;
+	struct request request;
 	struct mailfs_remove_request args;
 	struct victim *victims;
 	size_t count;
@@ -121,17 +121,17 @@ static void on_quit(struct pop3_command *command, const char *text, const GError
 	struct mailfs_session *s = removal->request.session;
 	g_autoptr(GError) lost = NULL;
 
-	pop3_session_has_quit(s);
+	session_parted(s);
 	pop3_session_end(s);
 	if (error) {
 		/* Some may be gone, some not. RFC 1939 §6. */
 		lost = g_error_new(MAILFS_ERROR, MAILFS_ERROR_CONNECTION_LOST,
 			"what was deleted is not known: %s", error->message);
-		pop3_request_finish(&removal->request, lost);
+		request_finish(&removal->request, lost);
 		return;
 	}
 	tell(removal, FATE_DELETED);
-	pop3_request_finish(&removal->request, removal->refusal);
+	request_finish(&removal->request, removal->refusal);
 }
 
 static void quit(struct removal *removal)
@@ -140,7 +140,7 @@ static void quit(struct removal *removal)
 	struct pop3_command *command = pop3_command_new(&hooks, POP3_ONE_LINE, "QUIT", "QUIT");
 
 	command->request = &removal->request;
-	removal->request.session->is_quit_sent = true;
+	removal->request.session->life.is_part_sent = true;
 	pop3_queue_add(&removal->request.session->queue, command);
 }
 
@@ -154,7 +154,7 @@ static void removal_go_on(struct removal *removal)
 		if (has(removal, FATE_DELETED))
 			quit(removal);
 		else
-			pop3_request_finish(&removal->request, removal->refusal);
+			request_finish(&removal->request, removal->refusal);
 		return;
 	}
 	for (size_t i = 0; i < removal->count; i++) {
@@ -180,7 +180,7 @@ static void find(struct removal *removal, struct victim *victim)
 	}
 }
 
-static void removal_begin(struct pop3_request *request)
+static void removal_begin(struct request *request)
 {
 	static const struct pop3_hooks hooks = { .done = on_uidl };
 	struct removal *removal = (struct removal *)request;
@@ -196,14 +196,14 @@ static void removal_begin(struct pop3_request *request)
 	answered(removal);
 }
 
-static void removal_done(struct pop3_request *request, const GError *error)
+static void removal_done(struct request *request, const GError *error)
 {
 	struct removal *removal = (struct removal *)request;
 
 	removal->args.done(removal->args.user, error);
 }
 
-static void removal_free(struct pop3_request *request)
+static void removal_free(struct request *request)
 {
 	struct removal *removal = (struct removal *)request;
 
@@ -218,10 +218,10 @@ mailfs_ticket pop3_remove(struct mailfs_session *s, const struct mailfs_remove_r
 {
 	struct removal *removal = g_new0(struct removal, 1);
 
-	g_assert(!s->config.is_read_only);
+	g_assert(!s->life.config.is_read_only);
 	g_assert(args->keys || args->uid_count == 0);
-	removal->request = (struct pop3_request){
-		.needs_drop = true, .ends_session = true, .start = removal_begin, .done = removal_done,
+	removal->request = (struct request){
+		.marks = POP3_NEEDS_DROP | POP3_ENDS_SESSION, .start = removal_begin, .done = removal_done,
 		.free = removal_free,
 	};
 	removal->args = *args;
@@ -234,5 +234,5 @@ mailfs_ticket pop3_remove(struct mailfs_session *s, const struct mailfs_remove_r
 		removal->victims[i].uid = args->uids[i];
 		removal->victims[i].key = g_strdup(args->keys[i]);
 	}
-	return pop3_request_add(s, &removal->request);
+	return request_add(s, &removal->request);
 }

@@ -26,7 +26,7 @@ struct want {
 };
 
 struct sync {
-	struct pop3_request request;
+	struct request request;
 	struct mailfs_sync_request args;
 	GArray *known;  /* uint32_t */
 	GArray *wants;  /* struct want */
@@ -134,7 +134,7 @@ static void finish(struct sync *sync)
 	if (sync->known->len > 0 && !sync->request.is_cancelled)
 		sync->args.uids(sync->args.user, (const uint32_t *)(void *)sync->known->data,
 			sync->known->len);
-	pop3_request_finish(&sync->request, NULL);
+	request_finish(&sync->request, NULL);
 }
 
 /* ---- headers --------------------------------------------------------------------------------- */
@@ -211,7 +211,7 @@ static void ask_more(struct sync *sync)
 static void tell_state(struct sync *sync)
 {
 	struct mailfs_session *s = sync->request.session;
-	bool is_read_only = s->config.is_read_only;
+	bool is_read_only = s->life.config.is_read_only;
 
 	sync->args.state(sync->args.user, &(struct mailfs_sync_state){
 		.uidvalidity = 1, /* keys: the engine has its own */
@@ -242,7 +242,7 @@ static void take_entry(struct sync *sync, const struct maildrop_entry *entry)
 	g_array_append_val(sync->wants, want);
 }
 
-static void sync_begin(struct pop3_request *request)
+static void sync_begin(struct request *request)
 {
 	struct sync *sync = (struct sync *)request;
 	const struct maildrop *drop = &request->session->drop;
@@ -253,7 +253,7 @@ static void sync_begin(struct pop3_request *request)
 	ask_more(sync);
 }
 
-static void sync_done(struct pop3_request *request, const GError *error)
+static void sync_done(struct request *request, const GError *error)
 {
 	struct sync *sync = (struct sync *)request;
 	struct mailfs_sync_result result = { 0 };
@@ -270,7 +270,7 @@ static void want_clear(gpointer data)
 		g_byte_array_unref(want->bytes);
 }
 
-static void sync_free(struct pop3_request *request)
+static void sync_free(struct request *request)
 {
 	struct sync *sync = (struct sync *)request;
 
@@ -285,8 +285,8 @@ mailfs_ticket pop3_sync(struct mailfs_session *s, const struct mailfs_sync_reque
 {
 	struct sync *sync = g_new0(struct sync, 1);
 
-	sync->request = (struct pop3_request){
-		.needs_drop = true, .wants_news = true, .start = sync_begin, .done = sync_done,
+	sync->request = (struct request){
+		.marks = POP3_NEEDS_DROP | POP3_WANTS_NEWS, .start = sync_begin, .done = sync_done,
 		.free = sync_free,
 	};
 	sync->args = *args;
@@ -296,5 +296,5 @@ mailfs_ticket pop3_sync(struct mailfs_session *s, const struct mailfs_sync_reque
 	g_array_set_clear_func(sync->wants, want_clear);
 	sync->infos = g_array_new(FALSE, FALSE, sizeof(struct mailfs_message_info));
 	sync->heads = g_ptr_array_new_with_free_func(head_free);
-	return pop3_request_add(s, &sync->request);
+	return request_add(s, &sync->request);
 }
