@@ -95,22 +95,6 @@ struct mailfs_server_info {
 	bool can_list_status;   /* list tells the status of every folder */
 };
 
-enum mailfs_status_item {
-	MAILFS_STATUS_MESSAGES    = 1u << 0,
-	MAILFS_STATUS_UNSEEN      = 1u << 1,
-	MAILFS_STATUS_UIDNEXT     = 1u << 2,
-	MAILFS_STATUS_UIDVALIDITY = 1u << 3,
-	MAILFS_STATUS_MODSEQ      = 1u << 4,
-};
-
-/* What a folder is like, without opening it: a hint to look, never the truth (ID-7). */
-struct mailfs_status {
-	const char *folder; /* wire name */
-	unsigned has;       /* enum mailfs_status_item */
-	uint32_t messages, unseen, uidnext, uidvalidity;
-	uint64_t modseq;
-};
-
 /* Received so far by a session. */
 struct mailfs_traffic {
 	uint64_t wire;  /* bytes as they came */

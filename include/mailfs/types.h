@@ -78,7 +78,23 @@ enum mailfs_folder_flag {
 	MAILFS_FOLDER_NOINFERIORS = 1u << 1,
 	MAILFS_FOLDER_SUBSCRIBED  = 1u << 2,
 	MAILFS_FOLDER_INBOX       = 1u << 3,
-	MAILFS_FOLDER_HAS_STATUS  = 1u << 4, /* messages … highestmodseq below are set */
+};
+
+enum mailfs_status_item {
+	MAILFS_STATUS_MESSAGES    = 1u << 0,
+	MAILFS_STATUS_UNSEEN      = 1u << 1,
+	MAILFS_STATUS_UIDNEXT     = 1u << 2,
+	MAILFS_STATUS_UIDVALIDITY = 1u << 3,
+	MAILFS_STATUS_MODSEQ      = 1u << 4,
+	MAILFS_STATUS_ALL         = (1u << 5) - 1,
+};
+
+/* What a folder is like, without opening it: a hint to look, never the truth (ID-7). */
+struct mailfs_status {
+	const char *folder; /* wire name */
+	unsigned has;       /* enum mailfs_status_item */
+	uint32_t messages, unseen, uidnext, uidvalidity;
+	uint64_t modseq;
 };
 
 /* What a listing tells about one folder. */
@@ -89,7 +105,5 @@ struct mailfs_folder_info {
 	unsigned flags;    /* enum mailfs_folder_flag */
 	const char *role;  /* special use as "\\Sent"; NULL = none. RFC 6154 */
 
-	uint32_t messages, unseen, uidnext; /* a hint for "look again", never the truth */
-	uint32_t uidvalidity;
-	uint64_t highestmodseq; /* 0 = not given */
+	struct mailfs_status status; /* as far as `has` goes; without `folder` */
 };

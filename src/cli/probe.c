@@ -54,13 +54,13 @@ static void say_goodbye(struct run *run, const GError *error)
 static void on_folder(void *user, const struct mailfs_folder_info *info)
 {
 	struct probe *probe = ((struct run *)user)->probe;
-	bool has_status = (info->flags & MAILFS_FOLDER_HAS_STATUS) != 0;
+	bool has_status = info->status.has != 0;
 	struct probe_folder *folder;
 
 	probe->folder_count++;
 	if (has_status) {
 		probe->has_status = true;
-		probe->message_count += info->messages;
+		probe->message_count += info->status.messages;
 	}
 	if (probe->folders->len == PROBE_FOLDERS_MAX)
 		return;
@@ -68,8 +68,8 @@ static void on_folder(void *user, const struct mailfs_folder_info *info)
 	*folder = (struct probe_folder){
 		.path = log_safe(info->path, -1),
 		.has_status = has_status,
-		.messages = info->messages,
-		.unseen = info->unseen,
+		.messages = info->status.messages,
+		.unseen = info->status.unseen,
 	};
 	g_ptr_array_add(probe->folders, folder);
 }

@@ -229,25 +229,17 @@ static void take_status(struct listing *listing)
 		const struct mailfs_folder_info *info = g_ptr_array_index(listing->infos, i);
 		struct folder *folder = tree_by_name(engine->tree, info->name);
 
-		if (!folder || (info->flags & MAILFS_FOLDER_HAS_STATUS) == 0)
+		if (!folder || info->status.has == 0)
 			continue;
-		syncer_take_status(engine, folder, &(struct mailfs_status){
-			.has = MAILFS_STATUS_MESSAGES | MAILFS_STATUS_UNSEEN | MAILFS_STATUS_UIDNEXT |
-				MAILFS_STATUS_UIDVALIDITY | MAILFS_STATUS_MODSEQ,
-			.messages = info->messages,
-			.unseen = info->unseen,
-			.uidnext = info->uidnext,
-			.uidvalidity = info->uidvalidity,
-			.modseq = info->highestmodseq,
-		});
+		syncer_take_status(engine, folder, &info->status);
 		if (!folder->box) {
-			folder->messages = info->messages;
-			folder->unseen = info->unseen;
+			folder->messages = info->status.messages;
+			folder->unseen = info->status.unseen;
 			if (folder->uidvalidity == 0)
-				folder->uidvalidity = info->uidvalidity;
+				folder->uidvalidity = info->status.uidvalidity;
 			/* Many servers make it from the time: as good an age as any, and always the same. */
 			if (folder->listing_ns == 0)
-				folder->listing_ns = (int64_t)info->uidvalidity * 1000000000;
+				folder->listing_ns = (int64_t)info->status.uidvalidity * 1000000000;
 		}
 	}
 }

@@ -495,7 +495,6 @@ static bool strike(struct mailfs_session *s, struct fake_request *request, enum 
 static void tell_folder(struct fake_request *request, const struct fake_folder *folder)
 {
 	bool has_status = folder->has_status && !the_server->hides_status;
-	unsigned flags = folder->flags | (has_status ? MAILFS_FOLDER_HAS_STATUS : 0);
 	uint32_t unseen = 0;
 
 	for (guint i = 0; i < folder->messages->len; i++)
@@ -505,13 +504,16 @@ static void tell_folder(struct fake_request *request, const struct fake_folder *
 		.name = folder->name,
 		.path = folder->name,
 		.delimiter = folder->delimiter,
-		.flags = flags,
+		.flags = folder->flags,
 		.role = folder->role,
-		.messages = folder->messages->len,
-		.unseen = unseen,
-		.uidnext = folder->uid_floor + 1,
-		.uidvalidity = folder->uidvalidity,
-		.highestmodseq = the_server->cannot_delta ? 0 : folder->modseq,
+		.status = {
+			.has = has_status ? MAILFS_STATUS_ALL : 0,
+			.messages = folder->messages->len,
+			.unseen = unseen,
+			.uidnext = folder->uid_floor + 1,
+			.uidvalidity = folder->uidvalidity,
+			.modseq = the_server->cannot_delta ? 0 : folder->modseq,
+		},
 	});
 }
 

@@ -343,8 +343,8 @@ static inline void on_folder(void *user, const struct mailfs_folder_info *info)
 		(info->flags & MAILFS_FOLDER_SUBSCRIBED) != 0 ? " subscribed" : "",
 		(info->flags & MAILFS_FOLDER_INBOX) != 0 ? " inbox" : "",
 		info->role ? info->role : "");
-	if ((info->flags & MAILFS_FOLDER_HAS_STATUS) != 0)
-		g_string_append_printf(play->log, " n=%u", info->messages);
+	if (info->status.has != 0)
+		g_string_append_printf(play->log, " n=%u", info->status.messages);
 	g_string_append_c(play->log, '|');
 }
 

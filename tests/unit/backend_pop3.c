@@ -133,6 +133,21 @@ static void login_takes_ok_for_a_challenge_of_plain(void)
 	play_done(&play);
 }
 
+static void login_asks_for_another_token_once_and_sends_none_twice(void)
+{
+	struct play play;
+
+	play_init(&play, SCRIPT("S: +OK", "L: CAPA", "S: +OK", "S: SASL XOAUTH2", "S: .",
+				 "L: AUTH XOAUTH2", "S: + ", "L: dXNlcj11AWF1dGg9QmVhcmVyIHABAQ==",
+				 "S: -ERR [AUTH] expired"));
+	play.backend = &pop3_backend;
+	play.config.auth = MAILFS_AUTH_OAUTH;
+	play_run(&play, "dead LOGIN|");
+	g_assert_cmpuint(play.secrets, ==, 2);
+	g_assert_cmpstr(play.extra->str, ==, "");
+	play_done(&play);
+}
+
 static void login_sends_tokens_in_two_steps(void)
 {
 	pop3_check_as(MAILFS_AUTH_OAUTH, MAILFS_TLS_NONE,
@@ -609,6 +624,7 @@ static const struct test tests[] = {
 	T("login/sasl", login_prefers_sasl),
 	T("P3-11/ok-for-plus", login_takes_ok_for_a_challenge_of_plain),
 	T("login/oauth", login_sends_tokens_in_two_steps),
+	T("login/oauth-again", login_asks_for_another_token_once_and_sends_none_twice),
 	T("SEC-19/once", login_refused_is_tried_once_only),
 	T("login/next", login_takes_the_next_mechanism_when_one_is_unknown),
 	T("P3-10/apop", login_never_uses_apop),

@@ -12,53 +12,11 @@
 /* Longer initial responses (tokens of some providers) wait for "+": servers limit the line. */
 #define INITIAL_RESPONSE_MAX 2000
 
-static enum step login_ask_secret(struct login *l);
-
-static bool may_send_plaintext(const struct mailfs_session *s)
-{
-	return stream_is_tls(s->stream) || stream_is_loopback(s->stream) ||
-		s->life.config.auth == MAILFS_AUTH_PLAINTEXT;
-}
-
-static unsigned allowed_mechs(enum mailfs_auth auth)
-{
-	static const unsigned allowed[] = {
-		[MAILFS_AUTH_ANY] = SASL_MECHS_PASSWORD,   [MAILFS_AUTH_PLAINTEXT] = SASL_MECHS_PASSWORD,
-		[MAILFS_AUTH_SCRAM] = SASL_MECHS_SCRAM,    [MAILFS_AUTH_PLAIN] = SASL_MECH_PLAIN,
-		[MAILFS_AUTH_LOGIN] = 0,                   [MAILFS_AUTH_OAUTH] = SASL_MECHS_OAUTH,
-		[MAILFS_AUTH_EXTERNAL] = SASL_MECH_EXTERNAL,
-	};
-
-	return allowed[auth];
-}
-
-static enum sasl_mech choose_mech(const struct login *l)
-{
-	const struct mailfs_session *s = l->s;
-	struct sasl_policy policy = {
-		.allowed = allowed_mechs(s->life.config.auth) & ~l->refused,
-		.is_tls = stream_is_tls(s->stream),
-		.allow_plaintext = may_send_plaintext(s),
-		.has_cb = l->binding_type != NULL,
-	};
-
-	return sasl_choose(s->caps.auth, &policy);
-}
-
-static bool may_use_login_command(const struct mailfs_session *s)
-{
-	enum mailfs_auth auth = s->life.config.auth;
-
-	return (auth == MAILFS_AUTH_ANY || auth == MAILFS_AUTH_PLAINTEXT ||
-		       auth == MAILFS_AUTH_LOGIN) &&
-		!s->caps.logindisabled && may_send_plaintext(s);
-}
-
 static enum step login_accepted(struct login *l)
 {
 	struct mailfs_session *s = l->s;
 
-	s->auth_name = l->mech == SASL_MECH_NONE ? "LOGIN" : sasl_mech_name(l->mech);
+	s->auth_name = l->credential.mech == SASL_MECH_NONE ? "LOGIN" : sasl_mech_name(l->credential.mech);
 	l->step = login_extras;
 	if (s->caps.is_known)
 		return STEP_AGAIN;
@@ -72,7 +30,7 @@ static bool is_mech_unknown(const struct login *l)
 {
 	const struct imap_response *r = l->answer;
 
-	if (l->mech == SASL_MECH_NONE || l->has_shown || !r)
+	if (l->credential.mech == SASL_MECH_NONE || l->credential.has_shown || !r)
 		return false;
 	if (r->status == IMAP_BAD)
 		return true;
@@ -81,41 +39,36 @@ static bool is_mech_unknown(const struct login *l)
 		strcasestr(r->text, "unknown auth");
 }
 
-/* A token ends at its hour: whoever makes them is asked for another one, once. CN-5. */
-static bool may_ask_again(const struct login *l)
+/* With the secret, `next`. */
+static enum step ask(struct login *l, enum step (*next)(struct login *l))
 {
-	return l->s->life.config.auth == MAILFS_AUTH_OAUTH && !l->has_asked_again && l->secret &&
-		l->error->code == MAILFS_ERROR_LOGIN;
+	l->step = next;
+	if (credential_ask(&l->credential, l->s->stream))
+		return STEP_AGAIN;
+	login_timer_clear(l); /* a person may have to type */
+	return STEP_WAIT;
 }
 
-static enum step ask_again(struct login *l, const char *more)
+/* The capabilities were forgotten when the attempt began. */
+static enum step login_another(struct login *l)
 {
-	l->has_asked_again = true;
-	l->refused_token = g_steal_pointer(&l->secret);
-	l->refusal = more ? g_strdup_printf("%s (%s)", l->error->message, more)
-			  : g_strdup(l->error->message);
-	return login_ask_secret(l);
+	l->step = l->s->caps.is_known ? login_auth : login_ask_caps;
+	return STEP_AGAIN;
 }
 
 static enum step login_refused(struct login *l)
 {
-	const char *more = l->sasl ? sasl_error(l->sasl) : NULL;
+	const char *more = credential_error(&l->credential);
 
 	if (is_mech_unknown(l)) {
-		l->refused |= (unsigned)l->mech;
-		l->step = login_auth;
-		/* The capabilities were forgotten when the attempt began. */
-		if (l->s->caps.is_known)
-			return STEP_AGAIN;
-		l->step = login_ask_caps;
-		return STEP_AGAIN;
+		l->credential.refused |= (unsigned)l->credential.mech;
+		return login_another(l);
 	}
-	if (may_ask_again(l))
-		return ask_again(l, more);
-	if (more)
-		session_fail(l->s, (enum mailfs_error)l->error->code, "%s (%s)", l->error->message, more);
-	else
-		login_fail_error(l);
+	if (credential_renew(&l->credential, l->error))
+		return ask(l, login_another);
+	if (!more)
+		return login_fail_error(l);
+	session_fail(l->s, (enum mailfs_error)l->error->code, "%s (%s)", l->error->message, more);
 	return STEP_WAIT;
 }
 
@@ -125,7 +78,7 @@ enum step login_auth_reply(struct login *l)
 		return STEP_WAIT;
 	if (l->error)
 		return login_refused(l);
-	if (l->sasl && !sasl_may_succeed(l->sasl))
+	if (!credential_may_succeed(&l->credential))
 		return login_fail(l, MAILFS_ERROR_PROTOCOL,
 			"the server lets us in without proof that it knows the password");
 	return login_accepted(l);
@@ -142,7 +95,7 @@ static void begin_attempt(struct login *l)
 static enum step login_send_login(struct login *l)
 {
 	struct imap_cmd *cmd = imap_cmd_new("LOGIN");
-	const char *user = l->s->life.config.user, *secret = l->secret;
+	const char *user = l->s->life.config.user, *secret = l->credential.secret;
 
 	if (!imap_cmd_string(cmd, user, strlen(user), false) ||
 		!imap_cmd_string(cmd, secret, strlen(secret), false)) {
@@ -155,48 +108,21 @@ static enum step login_send_login(struct login *l)
 	return STEP_WAIT;
 }
 
-static void new_sasl(struct login *l, unsigned offered)
-{
-	struct mailfs_session *s = l->s;
-	struct sasl_params params = {
-		.user = s->life.config.user,
-		.secret = l->secret,
-		.host = s->life.config.host,
-		.port = s->life.config.port,
-		.cb_type = l->binding_type,
-		.cb_data = l->binding,
-		.cb_len = l->binding_len,
-		.server_offers_plus = sasl_offers_plus(offered, l->mech),
-		.is_tls = stream_is_tls(s->stream),
-	};
-
-	g_clear_pointer(&l->sasl, sasl_free);
-	l->sasl = sasl_new(l->mech, &params);
-}
-
 /* Adds the initial response where the server takes one in the command (RFC 4959). */
-static bool add_initial(struct login *l, struct imap_cmd *cmd, bool has_sasl_ir)
+static bool add_initial(struct login *l, struct imap_cmd *cmd)
 {
-	struct bytebuf raw, text;
-	bool is_good = true;
+	const struct credential *c = &l->credential;
+	struct bytebuf text;
+	bool is_good;
 
-	if (!has_sasl_ir || !sasl_has_initial(l->mech) ||
-		(l->secret && strlen(l->secret) > INITIAL_RESPONSE_MAX))
+	if (!l->s->caps.sasl_ir || !sasl_has_initial(c->mech) ||
+		(c->secret && strlen(c->secret) > INITIAL_RESPONSE_MAX))
 		return true;
-	bytebuf_init(&raw);
 	bytebuf_init(&text);
-	if (sasl_step(l->sasl, NULL, 0, &raw) == SASL_FAIL)
-		is_good = false;
-	else if (raw.len == 0)
-		bytebuf_append_str(&text, "=");
-	else
-		sasl_base64_encode(bytebuf_bytes(&raw), raw.len, &text);
-	if (is_good) {
-		bytebuf_append(&text, "", 1);
+	is_good = credential_initial(&l->credential, &text);
+	bytebuf_append(&text, "", 1);
+	if (is_good)
 		imap_cmd_raw(cmd, (const char *)bytebuf_bytes(&text));
-		l->has_shown = ((unsigned)l->mech & (SASL_MECHS_CLEAR | SASL_MECHS_OAUTH)) != 0;
-	}
-	bytebuf_wipe(&raw);
 	bytebuf_wipe(&text);
 	return is_good;
 }
@@ -204,13 +130,11 @@ static bool add_initial(struct login *l, struct imap_cmd *cmd, bool has_sasl_ir)
 static enum step login_send_sasl(struct login *l)
 {
 	struct imap_cmd *cmd = imap_cmd_new("AUTHENTICATE");
-	bool has_sasl_ir = l->s->caps.sasl_ir;
 
-	new_sasl(l, l->s->caps.auth);
-	l->has_shown = false;
-	imap_cmd_raw(cmd, sasl_mech_name(l->mech));
-	if (!add_initial(l, cmd, has_sasl_ir)) {
-		const char *why = sasl_error(l->sasl);
+	credential_begin(&l->credential, l->s->stream, l->s->caps.auth);
+	imap_cmd_raw(cmd, sasl_mech_name(l->credential.mech));
+	if (!add_initial(l, cmd)) {
+		const char *why = credential_error(&l->credential);
 
 		imap_cmd_free(cmd);
 		return login_fail(l, MAILFS_ERROR_INVALID, why ? why : "this password cannot be sent");
@@ -220,113 +144,38 @@ static enum step login_send_sasl(struct login *l)
 	return STEP_WAIT;
 }
 
-/* The same one again would be refused again, and count as an attack (SEC-19). */
-static enum step login_have_another(struct login *l)
-{
-	bool is_same = strcmp(l->refused_token, l->secret) == 0;
-
-	login_wipe(&l->refused_token);
-	if (is_same) {
-		session_fail(l->s, MAILFS_ERROR_LOGIN, "%s", l->refusal);
-		return STEP_WAIT;
-	}
-	l->step = l->s->caps.is_known ? login_auth : login_ask_caps;
-	return STEP_AGAIN;
-}
-
 static enum step login_have_secret(struct login *l)
 {
-	if (l->refused_token)
-		return login_have_another(l);
-	return l->mech == SASL_MECH_NONE ? login_send_login(l) : login_send_sasl(l);
+	return l->credential.mech == SASL_MECH_NONE ? login_send_login(l) : login_send_sasl(l);
 }
 
-static void on_secret(void *user, const char *secret, const GError *error)
+void login_on_secret(void *user, const GError *error)
 {
-	struct secret_wait *wait = user;
-	struct login *l = wait->login;
+	struct login *l = user;
 
-	g_free(wait);
-	if (!l)
-		return;
-	l->wait = NULL;
-	if (!secret) {
-		session_fail(l->s, error ? (enum mailfs_error)error->code : MAILFS_ERROR_LOGIN, "%s",
-			error ? error->message : "no password");
+	if (error) {
+		session_fail_take(l->s, g_error_copy(error));
 		return;
 	}
-	l->secret = g_strdup(secret);
-	l->step = login_have_secret;
 	login_timer_start(l);
 	login_run(l);
-}
-
-static enum step login_ask_secret(struct login *l)
-{
-	struct mailfs_session *s = l->s;
-
-	l->step = login_have_secret;
-	if (l->secret || l->mech == SASL_MECH_EXTERNAL)
-		return STEP_AGAIN;
-	/* A person may have to type: the clocks stand. */
-	login_timer_clear(l);
-	stream_expect(s->stream, false);
-	l->wait = g_new0(struct secret_wait, 1);
-	l->wait->login = l;
-	s->life.config.secret.get(s->life.config.secret.source_user, on_secret, l->wait);
-	return STEP_WAIT;
 }
 
 enum step login_auth(struct login *l)
 {
 	struct mailfs_session *s = l->s;
+	const char *why = credential_choose(&l->credential, s->stream, s->caps.auth,
+		!s->caps.logindisabled);
 
-	l->binding_type = stream_channel_binding(s->stream, l->binding, sizeof(l->binding),
-		&l->binding_len);
-	l->mech = choose_mech(l);
-	if (l->mech == SASL_MECH_NONE && !may_use_login_command(s))
-		return login_fail(l, MAILFS_ERROR_LOGIN, may_send_plaintext(s)
-				? "the server offers no way to log in that is allowed here"
-				: "the server takes passwords in clear only, and the connection is not encrypted");
-	return login_ask_secret(l);
-}
-
-/* Writes a line of the SASL exchange. */
-static void send_sasl_line(struct login *l, const struct bytebuf *raw)
-{
-	struct bytebuf line;
-
-	bytebuf_init(&line);
-	if (raw->len > 0)
-		sasl_base64_encode(bytebuf_bytes(raw), raw->len, &line);
-	bytebuf_append_str(&line, "\r\n");
-	stream_write(l->s->stream, bytebuf_bytes(&line), line.len);
-	bytebuf_wipe(&line);
+	if (why)
+		return login_fail(l, MAILFS_ERROR_LOGIN, why);
+	return ask(l, login_have_secret);
 }
 
 void login_on_challenge(struct login *l, const struct imap_response *response)
 {
-	struct bytebuf challenge, answer;
-	enum sasl_result result = SASL_FAIL;
+	const char *why = credential_answer(&l->credential, l->s->stream, response->text);
 
-	bytebuf_init(&challenge);
-	bytebuf_init(&answer);
-	l->has_shown = true;
-	if (sasl_base64_decode(response->text, strlen(response->text), SASL_BASE64_TOLERANT,
-		    &challenge))
-		result = sasl_step(l->sasl, challenge.len > 0 ? bytebuf_bytes(&challenge)
-							      : (const uint8_t *)"",
-			challenge.len, &answer);
-	if (result == SASL_FAIL) {
-		const char *why = sasl_error(l->sasl);
-
-		/* "*" ends the exchange; then the connection is of no use either. */
-		stream_write(l->s->stream, "*\r\n", 3);
-		session_fail(l->s, MAILFS_ERROR_PROTOCOL, "login: %s",
-			why ? why : "the server's challenge makes no sense");
-	} else {
-		send_sasl_line(l, &answer);
-	}
-	bytebuf_wipe(&challenge);
-	bytebuf_wipe(&answer);
+	if (why)
+		session_fail(l->s, MAILFS_ERROR_PROTOCOL, "login: %s", why);
 }

@@ -18,9 +18,7 @@ struct folder {
 	char delimiter;
 	unsigned flags;
 	const char *role; /* static */
-	unsigned has;     /* enum imap_status_item */
-	uint32_t messages, unseen, uidnext, uidvalidity;
-	uint64_t highestmodseq;
+	struct mailfs_status status;
 };
 
 struct folders {
@@ -126,12 +124,7 @@ static void add_status(struct folders *folders, const struct imap_status_resp *s
 
 	if (!folder)
 		return;
-	folder->has = status->has;
-	folder->messages = status->messages;
-	folder->unseen = status->unseen;
-	folder->uidnext = status->uidnext;
-	folder->uidvalidity = status->uidvalidity;
-	folder->highestmodseq = status->highestmodseq;
+	folder->status = watch_status(status);
 }
 
 static void add_subscribed(struct folders *folders, const char *name)
@@ -211,13 +204,9 @@ static void report(struct folders *folders, const struct folder *folder)
 		.name = folder->name,
 		.path = folder->path,
 		.delimiter = folder->delimiter,
-		.flags = folder->flags | (folder->has != 0 ? MAILFS_FOLDER_HAS_STATUS : 0u),
+		.flags = folder->flags,
 		.role = folder->role,
-		.messages = folder->messages,
-		.unseen = folder->unseen,
-		.uidnext = folder->uidnext,
-		.uidvalidity = folder->uidvalidity,
-		.highestmodseq = folder->highestmodseq,
+		.status = folder->status,
 	};
 
 	folders->args.folder(folders->args.user, &info);

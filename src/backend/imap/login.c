@@ -44,11 +44,7 @@ static void login_fail_bye(struct login *l, const struct imap_response *response
 
 void login_timer_clear(struct login *l)
 {
-	if (l->timer) {
-		g_source_destroy(l->timer);
-		g_source_unref(l->timer);
-	}
-	l->timer = NULL;
+	source_clear(&l->timer);
 }
 
 static gboolean on_timeout(gpointer user)
@@ -62,12 +58,11 @@ static gboolean on_timeout(gpointer user)
 
 void login_timer_start(struct login *l)
 {
-	login_timer_clear(l);
-	if (l->s->life.config.connect_timeout_ms == 0)
-		return;
-	l->timer = g_timeout_source_new(l->s->life.config.connect_timeout_ms);
-	g_source_set_callback(l->timer, on_timeout, l, NULL);
-	g_source_attach(l->timer, g_main_context_get_thread_default());
+	unsigned ms = l->s->life.config.connect_timeout_ms;
+
+	source_clear(&l->timer);
+	if (ms > 0)
+		source_after(&l->timer, ms, on_timeout, l);
 }
 
 void login_run(struct login *l)
@@ -347,7 +342,7 @@ void login_on_response(struct login *l, const struct imap_response *response)
 		on_login_untagged(l, response);
 	else if (response->kind == IMAP_TAGGED)
 		queue_on_tagged(&s->queue, response);
-	else if (l->step == login_auth_reply && l->sasl && l->pending > 0 && !s->queue.unsent)
+	else if (l->step == login_auth_reply && l->credential.sasl && l->pending > 0 && !s->queue.unsent)
 		login_on_challenge(l, response);
 	else
 		queue_on_continuation(&s->queue, response);
@@ -372,25 +367,13 @@ struct login *login_new(struct mailfs_session *s)
 
 	l->s = s;
 	l->step = login_greeting;
+	credential_init(&l->credential, &s->life.config, login_on_secret, l);
 	return l;
-}
-
-void login_wipe(char **secret)
-{
-	if (*secret)
-		explicit_bzero(*secret, strlen(*secret));
-	g_clear_pointer(secret, g_free);
 }
 
 void login_free(struct login *l)
 {
 	login_timer_clear(l);
-	if (l->wait)
-		l->wait->login = NULL;
-	login_wipe(&l->secret);
-	login_wipe(&l->refused_token);
-	g_free(l->refusal);
-	sasl_free(l->sasl);
-	explicit_bzero(l->binding, sizeof(l->binding));
+	credential_done(&l->credential);
 	g_free(l);
 }

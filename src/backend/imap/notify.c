@@ -20,7 +20,7 @@ struct notify {
 
 /* ---- what comes ------------------------------------------------------------------------------- */
 
-bool watch_tell_status(const struct imap_response *response, watch_status_fn tell, void *user)
+struct mailfs_status watch_status(const struct imap_status_resp *from)
 {
 	static const struct {
 		unsigned item, has;
@@ -31,6 +31,22 @@ bool watch_tell_status(const struct imap_response *response, watch_status_fn tel
 		{ IMAP_STATUS_UIDVALIDITY, MAILFS_STATUS_UIDVALIDITY },
 		{ IMAP_STATUS_HIGHESTMODSEQ, MAILFS_STATUS_MODSEQ },
 	};
+	struct mailfs_status status = {
+		.messages = from->messages,
+		.unseen = from->unseen,
+		.uidnext = from->uidnext,
+		.uidvalidity = from->uidvalidity,
+		.modseq = from->highestmodseq,
+	};
+
+	for (size_t i = 0; i < G_N_ELEMENTS(same); i++)
+		if ((from->has & same[i].item) != 0)
+			status.has |= same[i].has;
+	return status;
+}
+
+bool watch_tell_status(const struct imap_response *response, watch_status_fn tell, void *user)
+{
 	struct imap_status_resp from;
 	struct mailfs_status status;
 
@@ -38,17 +54,8 @@ bool watch_tell_status(const struct imap_response *response, watch_status_fn tel
 		return false;
 	if (!imap_status_parse(response, &from))
 		return true;
-	status = (struct mailfs_status){
-		.folder = g_ascii_strcasecmp(from.name, "INBOX") == 0 ? "INBOX" : from.name,
-		.messages = from.messages,
-		.unseen = from.unseen,
-		.uidnext = from.uidnext,
-		.uidvalidity = from.uidvalidity,
-		.modseq = from.highestmodseq,
-	};
-	for (size_t i = 0; i < G_N_ELEMENTS(same); i++)
-		if ((from.has & same[i].item) != 0)
-			status.has |= same[i].has;
+	status = watch_status(&from);
+	status.folder = g_ascii_strcasecmp(from.name, "INBOX") == 0 ? "INBOX" : from.name;
 	if (tell)
 		tell(user, &status);
 	return true;

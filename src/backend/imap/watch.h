@@ -7,11 +7,12 @@
 
 #include <glib.h>
 
+#include "mailfs/types.h"
 #include "wire/imap_reader.h"
 
 struct mailfs_session;
-struct mailfs_status;
 struct command;
+struct imap_status_resp;
 
 /* The IDLE that is in flight; it may outlive its request by an answer. Owned by the session. */
 struct idling {
@@ -35,6 +36,8 @@ bool idle_on_continuation(struct mailfs_session *s);   /* false: it was not for 
 void idle_forget(struct mailfs_session *s);            /* the connection is no more */
 
 /* ---- notify.c ---- */
+
+struct mailfs_status watch_status(const struct imap_status_resp *from); /* without its folder */
 
 /* An untagged STATUS is told; false: it is something else. `tell` may be NULL. */
 typedef void (*watch_status_fn)(void *user, const struct mailfs_status *status);

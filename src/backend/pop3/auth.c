@@ -12,52 +12,13 @@
 #define COMMAND_MAX 255 /* octets with CRLF; a longer initial response waits for "+". RFC 5034 §4 */
 #define USER_MAX    1000 /* of a name or password as an argument */
 
-static bool may_send_plaintext(const struct mailfs_session *s)
-{
-	return stream_is_tls(s->stream) || stream_is_loopback(s->stream) ||
-		s->life.config.auth == MAILFS_AUTH_PLAINTEXT;
-}
-
-static unsigned allowed_mechs(enum mailfs_auth auth)
-{
-	static const unsigned allowed[] = {
-		[MAILFS_AUTH_ANY] = SASL_MECHS_PASSWORD,   [MAILFS_AUTH_PLAINTEXT] = SASL_MECHS_PASSWORD,
-		[MAILFS_AUTH_SCRAM] = SASL_MECHS_SCRAM,    [MAILFS_AUTH_PLAIN] = SASL_MECH_PLAIN,
-		[MAILFS_AUTH_LOGIN] = 0,                   [MAILFS_AUTH_OAUTH] = SASL_MECHS_OAUTH,
-		[MAILFS_AUTH_EXTERNAL] = SASL_MECH_EXTERNAL,
-	};
-
-	return allowed[auth];
-}
-
-static enum sasl_mech choose_mech(const struct pop3_login *l)
-{
-	const struct mailfs_session *s = l->s;
-	struct sasl_policy policy = {
-		.allowed = allowed_mechs(s->life.config.auth) & ~l->refused,
-		.is_tls = stream_is_tls(s->stream),
-		.allow_plaintext = may_send_plaintext(s),
-		.has_cb = l->binding_type != NULL,
-	};
-
-	return sasl_choose(s->caps.auth, &policy);
-}
-
-/* Offered, or the server does not tell what it has. */
-static bool may_use_pass(const struct mailfs_session *s)
-{
-	enum mailfs_auth auth = s->life.config.auth;
-
-	return (auth == MAILFS_AUTH_ANY || auth == MAILFS_AUTH_PLAINTEXT ||
-		       auth == MAILFS_AUTH_LOGIN) &&
-		(!s->caps.is_known || s->caps.user || s->caps.auth == 0) && may_send_plaintext(s);
-}
-
 /* ---- the word of the server ------------------------------------------------------------------ */
 
 static enum pop3_step login_accepted(struct pop3_login *l)
 {
-	l->s->auth_name = l->mech == SASL_MECH_NONE ? "USER" : sasl_mech_name(l->mech);
+	const struct credential *c = &l->credential;
+
+	l->s->auth_name = c->mech == SASL_MECH_NONE ? "USER" : sasl_mech_name(c->mech);
 	l->is_in = true;
 	l->step = pop3_login_ask_capa;
 	return POP3_STEP_AGAIN;
@@ -67,18 +28,21 @@ static enum pop3_step login_accepted(struct pop3_login *l)
  * else is a real refusal: another try could lock the account (SEC-19). */
 static bool is_mech_unknown(const struct pop3_login *l)
 {
-	if (l->mech == SASL_MECH_NONE || l->has_shown ||
-		l->error->code != MAILFS_ERROR_LOGIN)
+	const struct credential *c = &l->credential;
+
+	if (c->mech == SASL_MECH_NONE || c->has_shown || l->error->code != MAILFS_ERROR_LOGIN)
 		return false;
 	return strcasestr(l->error->message, "[AUTH]") == NULL;
 }
 
 static enum pop3_step login_refused(struct pop3_login *l)
 {
-	const char *more = l->sasl ? sasl_error(l->sasl) : NULL;
+	const char *more = credential_error(&l->credential);
+	bool is_unknown = is_mech_unknown(l);
 
-	if (is_mech_unknown(l)) {
-		l->refused |= (unsigned)l->mech;
+	if (is_unknown)
+		l->credential.refused |= (unsigned)l->credential.mech;
+	if (is_unknown || credential_renew(&l->credential, l->error)) {
 		l->step = pop3_login_auth;
 		return POP3_STEP_AGAIN;
 	}
@@ -94,7 +58,7 @@ static enum pop3_step login_auth_reply(struct pop3_login *l)
 		return POP3_STEP_WAIT;
 	if (l->error)
 		return login_refused(l);
-	if (l->sasl && !sasl_may_succeed(l->sasl))
+	if (!credential_may_succeed(&l->credential))
 		return pop3_login_fail(l, MAILFS_ERROR_PROTOCOL,
 			"the server lets us in without proof that it knows the password");
 	return login_accepted(l);
@@ -123,13 +87,13 @@ static enum pop3_step login_user_reply(struct pop3_login *l)
 	if (l->error)
 		return pop3_login_fail_error(l);
 	l->step = login_auth_reply;
-	send_wiped(l, g_strconcat("PASS ", l->secret, NULL));
+	send_wiped(l, g_strconcat("PASS ", l->credential.secret, NULL));
 	return POP3_STEP_WAIT;
 }
 
 static enum pop3_step login_send_user(struct pop3_login *l)
 {
-	if (!is_argument(l->s->life.config.user) || !is_argument(l->secret))
+	if (!is_argument(l->s->life.config.user) || !is_argument(l->credential.secret))
 		return pop3_login_fail(l, MAILFS_ERROR_INVALID,
 			"this user name or password cannot be sent: it is empty, too long, or holds a line end");
 	l->step = login_user_reply;
@@ -139,46 +103,16 @@ static enum pop3_step login_send_user(struct pop3_login *l)
 
 /* ---- SASL ------------------------------------------------------------------------------------ */
 
-static void new_sasl(struct pop3_login *l)
-{
-	struct mailfs_session *s = l->s;
-	struct sasl_params params = {
-		.user = s->life.config.user,
-		.secret = l->secret,
-		.host = s->life.config.host,
-		.port = s->life.config.port,
-		.cb_type = l->binding_type,
-		.cb_data = l->binding,
-		.cb_len = l->binding_len,
-		.server_offers_plus = sasl_offers_plus(s->caps.auth, l->mech),
-		.is_tls = stream_is_tls(s->stream),
-	};
-
-	g_clear_pointer(&l->sasl, sasl_free);
-	l->sasl = sasl_new(l->mech, &params);
-}
-
 /* Appends the initial response where it fits. Tokens wait for "+" (some servers want two steps). */
 static bool add_initial(struct pop3_login *l, struct bytebuf *line)
 {
-	struct bytebuf raw, text;
-	bool is_good;
+	const struct credential *c = &l->credential;
 
-	if (!sasl_has_initial(l->mech) || ((unsigned)l->mech & SASL_MECHS_OAUTH) != 0 ||
-		(l->secret && strlen(l->secret) + strlen(l->s->life.config.user) * 2 > COMMAND_MAX / 2))
+	if (!sasl_has_initial(c->mech) || ((unsigned)c->mech & SASL_MECHS_OAUTH) != 0 ||
+		(c->secret && strlen(c->secret) + strlen(c->config->user) * 2 > COMMAND_MAX / 2))
 		return true;
-	bytebuf_init(&raw);
-	bytebuf_init(&text);
-	is_good = sasl_step(l->sasl, NULL, 0, &raw) != SASL_FAIL;
-	if (is_good) {
-		sasl_base64_encode(bytebuf_bytes(&raw), raw.len, &text);
-		bytebuf_append_str(line, raw.len == 0 ? " =" : " ");
-		bytebuf_append(line, bytebuf_bytes(&text), text.len);
-		l->has_shown = true;
-	}
-	bytebuf_wipe(&raw);
-	bytebuf_wipe(&text);
-	return is_good;
+	bytebuf_append_str(line, " ");
+	return credential_initial(&l->credential, line);
 }
 
 static enum pop3_step login_send_sasl(struct pop3_login *l)
@@ -186,64 +120,33 @@ static enum pop3_step login_send_sasl(struct pop3_login *l)
 	struct bytebuf line;
 	bool is_good;
 
-	new_sasl(l);
-	l->has_shown = false;
+	credential_begin(&l->credential, l->s->stream, l->s->caps.auth);
 	bytebuf_init(&line);
 	bytebuf_reserve(&line, 1024);
 	bytebuf_append_str(&line, "AUTH ");
-	bytebuf_append_str(&line, sasl_mech_name(l->mech));
+	bytebuf_append_str(&line, sasl_mech_name(l->credential.mech));
 	is_good = add_initial(l, &line);
-	/* A refusal of the mechanism itself shows nothing of a password to anybody but SCRAM's name. */
-	l->has_shown &= ((unsigned)l->mech & SASL_MECHS_CLEAR) != 0;
 	bytebuf_append(&line, "", 1);
 	l->step = login_auth_reply;
 	if (is_good)
 		pop3_login_send_secret(l, (const char *)bytebuf_bytes(&line));
 	else
 		pop3_login_fail(l, MAILFS_ERROR_INVALID,
-			sasl_error(l->sasl) ? sasl_error(l->sasl) : "this password cannot be sent");
+			credential_error(&l->credential) ? credential_error(&l->credential)
+							: "this password cannot be sent");
 	bytebuf_wipe(&line);
 	return POP3_STEP_WAIT;
 }
 
-static void send_sasl_line(struct pop3_login *l, const struct bytebuf *raw)
-{
-	struct bytebuf line;
-
-	bytebuf_init(&line);
-	if (raw->len > 0)
-		sasl_base64_encode(bytebuf_bytes(raw), raw->len, &line);
-	bytebuf_append_str(&line, "\r\n");
-	stream_write(l->s->stream, bytebuf_bytes(&line), line.len);
-	bytebuf_wipe(&line);
-}
-
 bool pop3_login_on_challenge(struct pop3_login *l, const char *text)
 {
-	struct bytebuf challenge, answer;
-	enum sasl_result result = SASL_FAIL;
+	const char *why;
 
-	if (l->step != login_auth_reply || !l->sasl || l->is_answered)
+	if (l->step != login_auth_reply || !l->credential.sasl || l->is_answered)
 		return false;
-	bytebuf_init(&challenge);
-	bytebuf_init(&answer);
-	l->has_shown = true;
-	if (sasl_base64_decode(text, strlen(text), SASL_BASE64_TOLERANT, &challenge))
-		result = sasl_step(l->sasl,
-			challenge.len > 0 ? bytebuf_bytes(&challenge) : (const uint8_t *)"",
-			challenge.len, &answer);
-	if (result == SASL_FAIL) {
-		const char *why = sasl_error(l->sasl);
-
-		/* "*" ends the exchange; then the connection is of no use either. */
-		stream_write(l->s->stream, "*\r\n", 3);
-		session_fail(l->s, MAILFS_ERROR_PROTOCOL, "login: %s",
-			why ? why : "the server's challenge makes no sense");
-	} else {
-		send_sasl_line(l, &answer);
-	}
-	bytebuf_wipe(&challenge);
-	bytebuf_wipe(&answer);
+	why = credential_answer(&l->credential, l->s->stream, text);
+	if (why)
+		session_fail(l->s, MAILFS_ERROR_PROTOCOL, "login: %s", why);
 	return true;
 }
 
@@ -251,58 +154,37 @@ bool pop3_login_on_challenge(struct pop3_login *l, const char *text)
 
 static enum pop3_step login_have_secret(struct pop3_login *l)
 {
-	return l->mech == SASL_MECH_NONE ? login_send_user(l) : login_send_sasl(l);
+	return l->credential.mech == SASL_MECH_NONE ? login_send_user(l) : login_send_sasl(l);
 }
 
-static void on_secret(void *user, const char *secret, const GError *error)
+void pop3_login_on_secret(void *user, const GError *error)
 {
-	struct pop3_secret_wait *wait = user;
-	struct pop3_login *l = wait->login;
+	struct pop3_login *l = user;
 
-	g_free(wait);
-	if (!l)
-		return;
-	l->wait = NULL;
-	if (!secret) {
-		session_fail(l->s, error ? (enum mailfs_error)error->code : MAILFS_ERROR_LOGIN, "%s",
-			error ? error->message : "no password");
+	if (error) {
+		session_fail_take(l->s, g_error_copy(error));
 		return;
 	}
-	l->secret = g_strdup(secret);
-	l->step = login_have_secret;
 	pop3_login_timer_start(l);
 	pop3_login_run(l);
-}
-
-static enum pop3_step login_ask_secret(struct pop3_login *l)
-{
-	struct mailfs_session *s = l->s;
-
-	l->step = login_have_secret;
-	if (l->secret || l->mech == SASL_MECH_EXTERNAL)
-		return POP3_STEP_AGAIN;
-	/* A person may have to type: the clocks stand. */
-	pop3_login_timer_clear(l);
-	stream_expect(s->stream, false);
-	l->wait = g_new0(struct pop3_secret_wait, 1);
-	l->wait->login = l;
-	s->life.config.secret.get(s->life.config.secret.source_user, on_secret, l->wait);
-	return POP3_STEP_WAIT;
 }
 
 enum pop3_step pop3_login_auth(struct pop3_login *l)
 {
 	struct mailfs_session *s = l->s;
+	const struct pop3_caps *caps = &s->caps;
+	const char *why;
 
 	if (!l->is_answered)
 		return POP3_STEP_WAIT; /* for the answer to UTF8 */
-	l->binding_type = stream_channel_binding(s->stream, l->binding, sizeof(l->binding),
-		&l->binding_len);
-	l->mech = choose_mech(l);
-	g_clear_pointer(&l->sasl, sasl_free);
-	if (l->mech == SASL_MECH_NONE && !may_use_pass(s))
-		return pop3_login_fail(l, MAILFS_ERROR_LOGIN, may_send_plaintext(s)
-				? "the server offers no way to log in that is allowed here"
-				: "the server takes passwords in clear only, and the connection is not encrypted");
-	return login_ask_secret(l);
+	/* USER and PASS: offered, or the server does not tell what it has. */
+	why = credential_choose(&l->credential, s->stream, caps->auth,
+		!caps->is_known || caps->user || caps->auth == 0);
+	if (why)
+		return pop3_login_fail(l, MAILFS_ERROR_LOGIN, why);
+	l->step = login_have_secret;
+	if (credential_ask(&l->credential, s->stream))
+		return POP3_STEP_AGAIN;
+	pop3_login_timer_clear(l); /* a person may have to type */
+	return POP3_STEP_WAIT;
 }

@@ -35,11 +35,7 @@ enum pop3_step pop3_login_fail_error(struct pop3_login *l)
 
 void pop3_login_timer_clear(struct pop3_login *l)
 {
-	if (l->timer) {
-		g_source_destroy(l->timer);
-		g_source_unref(l->timer);
-	}
-	l->timer = NULL;
+	source_clear(&l->timer);
 }
 
 static bool may_redial(const struct pop3_login *l)
@@ -65,12 +61,9 @@ void pop3_login_timer_start(struct pop3_login *l)
 {
 	unsigned ms = l->s->life.config.connect_timeout_ms;
 
-	pop3_login_timer_clear(l);
-	if (ms == 0)
-		return;
-	l->timer = g_timeout_source_new(may_redial(l) ? MIN(ms, CAPA_WAIT_MS) : ms);
-	g_source_set_callback(l->timer, on_timeout, l, NULL);
-	g_source_attach(l->timer, g_main_context_get_thread_default());
+	source_clear(&l->timer);
+	if (ms > 0)
+		source_after(&l->timer, may_redial(l) ? MIN(ms, CAPA_WAIT_MS) : ms, on_timeout, l);
 }
 
 void pop3_login_run(struct pop3_login *l)
@@ -245,8 +238,8 @@ bool pop3_login_on_event(struct pop3_login *l, const struct pop3_event *event)
 	if (event->type == POP3_EVENT_CHALLENGE)
 		return pop3_login_on_challenge(l, event->text);
 	/* "+OK" where "+" is due (P3-11): only for what has to say something yet. */
-	if (event->type == POP3_EVENT_STATUS && event->is_ok && l->sasl && !l->has_shown &&
-		sasl_has_initial(l->mech))
+	if (event->type == POP3_EVENT_STATUS && event->is_ok && l->credential.sasl &&
+		!l->credential.has_shown && sasl_has_initial(l->credential.mech))
 		return pop3_login_on_challenge(l, "");
 	return false;
 }
@@ -278,19 +271,13 @@ struct pop3_login *pop3_login_new(struct mailfs_session *s)
 
 	l->s = s;
 	l->step = login_greeting;
+	credential_init(&l->credential, &s->life.config, pop3_login_on_secret, l);
 	return l;
 }
 
 void pop3_login_free(struct pop3_login *l)
 {
 	pop3_login_timer_clear(l);
-	if (l->wait)
-		l->wait->login = NULL;
-	if (l->secret) {
-		explicit_bzero(l->secret, strlen(l->secret));
-		g_free(l->secret);
-	}
-	sasl_free(l->sasl);
-	explicit_bzero(l->binding, sizeof(l->binding));
+	credential_done(&l->credential);
 	g_free(l);
 }

@@ -10,8 +10,8 @@
 
 #include <glib.h>
 
+#include "backend/credential.h"
 #include "backend/pop3/queue.h"
-#include "wire/sasl.h"
 
 struct mailfs_session;
 struct pop3_login;
@@ -32,11 +32,6 @@ bool pop3_login_on_closed(struct pop3_login *login);
 
 enum pop3_step { POP3_STEP_WAIT, POP3_STEP_AGAIN, POP3_STEP_DONE };
 
-/* The question for the secret outlives the login when the session dies meanwhile. */
-struct pop3_secret_wait {
-	struct pop3_login *login; /* NULL = nobody listens any more */
-};
-
 struct pop3_login {
 	struct mailfs_session *s;
 	enum pop3_step (*step)(struct pop3_login *l);
@@ -50,15 +45,7 @@ struct pop3_login {
 	bool is_tls_begun, is_in; /* is_in: the password was accepted */
 	bool is_asking_capa;
 	bool was_utf8;       /* UTF8 was asked for */
-	bool has_shown;
-	enum sasl_mech mech; /* NONE = USER and PASS */
-	unsigned refused;    /* mechanisms that the server turned out not to have */
-	struct sasl *sasl;
-	struct pop3_secret_wait *wait;
-	char *secret;
-	uint8_t binding[256];
-	size_t binding_len;
-	const char *binding_type;
+	struct credential credential;
 };
 
 /* Failing ends the session; both return POP3_STEP_WAIT. */
@@ -75,5 +62,7 @@ void pop3_login_send_secret(struct pop3_login *l, const char *line);
 enum pop3_step pop3_login_ask_capa(struct pop3_login *l);
 enum pop3_step pop3_login_auth(struct pop3_login *l);
 
+/* The secret is there, or there is none. */
+void pop3_login_on_secret(void *login, const GError *error);
 /* A "+ …" of the SASL exchange. False: there is none. */
 bool pop3_login_on_challenge(struct pop3_login *l, const char *text);
