@@ -11,6 +11,8 @@
 
 Settings hold for connections made later; cut, delay and rate of a living
 connection are its own copies: connection.settings_down.cut = ...
+proxy.is_paused = True holds back what comes on every connection until it is
+False again. A connection that hangs is open for as long as its client is.
 As a command: proxy.py --to 127.0.0.1:143 [--port N] [--delay-down S]
 [--delay-up S] [--rate-down B] [--cut-down N:rst] [--verbose]
 """
@@ -46,6 +48,7 @@ class Proxy:
         self.log = []  # (time, connection number, text)
         self.refuse = False  # accept and close at once
         self.blackhole = False  # accept and say nothing
+        self.is_paused = False  # pass nothing on, for now
         self.listener = None
 
     def start(self):
@@ -131,6 +134,8 @@ class Connection:
             self.end("rst")
             return
         if proxy.blackhole:
+            self.hanging = True
+            self._swallow()
             return
         try:
             self.server = socket.create_connection(proxy.target, timeout=10)
@@ -161,6 +166,23 @@ class Connection:
         for sock in (self.client, self.server):
             if sock:
                 close(sock, how)
+
+    def half_close(self, way):
+        """FIN for one side: up, the server, or down, the client; the other way stays open."""
+        self.proxy.note(self.number, "half closed: %s" % way)
+        try:
+            (self.server if way == "up" else self.client).shutdown(socket.SHUT_WR)
+        except (OSError, AttributeError):
+            pass
+
+    def _swallow(self):
+        """Says nothing until the client goes."""
+        try:
+            while self.client.recv(65536):
+                pass
+        except OSError:
+            pass
+        self.end("fin")
 
     def join(self):
         for thread in list(self.threads):
@@ -199,15 +221,20 @@ class Connection:
                 due, data = queue.popleft()
                 self.state.notify_all()
             self._sleep(due - time.monotonic())
+            while self.proxy.is_paused and self.is_open:
+                time.sleep(0.01)
             if not self._pass_on(way, sink, settings, data):
                 return
 
     def _pass_on(self, way, sink, settings, data):
         """One piece to its sink; False when the connection has come to its end."""
         if not data:
-            if not self.hanging:
-                self._half_close(way, sink)
+            if self.hanging:
+                return self._end_of_hanging(way)
+            self._half_close(way, sink)
             return False
+        if self.hanging:
+            return True
         cut = settings.cut
         done = getattr(self, way)
         if cut and done + len(data) >= cut[0]:
@@ -215,7 +242,7 @@ class Connection:
         if settings.rate:
             self._sleep(len(data) / settings.rate)
         if self.hanging:
-            return False
+            return True
         setattr(self, way, done + len(data))  # before the peer can see them and ask
         try:
             sink.sendall(data)
@@ -224,8 +251,14 @@ class Connection:
             return False
         if cut and done + len(data) >= cut[0]:
             self.end(cut[1])
-            return False
+            return self.hanging
         return True
+
+    def _end_of_hanging(self, way):
+        """The client has closed what told it nothing any more; of the server's end it knows not."""
+        if way == "up":
+            self.end("fin")
+        return False
 
     def _half_close(self, way, sink):
         self.proxy.note(self.number, "end of %s" % way)

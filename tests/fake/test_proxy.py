@@ -136,3 +136,47 @@ def test_one_byte_pieces(proxy):
     with client(proxy) as sock:
         sock.sendall(b"hello")
         assert receive(sock, 5) == b"hello"
+
+
+def test_pause_holds_back_and_lets_go(proxy):
+    with client(proxy) as sock:
+        sock.sendall(b"a")
+        assert receive(sock, 1) == b"a"
+        proxy.is_paused = True
+        sock.sendall(b"hello")
+        sock.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            sock.recv(1)
+        proxy.is_paused = False
+        sock.settimeout(5)
+        assert receive(sock, 5) == b"hello"
+
+
+def test_half_close_leaves_the_other_way_open(proxy):
+    with client(proxy) as sock:
+        sock.sendall(b"a")
+        assert receive(sock, 1) == b"a"
+        up = proxy.bytes_up()
+        proxy.connections[0].half_close("down")
+        assert sock.recv(1) == b""
+        sock.sendall(b"hello")
+        end = time.monotonic() + 5
+        while proxy.bytes_up() == up and time.monotonic() < end:
+            time.sleep(0.01)
+        assert proxy.bytes_up() == up + 5
+
+
+@pytest.mark.parametrize("how", ["hang", "blackhole"])
+def test_what_hangs_is_over_when_its_client_is(proxy, how):
+    proxy.blackhole = how == "blackhole"
+    with client(proxy) as sock:
+        sock.sendall(b"a")
+        if how == "hang":
+            assert receive(sock, 1) == b"a"
+            proxy.drop("hang")
+            sock.sendall(b"b")
+        assert len(proxy.open_connections()) == 1
+    end = time.monotonic() + 5
+    while proxy.open_connections() and time.monotonic() < end:
+        time.sleep(0.01)
+    assert not proxy.open_connections()

@@ -41,8 +41,6 @@ from proxy import Proxy
 
 HAVE_FUSE = os.path.exists("/dev/fuse")
 DEADLINE = 60
-# A soak, on demand, for as many seconds.
-collect_ignore = [] if os.environ.get("MAILFS_SOAK") else ["test_chaos.py"]
 living = []  # mounts of the running test
 watching = [None]  # the watchdog of the running phase
 

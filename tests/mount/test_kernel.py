@@ -4,7 +4,6 @@
 KC cases: traps between the kernel and a FUSE daemon. F cases: claims that hold after any fault.
 """
 
-import collections
 import errno
 import glob
 import mmap
@@ -18,8 +17,8 @@ import pytest
 
 from imap_server import FIN, HANG, RST, reply
 from mounting import run
-from tools import (BODY_FETCH, SLOW, errno_of, files, mail, popen, probe, refresh, wait_readable,
-                   wait_until)
+from tools import (BODY_FETCH, SLOW, errno_of, files, mail, popen, probe, refresh, resources,
+                   wait_readable, wait_until)
 
 
 def serve(imap_server, messages, **more):
@@ -383,13 +382,6 @@ def test_KC_4_failed_reads_and_opens_reach_the_daemon_again(mount, imap_server):
 
 
 # F-10: what a fault costs is given back.
-
-
-def resources(mount):
-    base = "/proc/%d/" % mount.pid
-    kinds = collections.Counter(re.sub(r"[\d\[\]]+$", "", os.readlink(base + "fd/" + name))
-                                for name in os.listdir(base + "fd"))
-    return len(os.listdir(base + "task")), kinds
 
 
 def test_F_10_threads_and_files_return_to_the_idle_number(mount, imap_server):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What the mount tests share: ways to read a file, the truth about a mailbox, small servers."""
 
+import collections
 import ctypes
 import errno
 import hashlib
@@ -277,6 +278,18 @@ def raw_listxattr(path, size):
     buffer = ctypes.create_string_buffer(max(size, 1))
     got = LIBC.listxattr(os.fsencode(path), buffer, ctypes.c_size_t(size))
     return got if got >= 0 else -ctypes.get_errno()
+
+
+def resources(mount):
+    """(threads of the daemon, {kind of open file: how many})."""
+    base = "/proc/%d/" % mount.pid
+    kinds = collections.Counter()
+    for name in os.listdir(base + "fd"):
+        try:
+            kinds[re.sub(r"[\d\[\]]+$", "", os.readlink(base + "fd/" + name))] += 1
+        except FileNotFoundError:
+            pass  # closed meanwhile
+    return len(os.listdir(base + "task")), kinds
 
 
 # Messages and scripted servers.
