@@ -138,6 +138,13 @@ def test_one_byte_pieces(proxy):
         assert receive(sock, 5) == b"hello"
 
 
+def wait_for(condition):
+    end = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
 def test_pause_holds_back_and_lets_go(proxy):
     with client(proxy) as sock:
         sock.sendall(b"a")
@@ -160,10 +167,7 @@ def test_half_close_leaves_the_other_way_open(proxy):
         proxy.connections[0].half_close("down")
         assert sock.recv(1) == b""
         sock.sendall(b"hello")
-        end = time.monotonic() + 5
-        while proxy.bytes_up() == up and time.monotonic() < end:
-            time.sleep(0.01)
-        assert proxy.bytes_up() == up + 5
+        wait_for(lambda: proxy.bytes_up() == up + 5)
 
 
 @pytest.mark.parametrize("how", ["hang", "blackhole"])
@@ -175,8 +179,5 @@ def test_what_hangs_is_over_when_its_client_is(proxy, how):
             assert receive(sock, 1) == b"a"
             proxy.drop("hang")
             sock.sendall(b"b")
-        assert len(proxy.open_connections()) == 1
-    end = time.monotonic() + 5
-    while proxy.open_connections() and time.monotonic() < end:
-        time.sleep(0.01)
-    assert not proxy.open_connections()
+        wait_for(lambda: len(proxy.open_connections()) == 1)
+    wait_for(lambda: not proxy.open_connections())

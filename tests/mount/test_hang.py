@@ -91,7 +91,6 @@ WAITERS = {
     "mkdir": lambda m, at: ["mkdir", m.join("Box%d" % at, "New")],
     "rmdir": lambda m, at: ["rmdir", m.join("Box%d" % at, "To")],
     "fsync": lambda m, at: [sys.executable, "-c", WRITE, m.join("Box%d" % at, "new.eml")],
-    "refresh": lambda m, at: ["sh", "-c", 'exec echo "refresh Box%d" > "$1"' % at, "sh", m.join(".mailfs", "ctl")],
 }
 
 
