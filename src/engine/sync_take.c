@@ -134,7 +134,7 @@ static void note_mention(struct sync *sync, uint32_t uid)
 		g_array_append_val(sync->revived, uid);
 }
 
-static void take_info(struct sync *sync, const struct mailfs_message_info *info)
+static void take(struct sync *sync, const struct mailfs_message_info *info)
 {
 	struct message *message = mailbox_find(sync->target, info->uid);
 	const char *name;
@@ -179,6 +179,59 @@ static void take_info(struct sync *sync, const struct mailfs_message_info *info)
 		sync->engine->events.message_changed(sync->engine->user, sync->folder, info->uid);
 }
 
+static bool is_same_message(const struct sync *sync, const struct message *message,
+	const struct mailfs_message_info *info)
+{
+	const struct engine_config *config = &sync->engine->config;
+	int64_t date = CLAMP(info->date, 0, SYNC_DATE_MAX);
+	char name[256];
+
+	if (date != message->date)
+		return false;
+	if (!config->name || message->name_hash == 0 || (info->fields & MAILFS_INFO_HEAD) == 0)
+		return date != 0;
+	return message->name_hash ==
+		config->name(config->name_user, message->uid, date, &info->head, name);
+}
+
+/* No server has such a one: keys hold no spaces. */
+static void take_key_away(struct sync *sync, const struct message *message)
+{
+	g_autofree char *key = g_strdup_printf("gone %u", message->uid);
+
+	put_row(sync, message,
+		&(struct mailfs_message_info){ .fields = MAILFS_INFO_REMOTE_ID, .remote_id = key }, NULL);
+	keys_put(sync->keys, message->uid, key);
+}
+
+/* A key that is used again is another message (P3-2): the one that is no more lives on without. */
+static void take_returned(struct sync *sync, struct message *message,
+	const struct mailfs_message_info *info)
+{
+	struct mailfs_message_info copy = *info;
+
+	if (is_same_message(sync, message, info)) {
+		message->bits &= ~(unsigned)MESSAGE_LOCAL & 0xff;
+		sync_put_bits(sync, message);
+		copy.fields &= ~(unsigned)MAILFS_INFO_FLAGS; /* its own were kept */
+	} else {
+		take_key_away(sync, message);
+		copy.uid = keys_allot(sync->keys, info->remote_id);
+	}
+	if (copy.uid != 0)
+		take(sync, &copy);
+}
+
+static void take_info(struct sync *sync, const struct mailfs_message_info *info)
+{
+	struct message *message = sync->keys ? mailbox_find(sync->target, info->uid) : NULL;
+
+	if (message && (message->bits & MESSAGE_LOCAL) != 0)
+		take_returned(sync, message, info);
+	else
+		take(sync, info);
+}
+
 void sync_put_bits(struct sync *sync, const struct message *message)
 {
 	static const struct mailfs_message_info nothing = { 0 };
@@ -211,12 +264,10 @@ uint32_t sync_uid_of_key(void *user, const char *key, unsigned *ret_wanted)
 		*ret_wanted = UINT32_MAX;
 		return keys_allot(sync->keys, key);
 	}
-	/* It has come back. */
-	if ((message->bits & MESSAGE_LOCAL) != 0) {
-		message->bits &= ~(unsigned)MESSAGE_LOCAL & 0xff;
-		sync_put_bits(sync, message);
-	}
-	if (sync->engine->config.name && message->name_hash == 0)
+	/* It has come back, or another one has its key: its header tells. */
+	if ((message->bits & MESSAGE_LOCAL) != 0)
+		*ret_wanted = UINT32_MAX;
+	else if (sync->engine->config.name && message->name_hash == 0)
 		*ret_wanted = MAILFS_INFO_HEAD;
 	return uid;
 }

@@ -4,7 +4,8 @@
 
 A case is a way in which servers, kernels or attackers are known to misbehave. The ids are those
 of tests/CASES.md: SZ sizes, ID identity, AS asynchronous data, NM names,
-FL flags, CN connections, PX parsing, KC kernel, SEC security. Required is what the read path owes.
+FL flags, CN connections, PX parsing, KC kernel, SEC security, P3 POP3.
+Required is what the read path owes.
 
 As a program it prints the table id → tests. With --all also the ids that are not required.
 """
@@ -25,6 +26,7 @@ REQUIRED = {
     "PX": [7, 8, 9, 10, 14, 16, 17],
     "KC": [1, 2, 4],
     "SEC": [*range(1, 10), 20, 21, 23, 29, 32, *range(36, 42), 50, 52],
+    "P3": [*range(1, 16)],
 }
 CASE = re.compile(
     r"(?<![A-Za-z0-9])(SZ|ID|AS|NM|FL|CN|PX|KC|SEC|EX|MD|PV|WR|P3)[-_](\d{1,2})(?!\d)", re.I)

@@ -9,6 +9,8 @@
 #define LOGIN_TOP  LOGIN_CAPS("TOP\r\nUIDL\r\n")
 #define UIDL(lines) "L: UIDL", "R: +OK\r\n" lines ".\r\n"
 #define LIST(lines) "L: LIST", "R: +OK\r\n" lines ".\r\n"
+/* Before message 1 is removed. */
+#define LOOK "L: TOP 1 0", "R: +OK\r\nSubject: x\r\n\r\n.\r\n"
 #define TOP(n, subject) "L: TOP " n " 0", "R: +OK\r\nSubject: " subject "\r\n\r\n.\r\n"
 
 static void pop3_check_as(enum mailfs_auth auth, enum mailfs_tls tls, const char *const *script,
@@ -302,18 +304,83 @@ static void sync_hashes_unsafe_keys(void)
 	play_done(&play);
 }
 
-static void messages_that_share_a_uidl_are_told_apart(void)
+/* "top:HASH-SIZE" of TOP(n, subject). */
+static char *top_key(const char *subject, unsigned size)
 {
-	pop3_check(SCRIPT(LOGIN_TOP, UIDL("1 a\r\n2 a\r\n3 a\r\n"), LIST("1 5\r\n2 6\r\n3 6\r\n"),
-			   TOP("1", "x"), TOP("2", "y"), TOP("3", "z")),
-		do_sync,
-		"ready|state v=1 n=3|m1 f0 s5 'x' id=a~5|m2 f0 s6 'y' id=a~6|m3 f0 s6 'z' id=a~6~2|"
-		"modseq 0|sync OK|");
+	g_autofree char *head = g_strdup_printf("Subject: %s\r\n\r\n", subject);
+	g_autofree char *hash = g_compute_checksum_for_string(G_CHECKSUM_SHA256, head, -1);
+
+	return g_strdup_printf("top:%s-%u", hash, size);
+}
+
+static void check_keys(const char *const *script, const char *const *want)
+{
+	struct play play;
+
+	play_init(&play, script);
+	play.backend = &pop3_backend;
+	play.act = do_sync;
+	play_run(&play, "sync OK|");
+	for (guint i = 0; want[i]; i++)
+		g_assert_cmpuint(GPOINTER_TO_UINT(g_hash_table_lookup(play.keys, want[i])), ==, i + 1);
+	play_done(&play);
+}
+
+static void messages_that_share_a_uidl_are_told_apart_by_their_headers(void)
+{
+	g_autofree char *x = top_key("x", 5), *y = top_key("x", 6), *z = top_key("z", 6);
+	const char *const keys_of[] = { x, y, z, "b", NULL };
+
+	check_keys(SCRIPT(LOGIN_TOP, UIDL("1 a\r\n2 a\r\n3 a\r\n4 b\r\n"),
+			   LIST("1 5\r\n2 6\r\n3 6\r\n4 7\r\n"), TOP("1", "x"), TOP("2", "x"),
+			   TOP("3", "z"), TOP("1", "x"), TOP("2", "x"), TOP("3", "z"), TOP("4", "v")),
+		keys_of);
+}
+
+#define BODY(n, text) "L: RETR " n, "R: +OK\r\n" text "\r\n.\r\n"
+
+static void messages_that_share_headers_as_well_are_told_apart_by_all_of_them(void)
+{
+	g_autofree char *x = g_compute_checksum_for_string(G_CHECKSUM_SHA256, "one\r\n", -1);
+	g_autofree char *y = g_compute_checksum_for_string(G_CHECKSUM_SHA256, "two\r\n", -1);
+	g_autofree char *one = g_strconcat("body:", x, NULL), *two = g_strconcat("body:", y, NULL);
+	g_autofree char *twin = g_strconcat(one, "~2", NULL);
+	const char *const keys_of[] = { one, two, twin, NULL };
+
+	check_keys(SCRIPT(LOGIN_TOP, UIDL("1 a\r\n2 a\r\n3 a\r\n"), LIST("1 5\r\n2 5\r\n3 5\r\n"),
+			   TOP("1", "x"), TOP("2", "x"), TOP("3", "x"), BODY("1", "one"), BODY("2", "two"),
+			   BODY("3", "one"), TOP("1", "x"), TOP("2", "x"), TOP("3", "x")),
+		keys_of);
+}
+
+static void messages_without_uidl_and_top_are_known_by_all_of_them(void)
+{
+	g_autofree char *hash = g_compute_checksum_for_string(G_CHECKSUM_SHA256, "one\r\n", -1);
+	g_autofree char *key = g_strconcat("body:", hash, NULL);
+	const char *const keys_of[] = { key, NULL };
+
+	check_keys(SCRIPT(LOGIN_CAPS("USER\r\n"), "L: UIDL", "S: -ERR", LIST("1 5\r\n"),
+			   BODY("1", "one"), BODY("1", "one")),
+		keys_of);
+	check_keys(SCRIPT(PASS, "L: CAPA", "S: -ERR", "L: UIDL", "S: -ERR", LIST("1 5\r\n"), "L: TOP 1 0",
+			   "S: -ERR", BODY("1", "one"), "L: TOP 1 0", "S: -ERR", BODY("1", "one")),
+		keys_of);
+}
+
+/* All would seem new, and what is known gone. */
+static void uidl_that_is_refused_though_offered_is_no_listing(void)
+{
+	pop3_check(SCRIPT(LOGIN_TOP, "L: UIDL", "S: -ERR oops", LIST("1 5\r\n")), do_sync,
+		"ready|sync PROTOCOL|");
+	pop3_check(SCRIPT(PASS, "L: CAPA", "S: -ERR", "L: UIDL", "S: -ERR [SYS/TEMP] x", LIST("1 5\r\n")),
+		do_sync, "ready|sync TRY_LATER|");
+	pop3_check(SCRIPT(LOGIN_TOP, "L: UIDL", "S: -ERR no messages", LIST("")), do_sync,
+		"ready|state v=1 n=0|modseq 0|sync OK|");
 }
 
 static void messages_without_uidl_are_known_by_their_header(void)
 {
-	static const char *const uidl[] = { "S: -ERR", "R: +OK\r\n1 1\r\n.\r\n", "R: +OK\r\n1\r\n.\r\n" };
+	static const char *const uidl[] = { "R: +OK\r\n1 1\r\n.\r\n", "R: +OK\r\n1\r\n.\r\n" };
 
 	for (size_t i = 0; i < G_N_ELEMENTS(uidl); i++) {
 		struct play play;
@@ -475,10 +542,10 @@ static void removal_is_true_when_quit_was_answered(void)
 
 static void removal_whose_quit_is_refused_or_lost_is_in_doubt(void)
 {
-	pop3_check(SCRIPT(LOGIN_TOP, UIDL("1 a\r\n"), LIST("1 1\r\n"), "L: UIDL 1", "S: +OK 1 a",
+	pop3_check(SCRIPT(LOGIN_TOP, UIDL("1 a\r\n"), LIST("1 1\r\n"), LOOK, "L: UIDL 1", "S: +OK 1 a",
 			   "L: DELE 1", "S: +OK", "L: QUIT", "S: -ERR some not removed"),
 		remove_one, "ready|remove LOST|dead CANCELLED|");
-	pop3_check(SCRIPT(LOGIN_TOP, UIDL("1 a\r\n"), LIST("1 1\r\n"), "L: UIDL 1", "S: +OK 1 a",
+	pop3_check(SCRIPT(LOGIN_TOP, UIDL("1 a\r\n"), LIST("1 1\r\n"), LOOK, "L: UIDL 1", "S: +OK 1 a",
 			   "L: DELE 1", "S: +OK", "L: QUIT", "!close"),
 		remove_one, "ready|remove LOST|dead LOST|");
 }
@@ -488,7 +555,7 @@ static void check_removal_cut(gsize cut_out, gsize cut_in, bool *ret_is_whole)
 {
 	struct play play;
 
-	play_init(&play, SCRIPT(LOGIN_TOP, UIDL("1 a\r\n"), LIST("1 1\r\n"), "L: UIDL 1", "S: +OK 1 a",
+	play_init(&play, SCRIPT(LOGIN_TOP, UIDL("1 a\r\n"), LIST("1 1\r\n"), LOOK, "L: UIDL 1", "S: +OK 1 a",
 				"L: DELE 1", "S: +OK", "L: QUIT", "S: +OK bye"));
 	play.backend = &pop3_backend;
 	play.config.is_read_only = false;
@@ -525,7 +592,7 @@ static void removal_of_what_is_gone_is_done(void)
 
 static void removal_looks_at_the_name_once_more(void)
 {
-	pop3_check(SCRIPT(LOGIN_TOP, UIDL("1 a\r\n2 b\r\n"), LIST("1 1\r\n2 1\r\n"), "L: UIDL 1",
+	pop3_check(SCRIPT(LOGIN_TOP, UIDL("1 a\r\n2 b\r\n"), LIST("1 1\r\n2 1\r\n"), LOOK, "L: UIDL 1",
 			   "S: +OK 1 z", "L: UIDL 2", "S: +OK 2 b", "L: DELE 2", "S: +OK", "L: QUIT",
 			   "S: +OK"),
 		remove_two, "ready|removed 8|remove PROTOCOL|dead CANCELLED|");
@@ -533,26 +600,43 @@ static void removal_looks_at_the_name_once_more(void)
 
 static void removal_needs_a_name_of_its_own(void)
 {
-	pop3_check(SCRIPT(LOGIN_TOP, "L: UIDL", "R: +OK\r\n1 q\r\n2 q\r\n.\r\n", LIST("1 5\r\n2 6\r\n")),
-		remove_one, "ready|removed 7|remove OK|");
-	{
-		struct play play;
-		const char *weak = "q~5";
-		struct mailfs_remove_request request = {
-			.folder = "INBOX", .uids = uids, .keys = &weak, .uid_count = 1,
-			.removed = on_removed, .done = on_remove_done, .user = &play,
-		};
+	g_autofree char *key = top_key("x", 5);
+	const char *weak = key;
+	struct play play;
+	struct mailfs_remove_request request = {
+		.folder = "INBOX", .uids = uids, .keys = &weak, .uid_count = 1,
+		.removed = on_removed, .done = on_remove_done, .user = &play,
+	};
 
-		play_init(&play, SCRIPT(LOGIN_TOP, "L: UIDL", "R: +OK\r\n1 q\r\n2 q\r\n.\r\n",
-					LIST("1 5\r\n2 6\r\n")));
-		play.backend = &pop3_backend;
-		play.config.is_read_only = false;
-		play_run(&play, "ready|");
-		play.open++;
-		play.backend->remove(play.session, &request);
-		play_run(&play, "remove READ_ONLY|");
-		play_done(&play);
-	}
+	play_init(&play, SCRIPT(LOGIN_TOP, UIDL("1 q\r\n2 q\r\n"), LIST("1 5\r\n2 6\r\n"),
+				TOP("1", "x"), TOP("2", "x")));
+	play.backend = &pop3_backend;
+	play.config.is_read_only = false;
+	play_run(&play, "ready|");
+	play.open++;
+	play.backend->remove(play.session, &request);
+	play_run(&play, "remove READ_ONLY|");
+	g_assert_null(play.script[play.at]);
+	play_done(&play);
+}
+
+#define PSEUDO(head) "L: TOP 1 0", "R: +OK\r\n" head "\r\n.\r\n", "L: UIDL 1", "S: +OK 1 a"
+#define ONE_OF_A LOGIN_TOP, UIDL("1 a\r\n2 b\r\n"), LIST("1 1\r\n2 2\r\n")
+
+static void what_the_server_keeps_for_itself_is_not_removed(void)
+{
+	pop3_check(SCRIPT(ONE_OF_A, PSEUDO("Subject: x\r\nx-imap: 1 2\r\nStatus: RO\r\n")), remove_one,
+		"ready|remove NOT_POSSIBLE|");
+	pop3_check(SCRIPT(ONE_OF_A, PSEUDO("X-IMAP: 1 2\r\n"), "L: UIDL 2", "S: +OK 2 b", "L: DELE 2",
+			   "S: +OK", "L: QUIT", "S: +OK"),
+		remove_two, "ready|removed 8|remove NOT_POSSIBLE|dead CANCELLED|");
+	/* In a text, or of another name, it is nothing. */
+	pop3_check(SCRIPT(ONE_OF_A, PSEUDO("X-IMAPbase: 1 2\r\n\r\nX-IMAP: 1\r\n"), "L: DELE 1", "S: +OK",
+			   "L: QUIT", "S: +OK"),
+		remove_one, "ready|removed 7|remove OK|dead CANCELLED|");
+	pop3_check(SCRIPT(ONE_OF_A, "L: TOP 1 0", "S: -ERR", "L: UIDL 1", "S: +OK 1 a", "L: DELE 1",
+			   "S: +OK", "L: QUIT", "S: +OK"),
+		remove_one, "ready|removed 7|remove OK|dead CANCELLED|");
 }
 
 static void removal_is_alone_and_the_last_one(void)
@@ -560,7 +644,7 @@ static void removal_is_alone_and_the_last_one(void)
 	struct play play;
 
 	play_init(&play, SCRIPT(LOGIN_TOP, UIDL("1 a\r\n"), LIST("1 1\r\n"), "L: RETR 1",
-				"R: +OK\r\n.\r\n", "L: UIDL 1", "S: +OK 1 a", "L: DELE 1", "S: +OK", "L: QUIT",
+				"R: +OK\r\n.\r\n", LOOK, "L: UIDL 1", "S: +OK 1 a", "L: DELE 1", "S: +OK", "L: QUIT",
 				"S: +OK", "!close", LOGIN_TOP, UIDL("1 z\r\n"), LIST("1 1\r\n")));
 	play.backend = &pop3_backend;
 	play.config.is_read_only = false;
@@ -637,7 +721,10 @@ static const struct test tests[] = {
 	T("P3-3/top", sync_reads_whole_messages_where_top_fails),
 	T("P3-1/sizes", sync_tolerates_odd_listings),
 	T("P3-2/unsafe", sync_hashes_unsafe_keys),
-	T("P3-2/shared", messages_that_share_a_uidl_are_told_apart),
+	T("P3-2/shared", messages_that_share_a_uidl_are_told_apart_by_their_headers),
+	T("P3-2/twins", messages_that_share_headers_as_well_are_told_apart_by_all_of_them),
+	T("P3-2/nothing", messages_without_uidl_and_top_are_known_by_all_of_them),
+	T("P3-14/refused", uidl_that_is_refused_though_offered_is_no_listing),
 	T("P3-2/none", messages_without_uidl_are_known_by_their_header),
 	T("P3-14/no-end", a_listing_without_end_is_no_listing),
 	T("P3-14/cut", a_listing_that_is_cut_is_never_shorter),
@@ -656,6 +743,7 @@ static const struct test tests[] = {
 	T("remove/gone", removal_of_what_is_gone_is_done),
 	T("P3-12/verify", removal_looks_at_the_name_once_more),
 	T("P3-2/remove", removal_needs_a_name_of_its_own),
+	T("P3-13/pseudo", what_the_server_keeps_for_itself_is_not_removed),
 	T("P3-7/alone", removal_is_alone_and_the_last_one),
 	T("list", the_maildrop_is_one_folder),
 	T("uids", uids_are_listed_anew),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* UIDL, LIST, and what to do where they are missing or wrong. Loop thread. */
+/* UIDL and LIST, and what they say together. Loop thread. */
 #include "backend/pop3/maildrop.h"
 
 #include <string.h>
@@ -7,8 +7,6 @@
 #include "backend/pop3/session.h"
 #include "base/parse.h"
 #include "wire/limits.h"
-
-#define TOP_BYTES 4096u /* of a header, about */
 
 void maildrop_init(struct maildrop *drop)
 {
@@ -25,6 +23,7 @@ void maildrop_done(struct maildrop *drop)
 	g_array_unref(drop->uidls);
 	g_hash_table_unref(drop->by_key);
 	g_string_chunk_free(drop->texts);
+	g_clear_error(&drop->refusal);
 }
 
 void maildrop_forget(struct maildrop *drop)
@@ -33,6 +32,7 @@ void maildrop_forget(struct maildrop *drop)
 	g_array_set_size(drop->entries, 0);
 	g_array_set_size(drop->uidls, 0);
 	g_string_chunk_clear(drop->texts);
+	g_clear_error(&drop->refusal);
 	drop->state = MAILDROP_UNKNOWN;
 	drop->open = 0;
 }
@@ -188,46 +188,6 @@ static bool join(struct maildrop *drop)
 	return true;
 }
 
-static const char *unique_key(struct maildrop *drop, const struct maildrop_entry *entry)
-{
-	g_autoptr(GString) key = g_string_new(NULL);
-	unsigned n = 1;
-
-	do {
-		g_string_printf(key, "%.*s~%" G_GUINT64_FORMAT, (int)WIRE_POP3_KEY_MAX - 40, entry->key,
-			entry->size);
-		if (n > 1)
-			g_string_append_printf(key, "~%u", n);
-		n++;
-	} while (g_hash_table_contains(drop->by_key, key->str));
-	return g_string_chunk_insert_len(drop->texts, key->str, (gssize)key->len);
-}
-
-/* Counts the keys first: all that share one are named otherwise, the first as well. */
-static void index_keys(struct maildrop *drop)
-{
-	g_autoptr(GHashTable) counts = g_hash_table_new(g_str_hash, g_str_equal);
-
-	for (guint i = 0; i < drop->entries->len; i++) {
-		const char *key = g_array_index(drop->entries, struct maildrop_entry, i).key;
-
-		if (key)
-			g_hash_table_insert(counts, (gpointer)key, GUINT_TO_POINTER(
-				GPOINTER_TO_UINT(g_hash_table_lookup(counts, key)) + 1));
-	}
-	for (guint i = 0; i < drop->entries->len; i++) {
-		struct maildrop_entry *entry = &g_array_index(drop->entries, struct maildrop_entry, i);
-
-		if (!entry->key)
-			continue;
-		if (GPOINTER_TO_UINT(g_hash_table_lookup(counts, entry->key)) > 1) {
-			entry->key = unique_key(drop, entry);
-			entry->is_weak = true;
-		}
-		g_hash_table_insert(drop->by_key, (gpointer)entry->key, GUINT_TO_POINTER(i + 1));
-	}
-}
-
 /* The callbacks change the list. */
 static struct request *next_waiting(struct mailfs_session *s)
 {
@@ -241,11 +201,10 @@ static struct request *next_waiting(struct mailfs_session *s)
 	return NULL;
 }
 
-static void listed(struct mailfs_session *s)
+void maildrop_listed(struct mailfs_session *s)
 {
 	struct request *request;
 
-	index_keys(&s->drop);
 	s->drop.state = MAILDROP_LISTED;
 	s->is_used = true;
 	/* One of them may have the maildrop listed anew. */
@@ -264,74 +223,6 @@ static void failed(struct mailfs_session *s, const GError *error)
 		request_finish(request, error);
 }
 
-/* ---- without UIDL ---------------------------------------------------------------------------- */
-
-struct top {
-	struct mailfs_session *s;
-	GChecksum *sum;
-};
-
-static void top_free(gpointer user)
-{
-	struct top *top = user;
-
-	g_checksum_free(top->sum);
-	g_free(top);
-}
-
-static void on_top_data(struct pop3_command *command, const uint8_t *bytes, size_t len)
-{
-	struct top *top = command->user;
-
-	g_checksum_update(top->sum, bytes, (gssize)len);
-}
-
-static void on_top_done(struct pop3_command *command, const char *text, const GError *error)
-{
-	struct top *top = command->user;
-	struct mailfs_session *s = top->s;
-	struct maildrop_entry *entry =
-		&g_array_index(s->drop.entries, struct maildrop_entry, command->index);
-	g_autofree char *key = g_strdup_printf("top:%s-%" G_GUINT64_FORMAT,
-		g_checksum_get_string(top->sum), entry->size);
-
-	if (!error) {
-		entry->key = g_string_chunk_insert(s->drop.texts, key);
-		entry->is_weak = true;
-	}
-	if (--s->drop.open == 0)
-		listed(s);
-}
-
-static void ask_tops(struct mailfs_session *s)
-{
-	static const struct pop3_hooks hooks = { .data = on_top_data, .done = on_top_done };
-
-	s->drop.open = 1;
-	for (guint i = 0; i < s->drop.entries->len; i++) {
-		const struct maildrop_entry *entry =
-			&g_array_index(s->drop.entries, struct maildrop_entry, i);
-		struct pop3_command *command;
-		struct top *top;
-
-		if (entry->key)
-			continue;
-		top = g_new0(struct top, 1);
-		top->s = s;
-		top->sum = g_checksum_new(G_CHECKSUM_SHA256);
-		command = pop3_command_new(&hooks, POP3_OCTETS, "reading a header", "TOP %u 0",
-			entry->number);
-		command->user = top;
-		command->user_free = top_free;
-		command->index = i;
-		command->bytes = TOP_BYTES;
-		s->drop.open++;
-		pop3_queue_add(&s->queue, command);
-	}
-	if (--s->drop.open == 0)
-		listed(s);
-}
-
 /* ---- asking ---------------------------------------------------------------------------------- */
 
 static void on_both(struct mailfs_session *s)
@@ -339,7 +230,7 @@ static void on_both(struct mailfs_session *s)
 	g_autoptr(GError) error = NULL;
 
 	if (join(&s->drop)) {
-		ask_tops(s);
+		maildrop_name(s);
 		return;
 	}
 	error = g_error_new(MAILFS_ERROR, MAILFS_ERROR_PROTOCOL,
@@ -348,19 +239,33 @@ static void on_both(struct mailfs_session *s)
 	failed(s, error);
 }
 
+/* Who has UIDL and refuses it now would, without it, seem to have other messages: all would be new,
+ * and those that are known gone. Who offers it and never gives it: -o disable=UIDL. */
+static bool is_refusal_of_now(const struct mailfs_session *s, const GError *error)
+{
+	return s->caps.uidl || error->code != MAILFS_ERROR_PROTOCOL;
+}
+
 static void on_uidl_done(struct pop3_command *command, const char *text, const GError *error)
 {
 	struct mailfs_session *s = command->user;
 
 	s->drop.no_uidl = error != NULL;
+	g_clear_error(&s->drop.refusal);
+	if (error && is_refusal_of_now(s, error))
+		s->drop.refusal = g_error_copy(error);
 }
 
 static void on_list_done(struct pop3_command *command, const char *text, const GError *error)
 {
 	struct mailfs_session *s = command->user;
+	g_autoptr(GError) refusal = g_steal_pointer(&s->drop.refusal);
 
 	if (error)
 		failed(s, error);
+	/* Some refuse both while there is no message. */
+	else if (refusal && s->drop.entries->len > 0)
+		failed(s, refusal);
 	else if (!s->life.failure)
 		on_both(s);
 }

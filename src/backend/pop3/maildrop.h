@@ -6,12 +6,13 @@
  * A message is known by its key (P3-2):
  *   its UIDL, if that is printable ASCII and no longer than 70;
  *   "sha256:…" of one that is not;
- *   UIDL~SIZE, or UIDL~SIZE~N, of those that share a UIDL: when one of them goes, no other one takes
- *     its name and with it its cached bytes;
- *   "top:…", a hash of header and size, where there is no UIDL (or it is just the number of the
- *     message, which the next one inherits).
- * The last two are weak: nothing is deleted by them. A listing that has no end, or in which UIDL
- * and LIST disagree about what is there, is an error, never a smaller maildrop (P3-14).
+ *   "top:…", a hash of header and size, of those that share a UIDL or have none (or just the number
+ *     of the message, which the next one inherits);
+ *   "body:…", a hash of all of it, of those that share the one before, too, or have no TOP. Of
+ *     messages that are the same in every byte each further one has ~N behind it.
+ * So none takes over the key of another, and with it its cached bytes. The last two are weak: nothing
+ * is deleted by them. A listing that has no end, or in which UIDL and LIST disagree about what is
+ * there, is an error, never a smaller maildrop (P3-14).
  */
 #pragma once
 
@@ -36,9 +37,14 @@ struct maildrop {
 	GArray *entries;      /* struct maildrop_entry, by number */
 	GHashTable *by_key;   /* key → index + 1 */
 	GStringChunk *texts;
-	unsigned open;        /* commands without an answer */
 	bool no_uidl;
+	GError *refusal;      /* of UIDL, by a server that has it */
 	GArray *uidls;        /* scratch: struct maildrop_entry, as UIDL told */
+
+	/* naming.c */
+	bool is_by_body, has_weak;
+	guint next;    /* entry to be looked at */
+	unsigned open; /* commands without an answer */
 };
 
 void maildrop_init(struct maildrop *drop);
@@ -50,6 +56,11 @@ bool maildrop_want(struct mailfs_session *s);
 void maildrop_forget(struct maildrop *drop);
 /* NULL: there is no such message. */
 const struct maildrop_entry *maildrop_find(const struct maildrop *drop, const char *key);
+
+/* naming.c: gives each entry its key, then maildrop_listed(). */
+void maildrop_name(struct mailfs_session *s);
+/* Everything is known of each: whoever waits goes on. */
+void maildrop_listed(struct mailfs_session *s);
 
 /* The key of a UIDL; appended to `out`. False: it is none. */
 bool maildrop_key_of_uidl(const char *uidl, GString *out);

@@ -3,12 +3,15 @@
  * Messages removed for ever: UIDL n once more, DELE n for what still has the key, QUIT, which makes
  * it true (P3-7, P3-12). The request is alone in its session, and the last one. What the listing does
  * not have was gone before. Nothing counts as removed before QUIT was answered by +OK: when that
- * answer is lost, or is a refusal, the next listing knows. Loop thread. RFC 1939 §5, §6.
+ * answer is lost, or is a refusal, the next listing knows. What some servers keep as message 1, and is
+ * none but their notes, stays (P3-13). Loop thread. RFC 1939 §5, §6.
  */
 #include <string.h>
 
 #include "backend/pop3/request.h"
 #include "backend/pop3/session.h"
+
+#define HEAD_MAX (64u * 1024) /* of message 1 that is looked at */
 
 enum fate { FATE_OPEN, FATE_GONE, FATE_VERIFIED, FATE_DELETED, FATE_REFUSED };
 
@@ -24,6 +27,7 @@ struct removal {
 	struct victim *victims;
 	size_t count;
 	unsigned open;   /* commands without an answer */
+	GString *head;   /* of message 1, when that is a victim */
 	GError *refusal; /* the first one */
 };
 
@@ -71,6 +75,48 @@ static void answered(struct removal *removal)
 		removal_go_on(removal);
 }
 
+/* ---- TOP 1: is it one of the user's? --------------------------------------------------------- */
+
+static void on_head(struct pop3_command *command, const uint8_t *bytes, size_t len)
+{
+	GString *head = ((struct removal *)command->request)->head;
+
+	g_string_append_len(head, (const char *)bytes, (gssize)MIN(len, HEAD_MAX - head->len));
+}
+
+/* A server that cannot tell has none either. */
+static void on_head_done(struct pop3_command *command, const char *text, const GError *error)
+{
+	answered((struct removal *)command->request);
+}
+
+static void look_at_first(struct removal *removal)
+{
+	static const struct pop3_hooks hooks = { .data = on_head, .done = on_head_done };
+	struct mailfs_session *s = removal->request.session;
+	struct pop3_command *command;
+
+	if (s->caps.is_known && !s->caps.top)
+		return;
+	removal->head = g_string_new("\n");
+	command = pop3_command_new(&hooks, POP3_OCTETS, "reading a header", "TOP 1 0");
+	command->request = &removal->request;
+	removal->open++;
+	pop3_queue_add(&s->queue, command);
+}
+
+/* UW IMAP keeps what it knows of the folder in a message of this kind. */
+static bool is_pseudo(const struct removal *removal, const struct victim *victim)
+{
+	const char *field, *end;
+
+	if (victim->number != 1 || !removal->head)
+		return false;
+	end = strstr(removal->head->str, "\r\n\r\n");
+	field = strcasestr(removal->head->str, "\nX-IMAP:");
+	return field && (!end || field < end);
+}
+
 /* ---- UIDL n ---------------------------------------------------------------------------------- */
 
 static bool is_still(const struct victim *victim, const char *text)
@@ -89,7 +135,11 @@ static void on_uidl(struct pop3_command *command, const char *text, const GError
 	struct victim *victim = &removal->victims[command->index];
 	g_autoptr(GError) other = NULL;
 
-	if (!error && is_still(victim, text)) {
+	if (!error && is_still(victim, text) && is_pseudo(removal, victim)) {
+		other = g_error_new(MAILFS_ERROR, MAILFS_ERROR_NOT_POSSIBLE,
+			"message 1 is none: the server keeps its own notes in it");
+		refuse(removal, victim, other);
+	} else if (!error && is_still(victim, text)) {
 		victim->fate = FATE_VERIFIED;
 	} else {
 		other = g_error_new(MAILFS_ERROR, MAILFS_ERROR_PROTOCOL,
@@ -190,8 +240,11 @@ static void removal_begin(struct request *request)
 	tell(removal, FATE_GONE);
 	removal->open = 1;
 	for (size_t i = 0; i < removal->count; i++) {
-		if (removal->victims[i].fate == FATE_OPEN)
-			add_command(removal, i, &hooks, "UIDL");
+		if (removal->victims[i].fate != FATE_OPEN)
+			continue;
+		if (removal->victims[i].number == 1)
+			look_at_first(removal);
+		add_command(removal, i, &hooks, "UIDL");
 	}
 	answered(removal);
 }
@@ -208,6 +261,8 @@ static void removal_free(struct request *request)
 	struct removal *removal = (struct removal *)request;
 
 	g_clear_error(&removal->refusal);
+	if (removal->head)
+		g_string_free(removal->head, TRUE);
 	for (size_t i = 0; i < removal->count; i++)
 		g_free(removal->victims[i].key);
 	g_free(removal->victims);
