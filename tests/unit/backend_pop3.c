@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The POP3 backend: how it logs in, what it takes for a message, how it reads and removes. */
+#include "backend/pop3/session.h"
 #include "backend_play.h"
 
 #define PASS   "S: +OK hi", "L: CAPA", "S: -ERR what", "L: USER u", "S: +OK", "L: PASS p", "S: +OK in"
@@ -367,6 +368,54 @@ static void messages_without_uidl_and_top_are_known_by_all_of_them(void)
 		keys_of);
 }
 
+static void check_cut(const char *const *script, bool is_known, const char *want)
+{
+	struct play play;
+
+	play_init(&play, script);
+	play.backend = &pop3_backend;
+	if (is_known) {
+		g_hash_table_insert(play.keys, g_strdup("a"), GUINT_TO_POINTER(1));
+		g_hash_table_insert(play.keys, g_strdup("c"), GUINT_TO_POINTER(2));
+	}
+	play.last_uid = 2;
+	play_run(&play, "ready|");
+	play.session->drop.max = 2;
+	do_sync(&play);
+	play_run(&play, "sync OK|");
+	g_assert_cmpstr(play.log->str, ==, want);
+	play_done(&play);
+}
+
+/* What is behind the bound is not gone. */
+static void a_listing_too_long_is_cut_and_takes_nothing_away(void)
+{
+	check_cut(SCRIPT(LOGIN_TOP, UIDL("1 a\r\n2 b\r\n3 c\r\n"), LIST("1 5\r\n2 6\r\n3 7\r\n"),
+			  TOP("2", "y")),
+		true,
+		"ready|alert only the first 2 messages of the maildrop are shown|"
+		"state v=1 n=2 delta|m3 f0 s6 'y' id=b|u1|modseq 0|sync OK|");
+	check_cut(SCRIPT(LOGIN_TOP, UIDL("1 a\r\n2 c\r\n"), LIST("1 5\r\n2 6\r\n")), true,
+		"ready|state v=1 n=2|u1|u2|modseq 0|sync OK|");
+}
+
+static void what_is_beyond_the_bound_is_neither_gone_nor_removed(void)
+{
+	struct play play;
+
+	play_init(&play, SCRIPT(LOGIN_TOP, UIDL("1 x\r\n2 a\r\n"), LIST("1 5\r\n2 6\r\n")));
+	play.backend = &pop3_backend;
+	play.config.is_read_only = false;
+	play_run(&play, "ready|");
+	play.session->drop.max = 1;
+	fetch_one(&play);
+	play_run(&play, "fetch PROTOCOL|");
+	remove_one(&play);
+	play_run(&play, "remove PROTOCOL|");
+	g_assert_null(strstr(play.log->str, "removed"));
+	play_done(&play);
+}
+
 /* All would seem new, and what is known gone. */
 static void uidl_that_is_refused_though_offered_is_no_listing(void)
 {
@@ -724,6 +773,8 @@ static const struct test tests[] = {
 	T("P3-2/shared", messages_that_share_a_uidl_are_told_apart_by_their_headers),
 	T("P3-2/twins", messages_that_share_headers_as_well_are_told_apart_by_all_of_them),
 	T("P3-2/nothing", messages_without_uidl_and_top_are_known_by_all_of_them),
+	T("P3-15/cut", a_listing_too_long_is_cut_and_takes_nothing_away),
+	T("P3-15/beyond", what_is_beyond_the_bound_is_neither_gone_nor_removed),
 	T("P3-14/refused", uidl_that_is_refused_though_offered_is_no_listing),
 	T("P3-2/none", messages_without_uidl_are_known_by_their_header),
 	T("P3-14/no-end", a_listing_without_end_is_no_listing),

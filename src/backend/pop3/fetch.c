@@ -68,6 +68,8 @@ static void fetch_begin(struct request *request)
 		const struct maildrop_entry *entry = maildrop_find(&s->drop, fetch->keys[i]);
 		struct pop3_command *command;
 
+		if (!entry && s->drop.is_cut && !fetch->refusal)
+			fetch->refusal = maildrop_beyond();
 		if (!entry)
 			continue;
 		command = pop3_command_new(&hooks, POP3_OCTETS, "reading a message", "RETR %u",
@@ -80,7 +82,7 @@ static void fetch_begin(struct request *request)
 		pop3_queue_add(&s->queue, command);
 	}
 	if (fetch->open == 0)
-		request_finish(request, NULL);
+		request_finish(request, fetch->refusal);
 }
 
 static void fetch_done(struct request *request, const GError *error)

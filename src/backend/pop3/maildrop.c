@@ -10,7 +10,7 @@
 
 void maildrop_init(struct maildrop *drop)
 {
-	*drop = (struct maildrop){ 0 };
+	*drop = (struct maildrop){ .max = WIRE_POP3_MESSAGES_MAX };
 	drop->entries = g_array_new(FALSE, FALSE, sizeof(struct maildrop_entry));
 	drop->uidls = g_array_new(FALSE, FALSE, sizeof(struct maildrop_entry));
 	drop->by_key = g_hash_table_new(g_str_hash, g_str_equal);
@@ -34,6 +34,7 @@ void maildrop_forget(struct maildrop *drop)
 	g_string_chunk_clear(drop->texts);
 	g_clear_error(&drop->refusal);
 	drop->state = MAILDROP_UNKNOWN;
+	drop->is_cut = false;
 	drop->open = 0;
 }
 
@@ -42,6 +43,12 @@ const struct maildrop_entry *maildrop_find(const struct maildrop *drop, const ch
 	guint at = GPOINTER_TO_UINT(g_hash_table_lookup(drop->by_key, key));
 
 	return at > 0 ? &g_array_index(drop->entries, struct maildrop_entry, at - 1) : NULL;
+}
+
+GError *maildrop_beyond(void)
+{
+	return g_error_new(MAILFS_ERROR, MAILFS_ERROR_PROTOCOL,
+		"the message is not in that part of the maildrop that is looked at");
 }
 
 /* ---- lines ----------------------------------------------------------------------------------- */
@@ -92,13 +99,12 @@ bool maildrop_key_of_uidl(const char *uidl, GString *out)
 	return true;
 }
 
-static bool is_too_much(struct mailfs_session *s, const GArray *entries)
+static void add(struct maildrop *drop, GArray *entries, const struct maildrop_entry *entry)
 {
-	if (entries->len < WIRE_POP3_MESSAGES_MAX)
-		return false;
-	session_fail(s, MAILFS_ERROR_PROTOCOL, "the maildrop has more than %u messages",
-		(unsigned)WIRE_POP3_MESSAGES_MAX);
-	return true;
+	if (entries->len < drop->max)
+		g_array_append_val(entries, *entry);
+	else
+		drop->is_cut = true;
 }
 
 static void on_uidl_line(struct pop3_command *command, const char *text)
@@ -108,11 +114,11 @@ static void on_uidl_line(struct pop3_command *command, const char *text)
 	g_autoptr(GString) key = g_string_new(NULL);
 	const char *rest;
 
-	if (!maildrop_split(text, &entry.number, &rest) || is_too_much(s, s->drop.uidls))
+	if (!maildrop_split(text, &entry.number, &rest))
 		return;
-	if (maildrop_key_of_uidl(rest, key))
+	if (s->drop.uidls->len < s->drop.max && maildrop_key_of_uidl(rest, key))
 		entry.key = g_string_chunk_insert_len(s->drop.texts, key->str, (gssize)key->len);
-	g_array_append_val(s->drop.uidls, entry);
+	add(&s->drop, s->drop.uidls, &entry);
 }
 
 static void on_list_line(struct pop3_command *command, const char *text)
@@ -121,12 +127,12 @@ static void on_list_line(struct pop3_command *command, const char *text)
 	struct maildrop_entry entry = { 0 };
 	const char *rest;
 
-	if (!maildrop_split(text, &entry.number, &rest) || is_too_much(s, s->drop.entries))
+	if (!maildrop_split(text, &entry.number, &rest))
 		return;
 	/* Negative, absurd, missing: it is not known (P3-1). */
 	if (!parse_u64(rest, strspn(rest, "0123456789"), &entry.size) || entry.size >= 1ull << 40)
 		entry.size = 0;
-	g_array_append_val(s->drop.entries, entry);
+	add(&s->drop, s->drop.entries, &entry);
 }
 
 /* ---- putting it together --------------------------------------------------------------------- */
@@ -225,10 +231,21 @@ static void failed(struct mailfs_session *s, const GError *error)
 
 /* ---- asking ---------------------------------------------------------------------------------- */
 
+static void tell_cut(struct mailfs_session *s)
+{
+	g_autofree char *text = g_strdup_printf("only the first %u messages of the maildrop are shown",
+		s->drop.max);
+
+	if (s->life.events.alert)
+		s->life.events.alert(s->life.user, text);
+}
+
 static void on_both(struct mailfs_session *s)
 {
 	g_autoptr(GError) error = NULL;
 
+	if (s->drop.is_cut)
+		tell_cut(s);
 	if (join(&s->drop)) {
 		maildrop_name(s);
 		return;

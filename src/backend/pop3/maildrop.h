@@ -38,6 +38,8 @@ struct maildrop {
 	GHashTable *by_key;   /* key → index + 1 */
 	GStringChunk *texts;
 	bool no_uidl;
+	guint max;            /* entries that are kept */
+	bool is_cut;          /* … and there are more (P3-15): what is not there is not gone */
 	GError *refusal;      /* of UIDL, by a server that has it */
 	GArray *uidls;        /* scratch: struct maildrop_entry, as UIDL told */
 
@@ -54,8 +56,10 @@ void maildrop_done(struct maildrop *drop);
 bool maildrop_want(struct mailfs_session *s);
 /* Forgets the listing; nothing may be under way that uses it. */
 void maildrop_forget(struct maildrop *drop);
-/* NULL: there is no such message. */
+/* NULL: there is no such message, unless `is_cut`: then nobody knows, and maildrop_beyond() says so. */
 const struct maildrop_entry *maildrop_find(const struct maildrop *drop, const char *key);
+
+GError *maildrop_beyond(void);
 
 /* naming.c: gives each entry its key, then maildrop_listed(). */
 void maildrop_name(struct mailfs_session *s);

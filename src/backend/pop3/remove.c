@@ -219,7 +219,10 @@ static void find(struct removal *removal, struct victim *victim)
 		maildrop_find(&removal->request.session->drop, victim->key);
 	g_autoptr(GError) weak = NULL;
 
-	if (!entry) {
+	if (!entry && removal->request.session->drop.is_cut) {
+		weak = maildrop_beyond();
+		refuse(removal, victim, weak);
+	} else if (!entry) {
 		victim->fate = FATE_GONE;
 	} else if (entry->is_weak) {
 		weak = g_error_new(MAILFS_ERROR, MAILFS_ERROR_READ_ONLY,

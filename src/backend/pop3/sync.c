@@ -216,6 +216,7 @@ static void tell_state(struct sync *sync)
 	sync->args.state(sync->args.user, &(struct mailfs_sync_state){
 		.uidvalidity = 1, /* keys: the engine has its own */
 		.exists = s->drop.entries->len,
+		.is_delta = s->drop.is_cut, /* nothing is gone by half a listing */
 		.read_only = is_read_only,
 		.rights = MAILFS_RIGHT_SEEN | MAILFS_RIGHT_FLAGS | MAILFS_RIGHT_DELETE,
 		.keywords_allowed = true,
