@@ -210,6 +210,16 @@ bool account_reload(struct account *account, GError **error)
 	return is_good;
 }
 
+void account_forget_secret(struct account *account)
+{
+	char *password = account->options.password;
+
+	if (password)
+		explicit_bzero(password, strlen(password));
+	g_clear_pointer(&account->options.password, g_free);
+	secret_forget(account->secret);
+}
+
 unsigned account_poll(const struct account *account)
 {
 	if (account->options.poll != OPTION_UNSET)

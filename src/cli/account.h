@@ -44,6 +44,9 @@ void account_free(struct account *account); /* NULL is fine */
 /* SIGHUP: the password settings anew. What else has changed in the file counts at the next mount. */
 bool account_reload(struct account *account, GError **error);
 
+/* Wipes its passwords. For a process that never logs in. */
+void account_forget_secret(struct account *account);
+
 /* Seconds between two looks for new mail; 0 = only on request. */
 unsigned account_poll(const struct account *account);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A password command: started by g_spawn, its output read as it comes. GSubprocess would leave
- * copies of the secret in buffers that nobody wipes.
+ * A password command: started by the keeper, or by g_spawn where there is none; its output is read as
+ * it comes. GSubprocess would leave copies of the secret in buffers that nobody wipes.
  *
  * The program's standard input is /dev/null, or the terminal as long as mailfs has one; its
  * messages go where ours go. Its directory is /: never inside our own mount.
@@ -15,15 +15,17 @@
 
 #include <glib-unix.h>
 
+#include "cli/keeper.h"
 #include "cli/secret.h"
 
 struct command {
 	command_fn done;
 	void *user;
 	char *name; /* argv[0], for messages */
-	GPid pid;   /* 0 = has ended */
+	GPid pid;   /* 0 = has ended, or is the keeper's */
 	int fd;     /* -1 = end of file was seen */
-	guint child_source, fd_source, timer;
+	int status_fd; /* where the keeper tells how it has ended; -1 = no keeper, or told */
+	guint child_source, fd_source, timer; /* child_source: of the end, by pid or status_fd */
 	char *output; /* SECRET_MAX + 2 bytes */
 	size_t len;
 	bool is_overflow;
@@ -39,6 +41,8 @@ static void command_free(struct command *command)
 		g_source_remove(command->timer);
 	if (command->fd >= 0)
 		close(command->fd);
+	if (command->status_fd >= 0)
+		close(command->status_fd); /* and the keeper kills it */
 	explicit_bzero(command->output, SECRET_MAX + 2);
 	g_free(command->output);
 	g_free(command->name);
@@ -137,14 +141,10 @@ static void take_output(struct command *command)
 		finish(command, command->output, NULL);
 }
 
-static void on_child_end(GPid pid, gint status, gpointer user)
+static void take_end(struct command *command, int status)
 {
-	struct command *command = user;
 	g_autofree char *what = NULL;
 
-	g_spawn_close_pid(pid);
-	command->pid = 0;
-	command->child_source = 0;
 	/* Not until end of file: an agent that it has started may hold the pipe for ever. */
 	while (command->fd >= 0 && read_some(command))
 		;
@@ -159,6 +159,35 @@ static void on_child_end(GPid pid, gint status, gpointer user)
 	fail(command, what);
 }
 
+static void on_child_end(GPid pid, gint status, gpointer user)
+{
+	struct command *command = user;
+
+	g_spawn_close_pid(pid);
+	command->pid = 0;
+	command->child_source = 0;
+	take_end(command, status);
+}
+
+static gboolean on_status(gint fd, GIOCondition condition, gpointer user)
+{
+	struct command *command = user;
+	g_autofree char *what = NULL;
+	int status = -EPIPE;
+	ssize_t got = read(fd, &status, sizeof(status));
+
+	command->child_source = 0;
+	close(command->status_fd);
+	command->status_fd = -1;
+	if (got == (ssize_t)sizeof(status) && status >= 0) {
+		take_end(command, status);
+		return G_SOURCE_REMOVE;
+	}
+	what = g_strdup_printf("cannot be started: %s", g_strerror(-status));
+	fail(command, what);
+	return G_SOURCE_REMOVE;
+}
+
 static gboolean on_timeout(gpointer user)
 {
 	struct command *command = user;
@@ -168,33 +197,57 @@ static gboolean on_timeout(gpointer user)
 	return G_SOURCE_REMOVE;
 }
 
-static bool start(struct command *command, char **argv, GError **error)
+static bool spawn(struct command *command, char **argv, int out, GError **error)
+{
+	int in = isatty(STDIN_FILENO) ? STDIN_FILENO : -1;
+
+	if (!g_spawn_async_with_fds("/", argv, NULL, G_SPAWN_SEARCH_PATH | G_SPAWN_DO_NOT_REAP_CHILD, NULL,
+		    NULL, &command->pid, in, out, -1, error)) {
+		command->pid = 0;
+		return false;
+	}
+	command->child_source = g_child_watch_add(command->pid, on_child_end, command);
+	return true;
+}
+
+static bool order(struct command *command, const char *account, int out, GError **error)
+{
+	int fds[2];
+	bool is_good;
+
+	if (!g_unix_open_pipe(fds, FD_CLOEXEC, error))
+		return false;
+	is_good = keeper_run(account, out, fds[1]);
+	if (!is_good)
+		g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_FAILED, "%s", g_strerror(errno));
+	close(fds[1]);
+	command->status_fd = fds[0];
+	if (is_good)
+		command->child_source = g_unix_fd_add(fds[0], G_IO_IN | G_IO_HUP, on_status, command);
+	return is_good;
+}
+
+static bool start(struct command *command, const char *account, char **argv, GError **error)
 {
 	g_autoptr(GError) wrong = NULL;
 	int pipe_fds[2];
-	int in = isatty(STDIN_FILENO) ? STDIN_FILENO : -1;
+	bool is_good = g_unix_open_pipe(pipe_fds, FD_CLOEXEC, &wrong);
 
-	if (!g_unix_open_pipe(pipe_fds, FD_CLOEXEC, &wrong))
-		goto failed;
-	if (!g_spawn_async_with_fds("/", argv, NULL, G_SPAWN_SEARCH_PATH | G_SPAWN_DO_NOT_REAP_CHILD, NULL,
-		    NULL, &command->pid, in, pipe_fds[1], -1, &wrong)) {
-		close(pipe_fds[0]);
+	if (is_good) {
+		is_good = keeper_is_there() ? order(command, account, pipe_fds[1], &wrong)
+					    : spawn(command, argv, pipe_fds[1], &wrong);
 		close(pipe_fds[1]);
-		goto failed;
+		command->fd = pipe_fds[0];
+		g_unix_set_fd_nonblocking(command->fd, TRUE, NULL);
 	}
-	close(pipe_fds[1]);
-	command->fd = pipe_fds[0];
-	g_unix_set_fd_nonblocking(command->fd, TRUE, NULL);
-	return true;
-
-failed:
-	g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_INVALID, "%s cannot be started: %s",
-		command->name, wrong->message);
-	return false;
+	if (!is_good)
+		g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_INVALID, "%s cannot be started: %s",
+			command->name, wrong->message);
+	return is_good;
 }
 
-struct command *command_run(const char *text, unsigned timeout_ms, command_fn done, void *user,
-	GError **error)
+struct command *command_run(const char *account, const char *text, unsigned timeout_ms, command_fn done,
+	void *user, GError **error)
 {
 	g_autoptr(GError) wrong = NULL;
 	g_auto(GStrv) argv = NULL;
@@ -209,15 +262,13 @@ struct command *command_run(const char *text, unsigned timeout_ms, command_fn do
 	command->done = done;
 	command->user = user;
 	command->name = g_strdup(argv[0]);
-	command->fd = -1;
-	command->output = g_malloc(SECRET_MAX + 2);
-	if (!start(command, argv, error)) {
-		command->pid = 0;
+	command->fd = command->status_fd = -1;
+	command->output = g_malloc0(SECRET_MAX + 2);
+	if (!start(command, account, argv, error)) {
 		command_free(command);
 		return NULL;
 	}
 	command->fd_source = g_unix_fd_add(command->fd, G_IO_IN | G_IO_HUP, on_output, command);
-	command->child_source = g_child_watch_add(command->pid, on_child_end, command);
 	command->timer = g_timeout_add(timeout_ms, on_timeout, command);
 	return command;
 }

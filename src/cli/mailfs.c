@@ -6,6 +6,7 @@
  */
 #include "cli/mailfs.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,8 +17,10 @@
 #include "base/watchdog.h"
 #include "cli/account.h"
 #include "cli/cmdline.h"
+#include "cli/confine.h"
 #include "cli/daemon.h"
 #include "cli/exit_code.h"
+#include "cli/keeper.h"
 #include "cli/mountpoint.h"
 #include "cli/notify.h"
 #include "cli/preflight.h"
@@ -83,16 +86,17 @@ static void fail(struct mailfs *self, const GError *error)
 
 static bool mount_now(struct mailfs *self, GError **error)
 {
-	g_autoptr(GError) wrong = NULL;
+	int fd;
 
 	if (!served_has_root(&self->served, error))
 		return false;
 	served_warn_offline(&self->served);
-	if (fs_mount(self->served.fs, &wrong))
-		return true;
+	fd = keeper_mount();
+	if (fd >= 0)
+		return fs_mount(self->served.fs, fd, error);
 	g_set_error(error, CLI_ERROR, EX_UNAVAILABLE,
-		"%s; is FUSE there (/dev/fuse, fusermount3), and may you write to the mount point?",
-		wrong->message);
+		"cannot mount on %s; is FUSE there (/dev/fuse, fusermount3), and may you write to the mount point?",
+		self->mountpoint);
 	return false;
 }
 
@@ -115,6 +119,8 @@ static void on_started(void *user, struct served *served, const GError *error)
 		fs_fill(served->fs);
 	self->is_mounted = true;
 	signals_set_mountpoint(self->mountpoint);
+	if (!self->line.is_foreground)
+		keeper_detach();
 	daemon_ready(&self->daemon);
 	notify_send("READY=1");
 }
@@ -135,6 +141,11 @@ static void on_ended(void *user)
 		shutdown_begin(&self->shutdown);
 }
 
+static void on_unmount(void *user)
+{
+	keeper_unmount();
+}
+
 /* ---- signals ----------------------------------------------------------------------------------- */
 
 static void stop(struct mailfs *self)
@@ -152,6 +163,7 @@ static void stop(struct mailfs *self)
 static void reload(struct mailfs *self)
 {
 	notify_reloading();
+	keeper_reload();
 	served_reload(&self->served);
 	notify_send("READY=1");
 }
@@ -190,7 +202,7 @@ static void on_signal(void *user, int number)
 
 static void run(struct mailfs *self)
 {
-	static const struct fs_events fs_events = { .ended = on_ended };
+	static const struct fs_events fs_events = { .ended = on_ended, .unmount = on_unmount };
 
 	served_make(&self->served, self->mountpoint, &fs_events, &self->helper);
 	self->loop = g_main_loop_new(NULL, FALSE);
@@ -230,6 +242,7 @@ static void serve(struct mailfs *self)
 	/* A read-only mount lets nobody make or touch anything, not even by way of trial. */
 	if (self->account->options.inotify && !self->account->options.is_read_only)
 		helper_start(&self->helper);
+	confine(&self->account, 1);
 	post_workers_start(WORKERS);
 	self->served = (struct served){ .account = self->account, .events = &events, .user = self };
 	if (served_open(&self->served, &error)) {
@@ -241,10 +254,32 @@ static void serve(struct mailfs *self)
 		post_workers_stop();
 	}
 	helper_end(&self->helper);
+	keeper_end();
 	daemon_failed(&self->daemon, self->code);
 }
 
 /* ---- before the fork --------------------------------------------------------------------------- */
+
+static bool start_keeper(struct mailfs *self, GError **error)
+{
+	const struct options *options = &self->account->options;
+	struct keeper_config config = {
+		.mounter = {
+			.mountpoint = self->mountpoint,
+			.fsname = self->account->fsname,
+			.is_read_only = options->is_read_only,
+			.allow_other = options->allow_other,
+			.default_permissions = options->default_permissions,
+		},
+		.accounts = &self->account,
+		.account_count = 1,
+	};
+
+	if (keeper_start(&config))
+		return true;
+	g_set_error(error, CLI_ERROR, EX_OSERR, "cannot start a process: %s", g_strerror(errno));
+	return false;
+}
 
 static bool prepare(struct mailfs *self, GError **error)
 {
@@ -259,7 +294,7 @@ static bool prepare(struct mailfs *self, GError **error)
 	return preflight_allow_other(self->account, error) &&
 		mountpoint_prepare(self->mountpoint, self->account->options.nonempty, error) &&
 		preflight_own_files(self->account, self->mountpoint, error) &&
-		preflight_debug_wire(self->account, error) &&
+		preflight_debug_wire(self->account, error) && start_keeper(self, error) &&
 		secret_prepare(self->account->secret, error);
 }
 

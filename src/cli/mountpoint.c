@@ -191,19 +191,6 @@ bool mountpoint_unmount(const char *path, bool is_lazy, GError **error)
 	return false;
 }
 
-void mountpoint_abandon(const char *path)
-{
-	/* _Fork(): no handlers of other libraries run in the child of a stuck process. */
-	for (size_t i = 0; i < G_N_ELEMENTS(fusermounts); i++) {
-		if (access(fusermounts[i], X_OK) != 0)
-			continue;
-		if (_Fork() == 0)
-			exec_fusermount(fusermounts[i], path, true);
-		return;
-	}
-	umount2(path, UMOUNT_NOFOLLOW | MNT_DETACH);
-}
-
 /* ---- a directory to mount on ------------------------------------------------------------------- */
 
 static bool refuse(GError **error, const char *path, const char *why)

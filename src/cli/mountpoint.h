@@ -42,5 +42,3 @@ bool mountpoint_holds(const char *mountpoint, const char *path);
 /* fusermount3 -u, `is_lazy` with -z; by umount2(2) where root has no fusermount3. Error: EX_NOINPUT,
  * with what fusermount3 says on stderr. */
 bool mountpoint_unmount(const char *path, bool is_lazy, GError **error);
-/* The same for a signal handler: lazily, without waiting, async-signal-safe. */
-void mountpoint_abandon(const char *path);

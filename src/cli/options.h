@@ -67,6 +67,7 @@ struct options {
 	uint32_t uid, gid, umask;
 	bool nonempty;
 	uint64_t cache_size;
+	bool confine;
 	bool debug;
 	char *debug_wire; /* a file */
 

@@ -243,6 +243,19 @@ const char *secret_peek(const struct secret *secret)
 	return secret->kept;
 }
 
+const char *secret_command(const struct secret *secret)
+{
+	return secret->command_text;
+}
+
+void secret_forget(struct secret *secret)
+{
+	wipe(&secret->password);
+	wipe(&secret->kept);
+	wipe(&secret->masked);
+	secret->kept_from = KEPT_NOTHING;
+}
+
 void secret_reload(struct secret *secret, const struct secret_config *config)
 {
 	g_autoptr(GError) error = NULL;
@@ -294,7 +307,8 @@ static void ask_command(struct secret *secret)
 {
 	g_autoptr(GError) error = NULL;
 
-	secret->command = command_run(secret->command_text, COMMAND_TIMEOUT_MS, on_command, secret, &error);
+	secret->command = command_run(secret->account, secret->command_text, COMMAND_TIMEOUT_MS, on_command,
+		secret, &error);
 	if (!secret->command)
 		answer_all(secret, NULL, error);
 }

@@ -42,6 +42,12 @@ bool secret_prepare(struct secret *secret, GError **error);
 /* What secret_prepare() has got; NULL = a command is asked at each login. Borrowed. */
 const char *secret_peek(const struct secret *secret);
 
+/* password-command or token-command; NULL = none. Borrowed. */
+const char *secret_command(const struct secret *secret);
+
+/* Wipes passwords, of the configuration file too. For a process that only needs the command. */
+void secret_forget(struct secret *secret);
+
 /* SIGHUP: takes over what `config` says now and reads the credential again; passwords of passfd and
  * of the terminal stay. */
 void secret_reload(struct secret *secret, const struct secret_config *config);
@@ -55,11 +61,11 @@ struct mailfs_secret_source secret_source(struct secret *secret);
 bool secret_prompt(const char *question, char **ret_text, GError **error);
 
 /* command.c: one run of a program; first line of its output. Not a shell: quotes and backslashes
- * are understood, nothing else. */
+ * are understood, nothing else. Where there is a keeper it runs what it knows of `account`. */
 struct command;
 /* `line` is borrowed and wiped afterwards; NULL + error. From the loop, once; frees the run. */
 typedef void (*command_fn)(void *user, const char *line, const GError *error);
 /* NULL: could not be started, *error (MAILFS_ERROR_INVALID) says why; `done` does not come. */
-struct command *command_run(const char *text, unsigned timeout_ms, command_fn done, void *user,
-	GError **error);
+struct command *command_run(const char *account, const char *text, unsigned timeout_ms, command_fn done,
+	void *user, GError **error);
 void command_cancel(struct command *command); /* ends and frees it; `done` does not come */

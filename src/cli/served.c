@@ -8,6 +8,7 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/parse.h"
+#include "cli/confine.h"
 #include "engine/changes.h"
 
 /* After the last close of a new file: long enough for a rename into place. */
@@ -200,7 +201,7 @@ static struct fs *make_fs(struct served *served, const char *mountpoint,
 	const struct options *options = &served->account->options;
 	struct fs_config config = {
 		.mountpoint = mountpoint,
-		.fsname = served->account->fsname,
+		.confinement = confine_describe(),
 		.root = served->account->source.folder,
 		.view = served->account->view,
 		.uid = options->uid == OPTION_UNSET ? getuid() : (uid_t)options->uid,

@@ -9,7 +9,7 @@
 #include <glib-unix.h>
 
 #include "cli/exit_code.h"
-#include "cli/mountpoint.h"
+#include "cli/keeper.h"
 
 #define END_SECONDS   4u /* the whole of a clean end */
 #define HURRY_SECONDS 2u /* after a second TERM */
@@ -50,7 +50,7 @@ static void on_signal(int number)
 static void on_alarm(int number)
 {
 	if (guarded)
-		mountpoint_abandon(guarded);
+		keeper_abandon();
 	_exit(EX_TEMPFAIL);
 }
 

@@ -253,6 +253,7 @@ static void put_status(struct fs *fs, struct status_writer *writer)
 	put_number(writer, "loop-longest-ms", (uint64_t)watchdog_longest_us() / 1000);
 	put_text(writer, "view", fs->config.view->name);
 	put_text(writer, "mountpoint", fs->config.mountpoint);
+	put_text(writer, "confinement", fs->config.confinement);
 	put_number(writer, "pid", (uint64_t)getpid());
 	put_text(writer, "version", MAILFS_VERSION);
 	put_reasons(writer, engine_reasons(fs->engine));

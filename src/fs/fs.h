@@ -18,8 +18,7 @@
 struct fs;
 
 struct fs_config {
-	const char *mountpoint;
-	const char *fsname;         /* "user@host:"; no comma, no backslash */
+	const char *mountpoint;     /* absolute */
 	const char *root;           /* shown path of the folder that is the root; "" = the account */
 	const struct mailfs_view *view;
 	uid_t uid;
@@ -34,12 +33,15 @@ struct fs_config {
 	bool marks_seen;            /* -o seen=read: a read from offset 0 sets \Seen */
 	struct helper helper;       /* for inotify events; its fd is -1: none. Borrowed */
 	bool is_debug;              /* libfuse's own trace */
+	const char *confinement;    /* for the status: what this process may do; static */
 	unsigned timeout_ms;        /* of a request that waits */
 };
 
 struct fs_events {
 	/* The kernel ended the mount (umount, fusermount3 -u, abort). Once. */
 	void (*ended)(void *user);
+	/* Whoever has mounted it (mounter.h) shall unmount it, lazily. From fs_unmount(). */
+	void (*unmount)(void *user);
 };
 
 /* The config's strings are borrowed for the fs' life. */
@@ -47,8 +49,8 @@ struct fs *fs_new(const struct fs_config *config, const struct fs_events *events
 /* Before the mount: whose mail it is. */
 void fs_set_engine(struct fs *fs, struct engine *engine);
 
-/* Mounts and begins to answer. Error: text for a person; MAILFS_ERROR_INVALID. */
-bool fs_mount(struct fs *fs, GError **error);
+/* Begins to answer for what mounter_mount() has mounted; takes the fd. Error: MAILFS_ERROR_INVALID. */
+bool fs_mount(struct fs *fs, int fd, GError **error);
 /* Fails what waits, stops the notifier's feed, unmounts, joins. May take a moment, never long. */
 void fs_unmount(struct fs *fs);
 void fs_free(struct fs *fs);

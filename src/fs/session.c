@@ -10,6 +10,7 @@
 
 #include <glib-unix.h>
 
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "fs/internal.h"
@@ -121,60 +122,45 @@ void fs_set_engine(struct fs *fs, struct engine *engine)
 	fs->engine = engine;
 }
 
-static void add_option(struct fuse_args *args, const char *option)
-{
-	fuse_opt_add_arg(args, "-o");
-	fuse_opt_add_arg(args, option);
-}
-
-/* No text of a user or server that holds a comma or backslash gets into mount options. */
-static char *clean_fsname(const char *fsname)
-{
-	char *clean = g_strdup(fsname);
-
-	return g_strdelimit(clean, ",\\\n\t ", '_');
-}
-
+/* The options of the mount are the mounter's. */
 static struct fuse_session *make_session(struct fs *fs)
 {
 	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
-	g_autofree char *clean = clean_fsname(fs->config.fsname);
-	g_autofree char *fsname = g_strconcat("fsname=", clean, NULL);
 	struct fuse_session *session;
 
 	fuse_opt_add_arg(&args, "mailfs");
-	add_option(&args, fsname);
-	add_option(&args, "subtype=mailfs,nosuid,nodev,noexec");
-	if (fs->config.is_read_only)
-		add_option(&args, "ro");
-	if (fs->config.allow_other)
-		add_option(&args, "allow_other");
-	if (fs->config.allow_other || fs->config.default_permissions)
-		add_option(&args, "default_permissions");
 	if (fs->config.is_debug)
-		add_option(&args, "debug");
+		fuse_opt_add_arg(&args, "-odebug");
 	session = fuse_session_new(&args, &operations, sizeof(operations), fs);
 	fuse_opt_free_args(&args);
 	return session;
 }
 
-bool fs_mount(struct fs *fs, GError **error)
+/* libfuse takes the name of a fd for a mount that somebody else has made. */
+static bool session_take_fd(struct fs *fs, int fd)
 {
-	int fd;
+	g_autofree char *name = g_strdup_printf("/dev/fd/%d", fd);
 
 	fs->session = make_session(fs);
-	if (!fs->session || fuse_session_mount(fs->session, fs->config.mountpoint) != 0) {
-		g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_INVALID, "cannot mount on %s",
+	if (fs->session && fuse_session_mount(fs->session, name) == 0)
+		return true;
+	close(fd);
+	if (fs->session)
+		fuse_session_destroy(fs->session);
+	fs->session = NULL;
+	return false;
+}
+
+bool fs_mount(struct fs *fs, int fd, GError **error)
+{
+	if (!session_take_fd(fs, fd)) {
+		g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_INVALID, "cannot answer for %s",
 			fs->config.mountpoint);
-		if (fs->session)
-			fuse_session_destroy(fs->session);
-		fs->session = NULL;
 		return false;
 	}
 	fs->awaits_root = !fs_folder(fs, INO_ROOT);
 	fs->mounted_at = (time_t)(clock_realtime_ns() / 1000000000);
 	fs->notifier = notifier_new(fs->session);
-	fd = fuse_session_fd(fs->session);
 	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
 	fs->source = g_unix_fd_source_new(fd, G_IO_IN | G_IO_HUP | G_IO_ERR);
 	g_source_set_callback(fs->source, (GSourceFunc)(void (*)(void))on_readable, fs, NULL);
@@ -199,6 +185,20 @@ static void drain(struct fs *fs)
 	}
 }
 
+/* What is mounted there now may be another's, once the kernel has ended ours. */
+static void leave_kernel(struct fs *fs)
+{
+	struct pollfd poll_fd = { .fd = fuse_session_fd(fs->session) };
+	bool is_ended = poll(&poll_fd, 1, 0) > 0 && (poll_fd.revents & POLLERR) != 0;
+	SCOPED(fd_closep) int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	/* Nobody may wait for us while it goes. The session closes what takes the place. */
+	if (null >= 0)
+		dup3(null, poll_fd.fd, O_CLOEXEC);
+	if (!is_ended)
+		fs->events.unmount(fs->user);
+}
+
 void fs_unmount(struct fs *fs)
 {
 	fs->is_ended = true;
@@ -211,7 +211,7 @@ void fs_unmount(struct fs *fs)
 	g_source_destroy(fs->source);
 	g_source_unref(fs->source);
 	drain(fs);
-	fuse_session_unmount(fs->session);
+	leave_kernel(fs);
 	notifier_join(fs->notifier);
 	fuse_session_destroy(fs->session);
 	fs->session = NULL;

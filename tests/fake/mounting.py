@@ -28,6 +28,7 @@ import uuid
 SLOW = float(os.environ.get("MAILFS_TEST_SLOW", "1"))
 STOP_LIMIT = 5 * SLOW
 
+KEEPER = "mailfs-keeper"
 REPORT = re.compile(r"ERROR: (?:Address|Leak|Thread|Memory)Sanitizer|runtime error:"
                     r"|SUMMARY: \w*Sanitizer|AddressSanitizer:DEADLYSIGNAL")
 
@@ -256,7 +257,8 @@ class Mount:
             return ""
 
     def pids(self):
-        """Our daemon's processes, found by the token in their environment."""
+        """Our daemon's processes, found by the token in their environment. Not the keeper, which ends
+        when they have ended."""
         if self.foreground:
             return [self.process.pid] if self.process and self.process.poll() is None else []
         needle = ("MAILFS_TEST_TOKEN=" + self.token).encode()
@@ -269,8 +271,9 @@ class Mount:
                     if needle not in file.read().split(b"\0"):
                         continue
                 with open("/proc/%s/stat" % name) as file:
-                    if file.read().rsplit(")", 1)[1].split()[0] == "Z":
-                        continue
+                    head, _, rest = file.read().rpartition(")")
+                if rest.split()[0] == "Z" or head.endswith("(" + KEEPER):
+                    continue
             except OSError:
                 continue
             found.append(int(name))

@@ -225,7 +225,7 @@ static void a_command_that_hangs_is_ended(void)
 {
 	struct answer answer = { .loop = g_main_loop_new(NULL, FALSE), .wanted = 1 };
 
-	g_assert_nonnull(command_run("sleep 30", 10, on_command, &answer, NULL));
+	g_assert_nonnull(command_run("work", "sleep 30", 10, on_command, &answer, NULL));
 	g_main_loop_run(answer.loop);
 	g_assert_error(answer.error, MAILFS_ERROR, MAILFS_ERROR_LOGIN);
 	g_assert_nonnull(strstr(answer.error->message, "too long"));

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT */
+/* The keeper process. One thread, one order after the other; a program runs beside it. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/pidfd.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "cli/keeper.h"
+#include "cli/mountpoint.h"
+
+static const int signals[] = { SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGTSTP, SIGUSR1, SIGUSR2, SIGPIPE };
+
+static void set_signals(void (*handler)(int))
+{
+	for (size_t i = 0; i < G_N_ELEMENTS(signals); i++)
+		signal(signals[i], handler);
+}
+
+/* ---- programs ---------------------------------------------------------------------------------- */
+
+static void tell_status(int to, int status)
+{
+	if (write(to, &status, sizeof(status)) < 0)
+		return; /* nobody wants to know any more */
+}
+
+static void G_GNUC_NORETURN become(char **argv, int out, int status)
+{
+	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+	if (!isatty(STDIN_FILENO) && null >= 0)
+		dup2(null, STDIN_FILENO);
+	if (dup2(out, STDOUT_FILENO) >= 0 && chdir("/") == 0)
+		execvp(argv[0], argv);
+	tell_status(status, -errno);
+	_exit(127);
+}
+
+/* True: it has ended by itself. False: whoever wanted to know how has gone. */
+static bool wait_for_end(pid_t pid, int status)
+{
+	SCOPED(fd_closep) int process = pidfd_open(pid, 0);
+	struct pollfd poll_fds[] = { { .fd = process, .events = POLLIN }, { .fd = status } };
+
+	while (poll(poll_fds, 2, -1) < 0 && errno == EINTR)
+		;
+	return (poll_fds[1].revents & POLLERR) == 0;
+}
+
+/* Its own process: the keeper goes on meanwhile. */
+static void G_GNUC_NORETURN supervise(char **argv, int out, int status)
+{
+	pid_t pid;
+	int how = 0;
+
+	set_signals(SIG_DFL);
+	pid = fork();
+	if (pid == 0)
+		become(argv, out, status);
+	close(out);
+	if (pid < 0) {
+		tell_status(status, -errno);
+		_exit(1);
+	}
+	signal(SIGPIPE, SIG_IGN);
+	if (!wait_for_end(pid, status))
+		kill(pid, SIGKILL);
+	while (waitpid(pid, &how, 0) < 0 && errno == EINTR)
+		;
+	tell_status(status, how);
+	_exit(0);
+}
+
+static struct account *find_account(const struct keeper_config *config, const char *name)
+{
+	for (size_t i = 0; i < config->account_count; i++) {
+		if (strcmp(config->accounts[i]->name, name) == 0)
+			return config->accounts[i];
+	}
+	return NULL;
+}
+
+/* Init takes care of who supervises. */
+static void fork_supervisor(int socket, char **argv, int out, int status)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		close(socket);
+		pid = fork();
+		if (pid == 0)
+			supervise(argv, out, status);
+		if (pid < 0)
+			tell_status(status, -errno);
+		_exit(0);
+	}
+	if (pid < 0)
+		tell_status(status, -errno);
+	while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		;
+}
+
+static void run(int socket, const struct keeper_config *config, const char *name, int out, int status)
+{
+	const struct account *account = find_account(config, name);
+	const char *command = account ? secret_command(account->secret) : NULL;
+	g_auto(GStrv) argv = NULL;
+
+	if (out < 0 || status < 0)
+		return;
+	if (command && g_shell_parse_argv(command, NULL, &argv, NULL))
+		fork_supervisor(socket, argv, out, status);
+	else
+		tell_status(status, -EINVAL);
+}
+
+/* ---- the mount --------------------------------------------------------------------------------- */
+
+static void mount_it(int socket, const struct mounter *mounter)
+{
+	SCOPED(fd_closep) int fd = mounter_mount(mounter);
+	const int fds[2] = { fd, -1 };
+	const int error = fd < 0 ? EIO : 0;
+
+	keeper_send(socket, &error, sizeof(error), fds);
+}
+
+static int unmount_it(const struct mounter *mounter)
+{
+	if (geteuid() == 0 && umount2(mounter->mountpoint, UMOUNT_NOFOLLOW | MNT_DETACH) == 0)
+		return 0;
+	return mountpoint_unmount(mounter->mountpoint, true, NULL) ? 0 : EIO;
+}
+
+/* ---- orders ------------------------------------------------------------------------------------ */
+
+/* What the file says of passwords is the daemon's. */
+static void forget_secrets(const struct keeper_config *config)
+{
+	for (size_t i = 0; i < config->account_count; i++)
+		account_forget_secret(config->accounts[i]);
+	log_secrets_clear();
+}
+
+static void reload(const struct keeper_config *config)
+{
+	/* What is wrong with it is told by the daemon. */
+	for (size_t i = 0; i < config->account_count; i++)
+		account_reload(config->accounts[i], NULL);
+	forget_secrets(config);
+}
+
+static void detach(void)
+{
+	SCOPED(fd_closep) int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	setsid();
+	for (int fd = STDIN_FILENO; null >= 0 && fd <= STDERR_FILENO; fd++)
+		dup2(null, fd);
+	log_detach();
+}
+
+static void carry_out(int socket, const struct keeper_config *config, const struct keeper_order *order,
+	const int fds[2])
+{
+	int error;
+
+	switch (order->verb) {
+	case KEEPER_MOUNT:
+		mount_it(socket, &config->mounter);
+		break;
+	case KEEPER_UNMOUNT:
+	case KEEPER_ABANDON:
+		error = unmount_it(&config->mounter);
+		if (order->verb == KEEPER_UNMOUNT)
+			keeper_send(socket, &error, sizeof(error), (const int[]){ -1, -1 });
+		break;
+	case KEEPER_RUN:
+		run(socket, config, order->account, fds[0], fds[1]);
+		break;
+	case KEEPER_RELOAD:
+		reload(config);
+		break;
+	case KEEPER_DETACH:
+		detach();
+		break;
+	default:
+		break;
+	}
+}
+
+/* Files of the daemon's, one to read a password from among them, are not ours. */
+static int leave_files(int socket)
+{
+	const int own = STDERR_FILENO + 1;
+
+	if (socket != own)
+		dup3(socket, own, O_CLOEXEC);
+	close_range((unsigned)own + 1, ~0u, 0);
+	return own;
+}
+
+void keeper_serve(int fd, const struct keeper_config *config)
+{
+	int socket = leave_files(fd), fds[2];
+	struct keeper_order order;
+
+	/* Whoever tells the daemon to end does not mean us: we end with it. */
+	set_signals(SIG_IGN);
+	prctl(PR_SET_NAME, KEEPER_PROGRAM);
+	forget_secrets(config);
+	if (chdir("/") < 0)
+		_exit(1);
+	while (keeper_receive(socket, &order, sizeof(order), fds) == sizeof(order)) {
+		order.account[sizeof(order.account) - 1] = '\0';
+		carry_out(socket, config, &order, fds);
+		fd_closep(&fds[0]);
+		fd_closep(&fds[1]);
+	}
+	_exit(0);
+}
