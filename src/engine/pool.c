@@ -81,7 +81,8 @@ static struct pool_session *choose(const struct pool *pool, const struct pool_jo
 		struct pool_session *ps = g_ptr_array_index(pool->sessions, i);
 		unsigned cost = ps->weight * 2;
 
-		if (!pool_session_is_usable(ps, now) || !pace_allows(ps, job))
+		if (!pool_session_is_usable(ps, now) || !pace_allows(ps, job) ||
+			(is_patient && pool_watch_is_stuck(ps, now)))
 			continue;
 		if (is_patient ? !fits(ps, job) : ps->weight > POOL_WEIGHT_MAX)
 			continue;

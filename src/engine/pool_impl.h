@@ -16,7 +16,7 @@ struct pool_watch {
 	mailfs_ticket ticket; /* 0 = none is under way */
 	char *folder;         /* NULL = the account */
 	bool is_begun, is_cancelled;
-	int64_t begun_us;
+	int64_t asked_us, begun_us;
 };
 
 struct pool_session {
@@ -90,6 +90,8 @@ struct pool {
 	char **plan;          /* folders to watch, NULL-terminated */
 	unsigned renew_s;
 	unsigned short_watches; /* in a row */
+	unsigned mute_idles;    /* in a row: lost before they began */
+	int64_t mute_us;        /* the last one */
 	int64_t drop_us;      /* the last one that was cut; 0 = never */
 	struct backoff drops; /* of sessions that watched */
 	int64_t watch_dial_us; /* no session for watching before that */
@@ -118,6 +120,8 @@ void pool_watch_init(struct pool *pool);
 void pool_watch_done(struct pool *pool);
 /* Sessions that have nothing to do begin to watch; those that should not any more end. */
 void pool_watch_run(struct pool *pool);
+/* It was told to idle and has not begun: what is sent there now waits for that (CN-1). */
+bool pool_watch_is_stuck(const struct pool_session *ps, int64_t now);
 /* The session is about to have another folder selected. */
 void pool_watch_leaves(struct pool_session *ps);
 /* A session died; `ps` is still as it was. */

@@ -15,6 +15,8 @@
 #define RENEW_MIN_S   60u
 #define SHORT_US      (60 * G_USEC_PER_SEC)    /* a watch that is cut so soon is worth nothing */
 #define SHORT_MAX     3u                       /* so many of them, and it is given up */
+#define MUTE_MAX      2u                       /* connections that IDLE was the end of, likewise */
+#define STUCK_US      (500 * 1000)             /* the "+" comes sooner */
 #define REST_US       (60 * G_USEC_PER_SEC)    /* of a session, after a refused watch */
 #define FORGET_US     (86400ll * G_USEC_PER_SEC) /* what was learnt */
 #define PROBE_MS      5000u
@@ -30,6 +32,8 @@ static void on_begun(void *user)
 	watch->is_begun = true;
 	watch->begun_us = clock_monotonic_us();
 	ps->is_faithful |= watch->folder != NULL;
+	if (watch->folder)
+		ps->pool->mute_idles = 0;
 	log_debug("engine", "watching %s", watch->folder ? watch->folder : "the account");
 	if (!ps->pool->is_stopping)
 		pool_schedule(ps->pool);
@@ -57,26 +61,52 @@ static bool is_worthless(struct pool *pool, const struct pool_watch *watch)
 	return ++pool->short_watches >= SHORT_MAX;
 }
 
+/* IDLE was the end of connection after connection: the server does not idle, whatever it says. Those
+ * that died together with others, or were there before, prove nothing: a network may have gone. */
+static bool is_mute(struct pool *pool, const struct pool_watch *watch)
+{
+	if (watch->is_cancelled || watch->ps->since_us <= pool->mute_us)
+		return false;
+	pool->mute_us = clock_monotonic_us();
+	if (++pool->mute_idles < MUTE_MAX)
+		return false;
+	pool->mute_idles = 0;
+	return true;
+}
+
+/* What is to be told of a watch that has ended; NULL: it may begin again. */
+static GError *judge_end(struct pool *pool, const struct pool_watch *watch, const GError *error)
+{
+	bool is_worth_telling = true;
+
+	if (!error)
+		return NULL;
+	if (is_loss(error) && watch->folder && !watch->is_begun)
+		return is_mute(pool, watch) ? g_error_new(MAILFS_ERROR, MAILFS_ERROR_NOT_POSSIBLE,
+			"the server offers IDLE and does not begin it") : NULL;
+	if (is_loss(error))
+		is_worth_telling = is_worthless(pool, watch);
+	return is_worth_telling && !watch->is_cancelled ? g_error_copy(error) : NULL;
+}
+
 static void on_done(void *user, const GError *error)
 {
 	struct pool_watch *watch = user;
 	struct pool_session *ps = watch->ps;
 	struct pool *pool = ps->pool;
+	g_autoptr(GError) told = judge_end(pool, watch, error);
 	g_autofree char *folder = g_steal_pointer(&watch->folder);
-	bool has_failed = error && !watch->is_cancelled;
 
-	if (is_loss(error))
-		has_failed &= is_worthless(pool, watch);
-	else if (error && folder)
+	if (error && !is_loss(error) && folder)
 		ps->is_faithful = false;
 	*watch = (struct pool_watch){ 0 };
 	if (pool->is_stopping || ps->state != SESSION_READY)
 		return;
 	ps->quiet_us = clock_monotonic_us();
-	if (has_failed) {
+	if (told) {
 		pool->short_watches = 0;
 		ps->watch_rest_us = ps->quiet_us + REST_US;
-		pool->events.watch_failed(pool->user, folder, error);
+		pool->events.watch_failed(pool->user, folder, told);
 	}
 	pool_schedule(pool);
 }
@@ -96,6 +126,7 @@ static void begin(struct pool_session *ps, const char *folder)
 		pool->drop_us = 0;
 	}
 	watch->ps = ps;
+	watch->asked_us = clock_monotonic_us();
 	watch->folder = g_strdup(folder);
 	watch->ticket = ps->backend->watch(ps->session, &(struct mailfs_watch_request){
 		.folder = folder,
@@ -104,6 +135,11 @@ static void begin(struct pool_session *ps, const char *folder)
 		.done = on_done,
 		.user = watch,
 	});
+}
+
+bool pool_watch_is_stuck(const struct pool_session *ps, int64_t now)
+{
+	return ps->idle.ticket != 0 && !ps->idle.is_begun && now > ps->idle.asked_us + STUCK_US;
 }
 
 void pool_watch_leaves(struct pool_session *ps)

@@ -77,6 +77,7 @@ def report(m, what, times):
         m.variant, what, len(times), max(times), sorted(times)[len(times) // 2]))
 
 
+@pytest.mark.deadline(60 + 8 * ROUNDS)
 @pytest.mark.parametrize("folder", ["INBOX", "Archive"])
 def test_new_mail_expunge_and_flags(watched, folder):
     """By another client, in INBOX and in another folder in use, again and again."""

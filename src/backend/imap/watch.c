@@ -12,6 +12,7 @@
 #include "base/log.h"
 
 #define BEGIN_WAIT_MS 10000u                  /* for the "+", which some servers forget */
+#define BEGIN_LOOK_MS 3000u                   /* if somebody waits behind it, no longer than that */
 #define RENEW_MAX_S   540u                    /* CN-1 */
 #define SHORT_LIFE_US (5 * G_USEC_PER_SEC)    /* a server that ends IDLE sooner does not idle */
 
@@ -89,6 +90,9 @@ static gboolean on_late(gpointer user)
 {
 	struct mailfs_session *s = user;
 
+	s->idling.late_ms += BEGIN_LOOK_MS;
+	if (s->idling.late_ms < BEGIN_WAIT_MS && !queue_has_waiting(&s->queue))
+		return G_SOURCE_CONTINUE;
 	/* Neither "+" nor an answer: nothing can be sent any more, on this connection. */
 	session_fail(s, MAILFS_ERROR_CONNECTION_LOST, "the server did not begin to idle");
 	return G_SOURCE_REMOVE;
@@ -170,7 +174,7 @@ static void idle_sent(struct command *command)
 	struct mailfs_session *s = command->user;
 
 	s->idling = (struct idling){ .command = command };
-	start_timer(s, BEGIN_WAIT_MS, on_late);
+	start_timer(s, BEGIN_LOOK_MS, on_late);
 }
 
 static void send_idle(struct watch *watch)
