@@ -201,6 +201,10 @@ void syncer_take_status(struct engine *engine, struct folder *folder,
 	const struct mailfs_status *status);
 /* This is not what was synced last. For a folder whose messages are not known: true. */
 bool syncer_differs(const struct folder *folder, const struct mailfs_status *status);
+/* Its STATUS was told just now and is not what was synced last; false if a sync after the same STATUS
+ * found nothing (note_moot): some servers count other things there (ID-7). */
+bool syncer_is_told_otherwise(const struct folder *folder);
+void syncer_note_moot(const struct folder *folder);
 /* Its STATUS was told in the last few seconds. */
 bool syncer_has_fresh_status(const struct folder *folder);
 int64_t syncer_used_us(const struct folder *folder); /* opened last; 0 = never */

@@ -118,6 +118,8 @@ struct pool_watch_plan {
 void pool_set_watch_plan(struct pool *pool, const struct pool_watch_plan *plan);
 /* Changes of the folder (NULL: of the account) are told by themselves. */
 bool pool_is_watched(const struct pool *pool, const char *folder);
+/* A session idles in it right now and does nothing else: what it tells, it tells by itself. */
+bool pool_is_idle_in(const struct pool *pool, const char *folder);
 /* The sessions that have a folder selected are asked what is new in it, unless they idle there; so is
  * the one that watches the account, for servers that have to be woken up. */
 void pool_ask_selected(struct pool *pool);

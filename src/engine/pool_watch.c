@@ -342,6 +342,17 @@ bool pool_is_watched(const struct pool *pool, const char *folder)
 	return false;
 }
 
+bool pool_is_idle_in(const struct pool *pool, const char *folder)
+{
+	for (guint i = 0; i < pool->sessions->len; i++) {
+		const struct pool_session *ps = g_ptr_array_index(pool->sessions, i);
+
+		if (ps->idle.is_begun && ps->weight == 0 && g_strcmp0(ps->idle.folder, folder) == 0)
+			return true;
+	}
+	return false;
+}
+
 static void on_asked(void *user, const GError *error)
 {
 	((struct pool_session *)user)->is_asked = false;

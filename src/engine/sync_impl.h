@@ -52,6 +52,7 @@ struct sync {
 	uint32_t status_messages, status_uidvalidity, status_unseen, status_uidnext;
 	uint64_t status_modseq;
 	int64_t status_us;
+	uint32_t moot_status; /* hash of one that promised news where there were none */
 	/* What it was when the run began; when the last good one began. */
 	uint32_t asked_status, base_status; /* hashes; 0 = none */
 

@@ -115,3 +115,26 @@ bool syncer_has_fresh_status(const struct folder *folder)
 
 	return sync && sync->has_status && clock_monotonic_us() - sync->status_us < SYNC_FRESH_US;
 }
+
+bool syncer_is_told_otherwise(const struct folder *folder)
+{
+	const struct sync *sync = folder->engine;
+
+	return syncer_has_fresh_status(folder) && sync_status_hash(sync) != sync->moot_status &&
+		syncer_differs(folder, &(struct mailfs_status){
+			.has = MAILFS_STATUS_MESSAGES | MAILFS_STATUS_MODSEQ | MAILFS_STATUS_UIDNEXT |
+				(sync->status_uidvalidity != 0 ? MAILFS_STATUS_UIDVALIDITY : 0),
+			.messages = sync->status_messages,
+			.modseq = sync->status_modseq,
+			.uidnext = sync->status_uidnext,
+			.uidvalidity = sync->status_uidvalidity,
+		});
+}
+
+void syncer_note_moot(const struct folder *folder)
+{
+	struct sync *sync = folder->engine;
+
+	if (sync)
+		sync->moot_status = sync_status_hash(sync);
+}

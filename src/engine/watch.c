@@ -25,7 +25,6 @@ struct interest *watch_interest(struct watch *watch, const char *name)
 	interest = g_new0(struct interest, 1);
 	interest->watch = watch;
 	interest->name = g_strdup(name);
-	interest->checked_us = clock_monotonic_us();
 	g_hash_table_insert(watch->interests, interest->name, interest);
 	return interest;
 }
@@ -183,10 +182,16 @@ void watch_failed(struct watch *watch, const char *folder, const GError *error)
 void watch_folder_changed(struct watch *watch, const char *name)
 {
 	struct folder *folder = tree_by_name(watch->engine->tree, name);
+	struct interest *interest;
 
 	if (!folder)
 		return;
-	watch_interest(watch, name)->told_us = clock_monotonic_us();
+	interest = watch_interest(watch, name);
+	interest->told_us = clock_monotonic_us();
+	if (pool_is_idle_in(watch->engine->pool, name)) {
+		interest->live_us = interest->told_us;
+		interest->silences = 0;
+	}
 	if (watch_is_tracked(folder))
 		watch_dirty(watch, folder);
 }

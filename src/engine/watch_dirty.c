@@ -13,6 +13,7 @@
 #define SPACING_MAX (1500 * 1000)
 #define STORM       4u           /* so many events before one sync */
 #define LATER_US    (30 * G_USEC_PER_SEC)   /* after a refusal that will pass */
+#define SUSPECT_US  (3 * G_USEC_PER_SEC) /* another way was quicker by less: no lie */
 #define SILENT_MAX  2u
 #define SILENT_US   (86400ll * G_USEC_PER_SEC) /* a liar is not believed for a day */
 
@@ -20,16 +21,18 @@ static void arm(struct watch *watch);
 
 /* ---- is the watch to be believed? -------------------------------------------------------------- */
 
-/* Quirk CN-1: IDLE that never says anything. An event may be on its way, once. */
+/* Quirk CN-1: IDLE that never says anything. What came and was not told counts; flags and removals may
+ * be our own, on their way. An event may be late, once. */
 static void judge(struct interest *interest, const struct folder *folder)
 {
 	struct watch *watch = interest->watch;
 
 	interest->is_check = false;
-	if (folder->generation == interest->generation || interest->told_us >= interest->started_us) {
-		interest->silences = 0;
+	if (folder->generation == interest->generation)
+		syncer_note_moot(folder);
+	if (!folder->box || mailbox_uid_max(folder->box) <= interest->uid_max ||
+		interest->told_us >= interest->started_us)
 		return;
-	}
 	if (++interest->silences < SILENT_MAX)
 		return;
 	interest->silences = 0;
@@ -83,7 +86,8 @@ static void sync_now(struct interest *interest, struct folder *folder)
 	interest->is_dirty = false;
 	interest->is_syncing = true;
 	interest->generation = folder->generation;
-	interest->started_us = interest->checked_us = clock_monotonic_us();
+	interest->uid_max = folder->box ? mailbox_uid_max(folder->box) : UINT32_MAX;
+	interest->started_us = clock_monotonic_us();
 	syncer_sync(interest->watch->engine, folder, on_synced, interest);
 }
 
@@ -132,7 +136,8 @@ static gboolean on_due(gpointer user)
 		struct interest *interest = g_ptr_array_index(due, i);
 		struct folder *folder = tree_by_name(watch->engine->tree, interest->name);
 
-		interest->is_dirty = false;
+		interest->is_check = interest->is_suspect;
+		interest->is_dirty = interest->is_suspect = false;
 		if (folder)
 			sync_now(interest, folder);
 	}
@@ -176,8 +181,9 @@ void watch_dirty(struct watch *watch, const struct folder *folder)
 	if (!watch->is_running)
 		return;
 	interest->events++;
-	if (!interest->is_dirty) {
+	if (!interest->is_dirty || interest->is_suspect) {
 		interest->is_dirty = true;
+		interest->is_suspect = false;
 		interest->first_us = now;
 	} else if (interest->due_us > now + PAUSE_US / 2) {
 		return; /* 10,000 events shall not move a timer 10,000 times */
@@ -186,6 +192,17 @@ void watch_dirty(struct watch *watch, const struct folder *folder)
 	interest->due_us = MAX(interest->due_us, interest->not_before_us);
 	if (!interest->is_syncing)
 		arm(watch);
+}
+
+void watch_suspect(struct watch *watch, const struct folder *folder)
+{
+	struct interest *interest = watch_interest(watch, folder->name);
+
+	if (!watch->is_running || interest->is_dirty || interest->is_syncing)
+		return;
+	interest->is_dirty = interest->is_suspect = true;
+	interest->due_us = MAX(clock_monotonic_us() + SUSPECT_US, interest->not_before_us);
+	arm(watch);
 }
 
 void watch_dirty_stop(struct watch *watch)

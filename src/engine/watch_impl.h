@@ -21,9 +21,10 @@ struct interest {
 	int64_t told_us;    /* the last event */
 
 	/* is what it tells all there is? */
-	int64_t checked_us;
+	int64_t live_us;     /* it told something by itself; 0 = never */
+	bool is_suspect;     /* another way says that there is news: is_dirty, for a check */
 	bool is_check;       /* the sync that runs is one */
-	uint32_t generation; /* when it began */
+	uint32_t generation, uid_max; /* when it began */
 	unsigned silences;   /* checks that found what was not told, in a row */
 	int64_t rest_us;     /* not watched before that */
 };
@@ -65,6 +66,9 @@ bool watch_is_tracked(const struct folder *folder);
 void watch_dirty(struct watch *watch, const struct folder *folder);
 /* The same, of what was found by asking: nothing else is expected to follow. */
 void watch_news(struct watch *watch, struct folder *folder);
+/* Another way says that there is news, and the watch has not told of it so far: a moment later it is
+ * checked, unless it has. */
+void watch_suspect(struct watch *watch, const struct folder *folder);
 /* Synced now, to see whether the watch tells everything. */
 void watch_check(struct watch *watch, struct folder *folder);
 void watch_dirty_stop(struct watch *watch);

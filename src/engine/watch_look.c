@@ -75,6 +75,25 @@ static struct watch *of_job(struct pool_job *job)
 	return (struct watch *)((char *)job - G_STRUCT_OFFSET(struct watch, job));
 }
 
+/* A watch that tells of things is believed; of one that has been silent nobody knows (CN-1). */
+static bool is_doubtful(struct watch *watch, const struct folder *folder)
+{
+	const struct interest *interest = watch_interest(watch, folder->name);
+
+	return !pool_is_watched(watch->engine->pool, NULL) &&
+		(interest->live_us == 0 || clock_monotonic_us() - interest->live_us > CHECK_US);
+}
+
+static void take_status(struct watch *watch, struct folder *folder)
+{
+	if (!pool_is_watched(watch->engine->pool, folder->name)) {
+		if (!syncer_is_unchanged(folder))
+			watch_news(watch, folder);
+	} else if (is_doubtful(watch, folder) && syncer_is_told_otherwise(folder)) {
+		watch_suspect(watch, folder);
+	}
+}
+
 static void on_status(void *user, const struct mailfs_status *status)
 {
 	struct watch *watch = user;
@@ -83,8 +102,8 @@ static void on_status(void *user, const struct mailfs_status *status)
 	if (!folder)
 		return;
 	syncer_take_status(watch->engine, folder, status);
-	if (watch_is_tracked(folder) && !syncer_is_unchanged(folder))
-		watch_news(watch, folder);
+	if (watch_is_tracked(folder))
+		take_status(watch, folder);
 }
 
 static void on_status_done(void *user, const GError *error)
@@ -126,24 +145,30 @@ static void ask_for_status(struct watch *watch)
 
 /* ---- a round ----------------------------------------------------------------------------------- */
 
-/* What is watched, and what is selected and was asked by NOOP, tells of itself. */
+/* What is selected and was asked by NOOP tells of itself, and so should what is watched. Not everybody
+ * tells of what is open: without `watch` there is nothing but another sync. */
+static bool tells_itself(const struct watch *watch, const struct folder *folder)
+{
+	struct engine *engine = watch->engine;
+
+	return pool_is_watched(engine->pool, folder->name) || (engine->config.backend->watch &&
+		!watch->is_thorough && pool_has_selected(engine->pool, folder->name));
+}
+
 static void look_at(struct watch *watch, struct folder *folder)
 {
 	struct engine *engine = watch->engine;
-	bool is_watched = pool_is_watched(engine->pool, folder->name);
 
 	if (!watch_is_tracked(folder))
 		return;
-	/* Not everybody tells of what is open: without `watch` there is nothing but another sync. */
-	if (is_watched || (engine->config.backend->watch && !watch->is_thorough &&
-		pool_has_selected(engine->pool, folder->name))) {
-		if (watch->is_check && !syncer_is_unchanged(folder))
-			watch_check(watch, folder);
-		return;
-	}
-	if (syncer_has_fresh_status(folder) || !engine->config.backend->status) {
+	if (tells_itself(watch, folder) && watch->is_check) {
 		if (!syncer_is_unchanged(folder))
-			watch_news(watch, folder);
+			watch_check(watch, folder);
+	} else if (tells_itself(watch, folder) && (!pool_is_watched(engine->pool, folder->name) ||
+			!is_doubtful(watch, folder))) {
+		return;
+	} else if (syncer_has_fresh_status(folder) || !engine->config.backend->status) {
+		take_status(watch, folder);
 	} else if (watch->names->len < NAMES_MAX) {
 		g_ptr_array_add(watch->names, g_strdup(folder->name));
 	}

@@ -549,10 +549,10 @@ static void step_watch(struct mailfs_session *s, struct fake_request *request)
 	request->is_begun = true;
 	the_server->watches++;
 	the_server->notifies += !folder;
-	if (folder) {
+	if (folder && !the_server->is_mute) {
 		status = status_of(folder);
 		s->events.folder_status(s->user, &status);
-	} else {
+	} else if (!folder) {
 		tell_all_status(s);
 	}
 	request->watch.begun(request->watch.user);

@@ -155,6 +155,60 @@ static void a_lost_watch_is_begun_on_another_connection(void)
 	world_free(world);
 }
 
+/* Neither IDLE nor NOOP tells anything; STATUS does. */
+static bool is_found_out(void *user)
+{
+	return world_has_reason(user, "does not tell") && !inbox_idles(user);
+}
+
+static bool has_seven(void *user)
+{
+	return world_count(user) == 7;
+}
+
+static void a_watch_that_never_tells_is_not_believed(void)
+{
+	struct world *world = prepared();
+
+	world->server->can_idle = world->server->is_mute = true;
+	world->poll_seconds = 1;
+	begin(world);
+	world_until(inbox_idles, world);
+	fake_message_add(world->inbox, 6, 10);
+	world_until(has_six, world);
+	g_assert_false(is_found_out(world)); /* once may be an event that is late */
+	fake_message_add(world->inbox, 7, 10);
+	world_until(has_seven, world);
+	world_until(is_found_out, world);
+	world_free(world);
+}
+
+static bool was_asked_once_more(void *user)
+{
+	struct world *world = user;
+
+	return world->server->lists > world->server->watches && inbox_idles(user);
+}
+
+static void a_watch_that_tells_late_is_believed(void)
+{
+	struct world *world = prepared();
+
+	world->server->can_idle = world->server->is_mute = true;
+	world->poll_seconds = 1;
+	begin(world);
+	world_until(inbox_idles, world);
+	for (uint32_t uid = 6; uid <= 7; uid++) {
+		fake_message_add(world->inbox, uid, 10);
+		world->server->lists = world->server->watches;
+		world_until(was_asked_once_more, world);
+		fake_notice(world->server, "INBOX");
+		world_until(uid == 6 ? has_six : has_seven, world);
+	}
+	g_assert_false(world_has_reason(world, "does not tell"));
+	world_free(world);
+}
+
 /* ---- NOTIFY ---------------------------------------------------------------------------------- */
 
 static bool a_has_four(void *user)
@@ -289,6 +343,8 @@ int main(int argc, char **argv)
 	T("idle/many events are one sync", many_events_are_one_sync);
 	T("idle/EX-4 refused", a_server_that_does_not_idle_is_not_asked_to_again);
 	T("idle/CN-1 lost", a_lost_watch_is_begun_on_another_connection);
+	T("idle/CN-1 never tells", a_watch_that_never_tells_is_not_believed);
+	T("idle/CN-1 tells late", a_watch_that_tells_late_is_believed);
 	T("notify/all folders", notify_tells_of_all_folders_on_one_connection);
 	T("notify/ID-7 no news", what_is_known_already_is_no_news);
 	T("notify/folders", folders_that_come_are_shown);
