@@ -257,6 +257,9 @@ struct stream *stream_new(const struct stream_target *target, const struct strea
 	stream->source = g_source_new(&source_funcs, sizeof(struct stream_source));
 	((struct stream_source *)stream->source)->stream = stream;
 	g_source_set_static_name(stream->source, "mailfs stream");
+	/* Else each dispatch takes its fd out of the poll and puts it back, and each of these wakes the
+	 * loop: two system calls, and one turn more that does nothing. Nobody runs the loop in an event. */
+	g_source_set_can_recurse(stream->source, TRUE);
 	g_source_attach(stream->source, NULL);
 	stream->dial =
 		dial_new(target->host, target->port, stream->connect_timeout_ms, on_dialled, stream);
