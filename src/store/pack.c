@@ -152,6 +152,7 @@ void packs_done(struct store *store)
 
 	while ((pack = g_queue_pop_head(&packs->open)))
 		body_fd_release(pack->file);
+	g_clear_handle_id(&packs->gather_timer, g_source_remove);
 	g_clear_pointer(&packs->by_id, g_hash_table_destroy);
 	g_clear_pointer(&packs->queue, g_ptr_array_unref);
 }

@@ -45,7 +45,11 @@ struct packs {
 
 	/* pack_write.c */
 	GPtrArray *queue; /* struct body *, references: to be written */
-	bool is_flush_posted;
+	uint64_t queued_bytes; /* about */
+	guint last_batch;      /* how many bodies it had */
+	bool is_awaited;       /* somebody wants to know when one of them is on disk */
+	guint gather_timer;    /* 0 = none */
+	bool is_due;           /* it is for now */
 	unsigned batches_out;
 
 	/* pack_compact.c */

@@ -1,23 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Small bodies on their way into a pack. Loop thread. They are gathered until the loop comes round
- * again, or while a batch is out; then one worker writes all of them with few calls, and one job
- * commits all of their rows. The space is reserved here, so batches cannot meet.
+ * Small bodies on their way into a pack. Loop thread. They are gathered until they are worth it, or
+ * for a moment; then one worker writes all of them with few calls, and one job commits all of their
+ * rows: waking two threads and committing costs more than a body. The space is reserved here, so
+ * batches cannot meet.
  */
 #include <errno.h>
 
 #include <zlib.h>
 
 #include "base/log.h"
-#include "base/post.h"
 #include "mailfs/error.h"
 #include "store/body_disk.h"
 #include "store/body_impl.h"
 #include "store/evict.h"
 #include "store/pack_disk.h"
 
-#define BATCH_BYTES (2u << 20)
-#define BATCHES_MAX 2u
+#define BATCH_BYTES  (2u << 20)
+#define BATCHES_MAX  2u
+#define GATHER_BYTES (1u << 20) /* worth a batch */
+#define GATHER_MS    20u
 
 struct entry {
 	struct body *body; /* a reference; loop only */
@@ -190,6 +192,8 @@ static void batch_place(struct store *store, struct batch *batch)
 	}
 }
 
+static void gather(struct store *store);
+
 /* ---- after it was written ------------------------------------------------------------------ */
 
 static void entry_failed(struct entry *entry, int r)
@@ -296,7 +300,7 @@ static void batch_finish(struct store *store, struct disk_job *base)
 		body_write_kick(entry_at(batch->entries, i)->body);
 	batch_free(batch);
 	store->packs.batches_out--;
-	packs_flush(store);
+	gather(store);
 	evict_if_needed(store);
 	packs_tend(store);
 }
@@ -375,29 +379,49 @@ void packs_flush(struct store *store)
 		while (taken < packs->queue->len && batch->bytes < limit)
 			take_queued(batch, g_ptr_array_index(packs->queue, taken++));
 		g_ptr_array_remove_range(packs->queue, 0, taken);
+		packs->last_batch = taken;
 		batch_send(store, batch);
-	}
+	}	if (packs->queue->len > 0)
+		return;
+	packs->queued_bytes = 0;
+	packs->is_awaited = false;
+	g_clear_handle_id(&packs->gather_timer, g_source_remove);
 }
 
-static void on_turn(void *data)
+static gboolean on_gathered(gpointer user)
 {
-	struct store_link *link = data;
+	struct store *store = user;
 
-	if (link->store) {
-		link->store->packs.is_flush_posted = false;
-		packs_flush(link->store);
-	}
-	store_link_unref(link);
+	store->packs.gather_timer = 0;
+	packs_flush(store);
+	return G_SOURCE_REMOVE;
+}
+
+/* Who comes alone is written at once. When several came together, more will follow: they wait for
+ * each other, unless it is enough or somebody waits for the disk. */
+static void gather(struct store *store)
+{
+	struct packs *packs = &store->packs;
+	bool is_due = packs->is_awaited || packs->last_batch <= 1 ||
+		packs->queued_bytes >= GATHER_BYTES;
+
+	if (packs->queue->len == 0 || packs->batches_out >= BATCHES_MAX ||
+		(packs->gather_timer != 0 && (!is_due || packs->is_due)))
+		return;
+	g_clear_handle_id(&packs->gather_timer, g_source_remove);
+	packs->is_due = is_due;
+	packs->gather_timer = g_timeout_add(is_due ? 0 : GATHER_MS, on_gathered, store);
 }
 
 void packs_queue(struct body *body)
 {
-	struct packs *packs = &body_store(body)->packs;
+	struct store *store = body_store(body);
+	struct packs *packs = &store->packs;
+	const struct body_piece *piece = &g_array_index(body->pieces, struct body_piece, 0);
 
 	g_ptr_array_add(packs->queue, body_ref(body));
 	body->is_queued = true;
-	if (packs->is_flush_posted || packs->batches_out >= BATCHES_MAX)
-		return;
-	packs->is_flush_posted = true;
-	post_to_loop(on_turn, store_link_ref(body_store(body)->link));
+	packs->queued_bytes += g_bytes_get_size(piece->bytes);
+	packs->is_awaited |= body->dones->len > 0;
+	gather(store);
 }
