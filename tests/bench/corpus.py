@@ -2,6 +2,7 @@
 """The mail that is measured: deterministic, made once, kept between runs.
 
     mixed   sizes log-normal, median 6 KB, mean 30 KB, up to 5 MB: 10,000 messages are 300 MB
+    drop    the same, for POP3
     small   about 5 KB each: 100,000 messages are 518 MB
     tiny    300 bytes each, for counting only (a million of them are hard links to a few files)
     large   one message of 27 MB and forty small ones
@@ -18,7 +19,7 @@ import random
 VERSION = 1
 NEEDLE = "X-Bench-Needle-4711"
 NEEDLE_EVERY = 997
-KINDS = ("mixed", "small", "tiny", "large", "idle")
+KINDS = ("mixed", "drop", "small", "tiny", "large", "idle")
 LARGE = 27 << 20
 LINKS = 50000  # of one inode; ext4 allows 65000
 
@@ -123,7 +124,7 @@ def date_of(number):
 
 def sizes(kind, count, random_):
     for number in range(1, count + 1):
-        if kind == "mixed":
+        if kind in ("mixed", "drop"):
             yield int(min(max(random_.lognormvariate(8.723, 1.794), 700), 5 << 20))
         elif kind == "small":
             yield int(min(max(random_.lognormvariate(8.43, 0.5), 700), 40000))

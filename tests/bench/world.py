@@ -27,6 +27,7 @@ from mounting import end_on_sigterm  # noqa: F401 (for run)
 TOOLS = {
     "delay_proxy": [],
     "raw_fetch": ["openssl"],
+    "raw_pop3": ["openssl"],
     "passthrough": ["fuse3", "glib-2.0"],
     "floor": ["fuse3", "glib-2.0"],
 }
@@ -157,7 +158,7 @@ class World:
         # DEFLATE is offered, as real servers do: who takes it on a fast line pays.
         users = [corpus.user(kind, count) for kind, count in self.options.corpora]
         self.server = dovecot.Dovecot(os.path.join(self.place, "server"), users=users,
-                                      max_userip=100, compress=True,
+                                      max_userip=100, compress=True, pop3=True,
                                       extra="rawlog_dir = %h/dovecot.rawlog")
         self.library = corpus.Library(self.place, self.server._own, self.say)
         self.library.homes = os.path.join(self.place, "server", "home")
