@@ -294,6 +294,7 @@ void journal_visit(struct journal *journal, const struct journal_visitor *visito
 		[JOURNAL_KIND_MOVE] = visitor->move != NULL,
 		[JOURNAL_KIND_DRAFT] = visitor->draft != NULL,
 		[JOURNAL_KIND_NAME] = visitor->name != NULL,
+		[JOURNAL_KIND_KEPT] = visitor->kept != NULL,
 	};
 
 	for (int kind = 0; kind < JOURNAL_KINDS; kind++) {
@@ -309,6 +310,8 @@ void journal_visit(struct journal *journal, const struct journal_visitor *visito
 				visitor->move(user, row);
 			else if (kind == JOURNAL_KIND_DRAFT)
 				visitor->draft(user, row);
+			else if (kind == JOURNAL_KIND_KEPT)
+				visitor->kept(user, row);
 			else
 				visitor->name(user, row);
 			journal_row_free((enum journal_kind)kind, row);
@@ -389,6 +392,13 @@ void journal_put_draft(struct journal *journal, const struct journal_draft *row,
 {
 	g_assert(row->id != 0 && row->folder && row->name);
 	put(journal, JOURNAL_KIND_DRAFT, row, durability, done, user);
+}
+
+void journal_put_kept(struct journal *journal, const struct journal_kept *row,
+	enum journal_durability durability, store_done_fn done, void *user)
+{
+	g_assert(row->id != 0 && row->folder && row->key);
+	put(journal, JOURNAL_KIND_KEPT, row, durability, done, user);
 }
 
 void journal_put_name(

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What is not on the server yet and must not be lost: changes of flags, moves under way, new
- * messages (their bytes are in store/spool.h), and the names that people gave. Not a cache: it
+ * messages (their bytes are in store/spool.h), messages that may leave the server because they are
+ * kept here (likewise), and the names that people gave. Not a cache: it
  * lives in the state directory, nothing is ever evicted, and damage is an error, never repaired by
  * forgetting.
  *
  *   DIR/lock         held (flock) while open: one mount per account
  *   DIR/journal.db   SQLite, WAL, its own thread
- *   DIR/spool/ID     bytes of a new message
+ *   DIR/spool/ID     bytes of a new message, or of one that is kept
  *
  * All rows are read at open and kept by whoever works on them; the journal only writes. Loop
  * thread; calls copy what they are given, are carried out in order, many in one transaction, and
@@ -123,6 +124,24 @@ struct journal_draft {
 	uint64_t successor;
 };
 
+/* ---- messages that are kept ----------------------------------------------------------------- */
+
+/* A message of a server that knows them by keys (mailfs/backend.h), whole in the spool. Written when
+ * its bytes are on the disk; only then may it be deleted from the server. */
+struct journal_kept {
+	uint64_t id; /* also the name of its file in the spool */
+	const char *folder; /* wire name */
+	uint32_t uid;       /* for ever, whatever becomes of the index */
+	const char *key;
+	uint64_t size;
+	uint8_t sha256[32];
+	int64_t date;   /* INTERNALDATE */
+	int64_t stored; /* s since 1970 */
+	bool is_gone;   /* the server has it no more: the key may be another message's */
+	/* Of its header, as in struct mailfs_head; NULL = absent. */
+	const char *subject, *from, *from_name, *to, *cc, *message_id, *sent;
+};
+
 /* ---- names --------------------------------------------------------------------------------- */
 
 struct journal_name {
@@ -137,11 +156,12 @@ struct journal_visitor {
 	void (*flags)(void *user, const struct journal_flags *row); /* by id, ascending */
 	void (*move)(void *user, const struct journal_move *row);   /* likewise */
 	void (*draft)(void *user, const struct journal_draft *row); /* likewise */
+	void (*kept)(void *user, const struct journal_kept *row);   /* likewise */
 	void (*name)(void *user, const struct journal_name *row);
 };
 /* From what journal_open() has read; called from inside. Rows of a kind can be visited once. A
  * damaged row is not among them: it was moved to the table `damaged`, and a line in the log says
- * so; the bytes of a damaged draft stay in the spool. */
+ * so; the bytes of a damaged draft or kept message stay in the spool. */
 void journal_visit(struct journal *journal, const struct journal_visitor *visitor, void *user);
 
 /* ---- writing ------------------------------------------------------------------------------- */
@@ -152,6 +172,8 @@ void journal_put_flags(struct journal *journal, const struct journal_flags *row,
 void journal_put_move(struct journal *journal, const struct journal_move *row,
 	enum journal_durability durability, store_done_fn done, void *user);
 void journal_put_draft(struct journal *journal, const struct journal_draft *row,
+	enum journal_durability durability, store_done_fn done, void *user);
+void journal_put_kept(struct journal *journal, const struct journal_kept *row,
 	enum journal_durability durability, store_done_fn done, void *user);
 void journal_put_name(struct journal *journal, const struct journal_name *row, store_done_fn done,
 	void *user);

@@ -10,7 +10,7 @@
 #include "store/sum.h"
 
 #define APPLICATION_ID 0x6d616a6f /* "majo" */
-#define VERSION        2
+#define VERSION        3
 
 /* ---- statements ------------------------------------------------------------------------------ */
 
@@ -42,7 +42,7 @@ static void append_columns(GString *sql, const struct journal_table *table, int 
 	g_string_append(sql, "sum");
 }
 
-static int prepare_table(struct journal_db *db, enum journal_kind kind)
+static int prepare_rows(struct journal_db *db, enum journal_kind kind)
 {
 	const struct journal_table *table = &journal_tables[kind];
 	g_autoptr(GString) put = g_string_new(NULL);
@@ -66,6 +66,14 @@ static int prepare_table(struct journal_db *db, enum journal_kind kind)
 	if (rc == SQLITE_OK)
 		rc = prepare(db, drop, &db->drop[kind]);
 	return rc;
+}
+
+static int prepare_table(struct journal_db *db, enum journal_kind kind)
+{
+	/* Read-only, and of before. */
+	if (journal_tables[kind].since > db->version)
+		return SQLITE_OK;
+	return prepare_rows(db, kind);
 }
 
 static int prepare_all(struct journal_db *db)
@@ -113,6 +121,15 @@ int journal_db_put_meta(struct journal_db *db, const char *key, const char *valu
 	return rc;
 }
 
+static void append_table(GString *sql, const struct journal_table *table)
+{
+	g_string_append_printf(sql, "CREATE TABLE %s(", table->name);
+	for (size_t i = 0; i < table->column_count; i++)
+		g_string_append_printf(sql, "%s %s, ", table->columns[i].name,
+			type_name(table->columns[i].type));
+	g_string_append_printf(sql, "sum INTEGER NOT NULL, %s);", table->key);
+}
+
 static int create_tables(struct journal_db *db, const char *identity)
 {
 	g_autoptr(GString) sql = g_string_new(
@@ -121,15 +138,8 @@ static int create_tables(struct journal_db *db, const char *identity)
 		"CREATE TABLE damaged(kind TEXT NOT NULL, id INTEGER NOT NULL, content TEXT NOT NULL);");
 	int rc;
 
-	for (int kind = 0; kind < JOURNAL_KINDS; kind++) {
-		const struct journal_table *table = &journal_tables[kind];
-
-		g_string_append_printf(sql, "CREATE TABLE %s(", table->name);
-		for (size_t i = 0; i < table->column_count; i++)
-			g_string_append_printf(sql, "%s %s, ", table->columns[i].name,
-				type_name(table->columns[i].type));
-		g_string_append_printf(sql, "sum INTEGER NOT NULL, %s);", table->key);
-	}
+	for (int kind = 0; kind < JOURNAL_KINDS; kind++)
+		append_table(sql, &journal_tables[kind]);
 	g_string_append_printf(
 		sql, "PRAGMA application_id=%d; PRAGMA user_version=%d;", APPLICATION_ID, VERSION);
 	rc = journal_db_execute(db, sql->str);
@@ -222,7 +232,7 @@ static int check_versions(struct journal_db *db, char **ret_why)
 	return *ret_why ? SQLITE_CORRUPT : SQLITE_OK;
 }
 
-/* One of a former version gets the columns that have come since. */
+/* One of a former version gets the tables and columns that have come since. */
 static int upgrade(struct journal_db *db)
 {
 	g_autoptr(GString) sql = g_string_new("BEGIN IMMEDIATE;");
@@ -232,6 +242,10 @@ static int upgrade(struct journal_db *db)
 	for (int kind = 0; kind < JOURNAL_KINDS; kind++) {
 		const struct journal_table *table = &journal_tables[kind];
 
+		if (table->since > db->version) {
+			append_table(sql, table);
+			continue;
+		}
 		for (size_t i = 0; i < table->column_count; i++) {
 			if (table->columns[i].since > db->version)
 				g_string_append_printf(sql,
@@ -254,6 +268,10 @@ static int adopt(struct journal_db *db, const char *identity)
 	return rc == SQLITE_OK ? journal_db_execute(db, "COMMIT") : rc;
 }
 
+#define HAS_PENDING                                                                                \
+	"SELECT EXISTS(SELECT 1 FROM flags) OR EXISTS(SELECT 1 FROM move)"                         \
+	" OR EXISTS(SELECT 1 FROM draft) OR EXISTS(SELECT 1 FROM damaged)"
+
 static int check_identity(struct journal_db *db, const char *identity, char **ret_why)
 {
 	g_autofree char *pending = NULL;
@@ -267,8 +285,8 @@ static int check_identity(struct journal_db *db, const char *identity, char **re
 	}
 	if (rc != SQLITE_OK || strcmp(known, identity) == 0)
 		return rc;
-	pending = journal_db_query(db, "SELECT EXISTS(SELECT 1 FROM flags) OR EXISTS(SELECT 1 FROM move)"
-		" OR EXISTS(SELECT 1 FROM draft) OR EXISTS(SELECT 1 FROM damaged)", &rc);
+	pending = journal_db_query(db, db->version >= 3
+		? HAS_PENDING " OR EXISTS(SELECT 1 FROM kept)" : HAS_PENDING, &rc);
 	if (rc == SQLITE_OK && !db->is_read_only && g_strcmp0(pending, "0") == 0)
 		return adopt(db, identity);
 	*ret_why = g_strdup_printf("it holds changes for %s, not for %s", known, identity);

@@ -45,6 +45,8 @@ static int load_kind(
 	int at = (int)table->column_count;
 	int rc;
 
+	if (!stmt)
+		return SQLITE_OK;
 	while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
 		void *row = g_malloc0(table->row_size);
 		sqlite3_int64 rowid = sqlite3_column_int64(stmt, at + 1);
@@ -111,7 +113,7 @@ int journal_db_damaged_drafts(struct journal_db *db, GArray *ids)
 {
 	sqlite3_stmt *stmt = NULL;
 	int rc = sqlite3_prepare_v2(
-		db->db, "SELECT id FROM damaged WHERE kind='draft'", -1, &stmt, NULL);
+		db->db, "SELECT id FROM damaged WHERE kind IN ('draft', 'kept')", -1, &stmt, NULL);
 
 	while (rc == SQLITE_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
 		uint64_t id = (uint64_t)sqlite3_column_int64(stmt, 0);

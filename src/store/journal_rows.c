@@ -84,6 +84,30 @@ static const struct journal_column name_columns[] = {
 };
 #undef F
 
+#define F(type, name)                                                                              \
+	{                                                                                          \
+#name, type, offsetof(struct journal_kept, name), false                            \
+	}
+static const struct journal_column kept_columns[] = {
+	F(JOURNAL_64, id),
+	{ "folder", JOURNAL_TEXT, offsetof(struct journal_kept, folder), true },
+	F(JOURNAL_U32, uid),
+	{ "server_key", JOURNAL_TEXT, offsetof(struct journal_kept, key), false },
+	F(JOURNAL_64, size),
+	F(JOURNAL_SHA256, sha256),
+	F(JOURNAL_64, date),
+	F(JOURNAL_64, stored),
+	F(JOURNAL_BOOL, is_gone),
+	F(JOURNAL_TEXT, subject),
+	{ "sender", JOURNAL_TEXT, offsetof(struct journal_kept, from), false },
+	F(JOURNAL_TEXT, from_name),
+	{ "recipient", JOURNAL_TEXT, offsetof(struct journal_kept, to), false },
+	F(JOURNAL_TEXT, cc),
+	F(JOURNAL_TEXT, message_id),
+	F(JOURNAL_TEXT, sent),
+};
+#undef F
+
 const struct journal_table journal_tables[JOURNAL_KINDS] = {
 	[JOURNAL_KIND_FLAGS] = { "flags", "PRIMARY KEY(id)", sizeof(struct journal_flags),
 		COLUMNS(flags_columns), .has_id = true },
@@ -93,6 +117,8 @@ const struct journal_table journal_tables[JOURNAL_KINDS] = {
 		COLUMNS(draft_columns), .has_id = true },
 	[JOURNAL_KIND_NAME] = { "name", "UNIQUE(folder, uidvalidity, uid)",
 		sizeof(struct journal_name), COLUMNS(name_columns) },
+	[JOURNAL_KIND_KEPT] = { "kept", "PRIMARY KEY(id)", sizeof(struct journal_kept),
+		COLUMNS(kept_columns), .has_id = true, .since = 3 },
 };
 
 void *journal_row_copy(enum journal_kind kind, const void *row)

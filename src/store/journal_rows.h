@@ -16,6 +16,7 @@ enum journal_kind {
 	JOURNAL_KIND_MOVE,
 	JOURNAL_KIND_DRAFT,
 	JOURNAL_KIND_NAME,
+	JOURNAL_KIND_KEPT,
 	JOURNAL_KINDS,
 };
 
@@ -43,6 +44,7 @@ struct journal_table {
 	const struct journal_column *columns;
 	size_t column_count;
 	bool has_id; /* the first column */
+	int since;   /* version of the file; 0 = the first */
 };
 extern const struct journal_table journal_tables[JOURNAL_KINDS];
 

@@ -156,10 +156,18 @@ static void show_name(void *user, const struct journal_name *row)
 		user, "name %s %u/%u %s\n", row->folder, row->uidvalidity, row->uid, row->name);
 }
 
+static void show_kept(void *user, const struct journal_kept *row)
+{
+	g_string_append_printf(user, "kept %" G_GUINT64_FORMAT " %s/%u %s %" G_GUINT64_FORMAT
+		" %02x..%02x at %" G_GINT64_FORMAT "%s '%s' by %s\n", (guint64)row->id, row->folder, row->uid,
+		row->key, (guint64)row->size, row->sha256[0], row->sha256[31], (gint64)row->stored,
+		row->is_gone ? " gone" : "", row->subject, row->from ? row->from : "-");
+}
+
 static char *shown(void)
 {
-	static const struct journal_visitor visitor = { show_flags, show_move, show_draft,
-		show_name };
+	static const struct journal_visitor visitor = { .flags = show_flags, .move = show_move,
+		.draft = show_draft, .kept = show_kept, .name = show_name };
 	GString *text = g_string_new(NULL);
 
 	journal_visit(it.journal, &visitor, text);
@@ -449,7 +457,7 @@ static void a_file_of_the_first_version_is_read_and_upgraded(void)
 		JOURNAL_LAZY, NULL, NULL);
 	close_it();
 	change_by_sql("ALTER TABLE move DROP COLUMN size; ALTER TABLE move DROP COLUMN date;"
-		      "PRAGMA user_version=1");
+		      "DROP TABLE kept; PRAGMA user_version=1");
 	reader = try_open(true, NULL);
 	show_all_of(reader, seen);
 	g_assert_cmpstr(seen->str, ==, "move 1 0 a 0/0 -> b 0 floor 0 uid 0 as - 0/0 promised\n");
@@ -461,6 +469,48 @@ static void a_file_of_the_first_version_is_read_and_upgraded(void)
 	reopen();
 	assert_shows("move 1 0 a 0/0 -> b 0 floor 0 uid 0 as - 0/0 promised\n"
 		     "move 2 0 a 0/0 -> b 0 floor 0 uid 0 as - 3/4\n");
+	teardown();
+}
+
+static void put_kept(uint64_t id, uint32_t uid, bool is_gone)
+{
+	journal_put_kept(it.journal,
+		&(struct journal_kept){ .id = id, .folder = "INBOX", .uid = uid, .key = "k", .size = 5,
+			.sha256 = { 1, [31] = 0xff }, .stored = 9, .is_gone = is_gone, .subject = "hello" },
+		JOURNAL_SYNCED, NULL, NULL);
+}
+
+static void kept_messages_come_back_as_they_were_put(void)
+{
+	setup();
+	put_kept(3, 7, false);
+	put_kept(4, 8, false);
+	put_kept(4, 8, true);
+	reopen();
+	assert_shows("kept 3 INBOX/7 k 5 01..ff at 9 'hello' by -\n"
+		     "kept 4 INBOX/8 k 5 01..ff at 9 gone 'hello' by -\n");
+	journal_drop(it.journal, (const uint64_t[]){ 3 }, 1, JOURNAL_SYNCED, NULL, NULL);
+	reopen();
+	assert_shows("kept 4 INBOX/8 k 5 01..ff at 9 gone 'hello' by -\n");
+	teardown();
+}
+
+static void a_file_from_before_messages_were_kept_gets_their_table(void)
+{
+	struct journal *reader;
+	g_autoptr(GString) seen = g_string_new(NULL);
+
+	setup();
+	close_it();
+	change_by_sql("DROP TABLE kept; PRAGMA user_version=2");
+	reader = try_open(true, NULL);
+	show_all_of(reader, seen);
+	g_assert_cmpstr(seen->str, ==, "");
+	journal_close(reader);
+	open_it();
+	put_kept(3, 7, false);
+	reopen();
+	assert_shows("kept 3 INBOX/7 k 5 01..ff at 9 'hello' by -\n");
 	teardown();
 }
 
@@ -521,6 +571,20 @@ static void changes_for_another_account_are_refused(void)
 
 	setup();
 	put_draft(1, "a", JOURNAL_SYNCED);
+	close_it();
+	open_as_another(false, &error);
+	g_assert_null(it.journal);
+	g_assert_error(error, MAILFS_ERROR, MAILFS_ERROR_INVALID);
+	open_it();
+	teardown();
+}
+
+static void kept_messages_are_of_one_account(void)
+{
+	g_autoptr(GError) error = NULL;
+
+	setup();
+	put_kept(3, 7, true);
 	close_it();
 	open_as_another(false, &error);
 	g_assert_null(it.journal);
@@ -702,6 +766,9 @@ int main(int argc, char **argv)
 	T(a_journal_that_is_cut_off_is_refused);
 	T(a_missing_journal_is_not_made_anew_beside_its_messages);
 	T(a_file_of_the_first_version_is_read_and_upgraded);
+	T(kept_messages_come_back_as_they_were_put);
+	T(a_file_from_before_messages_were_kept_gets_their_table);
+	T(kept_messages_are_of_one_account);
 	T(a_damaged_row_is_set_aside_and_the_others_stay);
 	T(bytes_of_a_damaged_row_are_not_swept);
 	T(changes_for_another_account_are_refused);
