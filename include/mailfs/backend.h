@@ -329,7 +329,11 @@ struct mailfs_remove_request {
 	const uint32_t *uids; /* ascending */
 	const char *const *keys; /* as in a fetch */
 	size_t uid_count;
+	/* For a backend with keys: each message is read once more, and only removed if these are its
+	 * octets; NULL = it is known by its key well enough. */
+	const uint8_t (*sha256)[32];
 	void (*removed)(void *user, uint32_t uid); /* verified; also when it was gone before */
+	void (*other)(void *user, uint32_t uid);   /* its octets are others, it stays; with sha256 */
 	mailfs_done_fn done;
 	void *user;
 };

@@ -93,6 +93,8 @@ static bool check_protocol(struct account *account, GError **error)
 		return false;
 	if (account->options.tls == TLS_NONE && account->source.is_implicit)
 		return refuse(account, error, "tls=none and an encrypted URL (imaps://, pop3s://) contradict each other");
+	if (account->options.keep != OPTION_UNSET && account->options.is_read_only)
+		return refuse(account, error, "a read-only mount (ro) deletes nothing: pop3-keep=yes");
 	if (account->options.password_command && account->options.token_command)
 		return refuse(account, error, "password-command and token-command exclude each other");
 	return true;

@@ -103,6 +103,10 @@ static char *value_text(const struct option_info *info, const void *at)
 	case OPTION_CHOICE:
 		words = g_strsplit(info->choices, "|", -1);
 		return g_strdup(words[*(const uint32_t *)at]);
+	case OPTION_KEEP:
+		return *(const uint32_t *)at == OPTION_UNSET ? g_strdup("yes")
+			: *(const uint32_t *)at == 0 ? g_strdup("no")
+			: g_strdup_printf("%u", *(const uint32_t *)at);
 	case OPTION_LIST:
 		return g_strjoinv(";", *(char **const *)at);
 	case OPTION_TEXT:

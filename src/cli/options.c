@@ -79,6 +79,8 @@ const struct option_info option_table[] = {
 		"each: every mv and rm waits for the server, also in a long series (burst)" },
 	{ "seen", OPTION_CHOICE, BOTH, AT(seen), "=never|read", "never|read", 0, 0,
 		"read: reading a message marks it as read (never)" },
+	{ "pop3-keep", OPTION_KEEP, BOTH, AT(keep), "=yes|no|DAYS", "yes|no", 1, 36500,
+		"what a POP3 server loses when it is kept here for good: nothing (yes), all, all after DAYS" },
 	{ "pop3-vanished", OPTION_CHOICE, BOTH, AT(vanished), "=keep|hide", "keep|hide", 0, 0,
 		"hide: a cached message that a POP3 server has no more is not shown (keep)" },
 
@@ -129,6 +131,7 @@ void options_init(struct options *options)
 		.passfd = OPTION_UNSET,
 		.timeout = 30,
 		.poll = OPTION_UNSET,
+		.keep = OPTION_UNSET,
 		.connections = 3,
 		.flag_bits = true,
 		.inotify = true,
@@ -300,6 +303,16 @@ static bool parse_number(const struct option_info *info, const char *text, uint3
 	return true;
 }
 
+static bool parse_keep(const struct option_info *info, const char *text, uint32_t *ret_days)
+{
+	uint32_t word;
+
+	if (!parse_choice(text, info->choices, &word))
+		return parse_number(info, text, ret_days);
+	*ret_days = word == 0 ? OPTION_UNSET : 0;
+	return true;
+}
+
 static bool parse_value(const struct option_info *info, const char *text, const char *base_dir,
 	struct value *value)
 {
@@ -327,6 +340,8 @@ static bool parse_value(const struct option_info *info, const char *text, const 
 		return true;
 	case OPTION_CHOICE:
 		return parse_choice(text, info->choices, &value->number);
+	case OPTION_KEEP:
+		return parse_keep(info, text, &value->number);
 	}
 	return false;
 }
@@ -351,6 +366,7 @@ static void assign(struct options *options, const struct option_info *info, stru
 	case OPTION_NUMBER:
 	case OPTION_OCTAL:
 	case OPTION_CHOICE:
+	case OPTION_KEEP:
 		*(uint32_t *)at = value->number;
 		break;
 	case OPTION_SIZE:

@@ -11,7 +11,7 @@
 
 #include <glib.h>
 
-#define OPTION_UNSET UINT32_MAX /* of uid, gid, umask, passfd, poll */
+#define OPTION_UNSET UINT32_MAX /* of uid, gid, umask, passfd, poll, keep */
 
 enum option_prefetch { PREFETCH_AUTO, PREFETCH_OFF, PREFETCH_ALL };
 enum option_compress { COMPRESS_AUTO, COMPRESS_NO, COMPRESS_YES };
@@ -60,6 +60,7 @@ struct options {
 	uint32_t confirm;     /* enum option_confirm */
 	uint32_t seen;        /* enum option_seen */
 	uint32_t vanished;    /* enum option_vanished */
+	uint32_t keep;        /* days on the server; OPTION_UNSET = for ever */
 
 	/* the mount */
 	bool is_read_only;
@@ -88,6 +89,7 @@ enum option_kind {
 	OPTION_FINGERPRINT, /* sha256:HEX */
 	OPTION_LIST,        /* a;b;c */
 	OPTION_CHOICE,      /* index of the word in `choices` */
+	OPTION_KEEP,        /* days; yes = OPTION_UNSET, no = 0 */
 };
 
 enum option_place {

@@ -186,6 +186,8 @@ static struct engine *make_engine(struct served *served)
 		.journal = served->storage.journal,
 		.delete_mode = (enum engine_delete)account->options.delete_mode,
 		.keeps_vanished = account->options.vanished == VANISHED_KEEP,
+		.clears_server = account->options.keep != OPTION_UNSET,
+		.clears_after_days = account->options.keep,
 		.is_flags_sync = account->options.flags == FLAGS_SYNC,
 		.confirms_each = account->options.confirm == CONFIRM_EACH,
 		.upload_delay_ms = fault_number("MAILFS_UPLOAD_DELAY_MS", UPLOAD_DELAY_MS),

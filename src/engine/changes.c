@@ -100,6 +100,7 @@ void changes_start(struct engine *engine)
 			.flags = changer_on_row,
 			.move = mover_on_row,
 			.name = names_on_row,
+			.kept = vault_on_row,
 		},
 		&start);
 	outbox_start(engine->outbox);
@@ -111,6 +112,7 @@ void changes_online(struct engine *engine)
 	changer_online(engine->changer);
 	mover_online(engine->mover);
 	outbox_online(engine->outbox);
+	vault_online(engine->vault);
 }
 
 void changes_take_state(struct engine *engine, struct folder *folder,
@@ -134,6 +136,7 @@ void changes_message_gone(struct engine *engine, const struct folder *folder, ui
 	changer_message_gone(engine->changer, folder, uid);
 	mover_message_gone(engine->mover, folder, uid);
 	names_message_gone(engine->names, folder, uid);
+	vault_message_gone(engine->vault, folder, uid);
 }
 
 void changes_box_loaded(struct engine *engine, struct folder *folder)

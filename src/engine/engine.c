@@ -12,41 +12,6 @@
 #define CATCH_UP_MS      2000u /* a mount does not wait longer for news of known folders */
 #define CATCH_UP_FOLDERS 20u
 
-/* Handed to the disk and not yet there. */
-#define PRESSURE_BYTES    (32u * 1024 * 1024)
-#define PRESSURE_ROWS     20000u
-#define PRESSURE_CHECK_MS 10u
-
-/* ---- back pressure ----------------------------------------------------------------------------- */
-
-static bool is_over(const struct engine *engine, unsigned part)
-{
-	const struct store *store = engine->config.store;
-
-	return body_pending_bytes(store) > PRESSURE_BYTES / part ||
-		store_pending_rows(store) > PRESSURE_ROWS / part;
-}
-
-/* By a timer and not by the store's answers: those may come after the engine is gone. */
-static gboolean on_pressure(gpointer user)
-{
-	struct engine *engine = user;
-
-	if (is_over(engine, 2))
-		return G_SOURCE_CONTINUE;
-	engine->pressure_timer = 0;
-	pool_hold(engine->pool, false);
-	return G_SOURCE_REMOVE;
-}
-
-void engine_check_pressure(struct engine *engine)
-{
-	if (engine->pressure_timer != 0 || !is_over(engine, 1))
-		return;
-	pool_hold(engine->pool, true);
-	engine->pressure_timer = g_timeout_add(PRESSURE_CHECK_MS, on_pressure, engine);
-}
-
 /* ---- start ------------------------------------------------------------------------------------- */
 
 void engine_tell_started(struct engine *engine, const GError *error)
@@ -57,8 +22,10 @@ void engine_tell_started(struct engine *engine, const GError *error)
 	g_clear_handle_id(&engine->catch_up_timer, g_source_remove);
 	g_clear_handle_id(&engine->start_timer, g_source_remove);
 	engine->events.started(engine->user, error);
-	if (!error)
-		outbox_online(engine->outbox);
+	if (error)
+		return;
+	outbox_online(engine->outbox);
+	vault_online(engine->vault);
 }
 
 static gboolean on_catch_up_timeout(gpointer user)
@@ -249,6 +216,7 @@ struct engine *engine_new(const struct engine_config *config, const struct engin
 	engine->mover = mover_new(engine);
 	engine->names = names_new(engine);
 	engine->outbox = outbox_new(engine);
+	engine->vault = vault_new(engine);
 	engine->watch = watch_new(engine);
 	engine->folder_changes = g_ptr_array_new_with_free_func(folder_change_free);
 	if (!config->no_prefetch)
@@ -335,6 +303,7 @@ void engine_free(struct engine *engine)
 	changer_free(engine->changer);
 	names_free(engine->names);
 	outbox_free(engine->outbox);
+	vault_free(engine->vault);
 	g_ptr_array_unref(engine->folder_changes);
 	syncer_free_all(engine);
 	fill_free(engine->fill);

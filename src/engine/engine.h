@@ -50,6 +50,9 @@ struct engine_config {
 	struct journal *journal; /* borrowed; NULL with is_read_only: no names, nothing pending */
 	enum engine_delete delete_mode;
 	bool keeps_vanished;     /* of messages with keys: what the server has no more stays if it is here */
+	/* What is stored for good (engine/vault.h) is deleted from the server, after so many days. */
+	bool clears_server;
+	unsigned clears_after_days;
 	bool is_flags_sync;      /* a change of flags answers when the server has confirmed it */
 	bool confirms_each;      /* no bursts: every move and removal waits for the server */
 	unsigned upload_delay_ms; /* after the last close of a new file */
@@ -216,6 +219,8 @@ struct engine_status {
 	uint64_t bodies_fetched, body_bytes_fetched;
 	uint64_t reads_from_cache, reads_fetched;
 	uint64_t syncs, sweeps;
+	uint32_t kept, kept_gone; /* here for good; of these no more on the server */
+	uint64_t kept_bytes;
 	int64_t online_since, last_sync; /* s since 1970; 0 = never */
 	const char *watch;  /* how changes are heard of; NULL = not now */
 	int64_t last_check; /* for changes, as above */

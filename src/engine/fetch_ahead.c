@@ -227,7 +227,8 @@ static void batch_send(struct batch *batch)
 	for (guint i = 0; i < batch->fetches->len; i++) {
 		struct fetch *fetch = g_ptr_array_index(batch->fetches, i);
 
-		if (fetch->is_busy || body_is_complete(fetch->body))
+		if (fetch->is_busy || body_is_complete(fetch->body) ||
+			vault_has(batch->fetcher->engine->vault, batch->folder, fetch->uid))
 			continue;
 		fetch->is_whole = true;
 		fetch->tries = 0;

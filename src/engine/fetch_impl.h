@@ -116,7 +116,11 @@ struct fetch *disk_read_end(struct disk_read *read);
 
 void request_prepare(struct fetch *fetch, const struct folder *folder);
 void request_start(struct fetch *fetch);
+void request_submit(struct fetch *fetch); /* prepared, to the server */
 void request_over(struct fetch *fetch);
+/* How it ended; the fetch is held by the caller. */
+void request_answered(struct fetch *fetch);
+void request_failed(struct fetch *fetch, const GError *error);
 /* The server says that it wants to be asked later (CN-3). */
 bool request_is_throttled(const GError *error);
 void fetcher_calm_down(struct fetcher *fetcher);
@@ -127,6 +131,11 @@ void request_data(struct fetch *fetch, const void *bytes, size_t len);
 const char *request_fault(const struct fetch *fetch);
 void request_take_whole(struct fetch *fetch);
 void fetch_give(struct fetch *fetch, uint64_t offset, const void *bytes, size_t len);
+
+/* ---- fetch_kept.c: bytes that are kept for good ---- */
+
+/* False: they are not; the request is the server's. */
+bool kept_start(struct fetch *fetch);
 
 /* ---- fetch_size.c: what a counted size means ---- */
 

@@ -119,7 +119,7 @@ static struct fetch *of_job(struct pool_job *job)
 	return (struct fetch *)((char *)job - G_STRUCT_OFFSET(struct fetch, job));
 }
 
-static void request_failed(struct fetch *fetch, const GError *error)
+void request_failed(struct fetch *fetch, const GError *error)
 {
 	struct folder *folder;
 
@@ -238,7 +238,7 @@ static void request_pause(struct fetch *fetch, const GError *error)
 	fetch->pause_timer = g_timeout_add(ms > 0 ? ms : own_ms, on_pause_over, fetch);
 }
 
-static void take_answer(struct fetch *fetch)
+void request_answered(struct fetch *fetch)
 {
 	if (!fetch->has_ended)
 		note_gone(fetch);
@@ -272,7 +272,7 @@ static void on_done(void *user, const GError *error)
 			engine_add_reason(engine, "UID %u: %s", fetch->uid, error->message);
 		request_failed(fetch, error);
 	} else {
-		take_answer(fetch);
+		request_answered(fetch);
 	}
 	fetch_release(fetch);
 }
@@ -342,6 +342,13 @@ static unsigned request_weight(const struct fetch *fetch)
 void request_start(struct fetch *fetch)
 {
 	request_prepare(fetch, NULL);
+	if (kept_start(fetch))
+		return;
+	request_submit(fetch);
+}
+
+void request_submit(struct fetch *fetch)
+{
 	fetch->job = (struct pool_job){
 		.priority = POOL_INTERACTIVE,
 		.weight = request_weight(fetch),

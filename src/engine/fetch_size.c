@@ -2,18 +2,6 @@
 /* What it means that the size of a message was counted: trust, and distrust for ever. Loop thread. */
 #include "engine/fetch_impl.h"
 
-static void store_message_row(struct engine *engine, const struct folder *folder,
-	const struct message *message)
-{
-	struct store_batch *batch = store_batch_new(engine->config.store, folder->box->id);
-
-	store_batch_put(batch, &(struct store_message){
-		.message = message,
-		.keywords = mailbox_keywords(folder->box, message->keywords),
-	});
-	store_batch_commit(batch, NULL, NULL);
-}
-
 bool fetch_note_size(struct fetch *fetch, uint64_t size, bool is_fresh)
 {
 	struct engine *engine = fetch->fetcher->engine;
@@ -53,7 +41,7 @@ bool fetch_note_size(struct fetch *fetch, uint64_t size, bool is_fresh)
 	if (!fits || size == 0)
 		engine->events.message_changed(engine->user, folder, fetch->uid);
 	if (!fits || trust.is_liar)
-		store_message_row(engine, folder, message);
+		syncer_put_row(engine, folder, message);
 	return fits;
 }
 

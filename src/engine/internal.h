@@ -5,6 +5,7 @@
 #include "engine/changes.h"
 #include "engine/link.h"
 #include "engine/pool.h"
+#include "engine/vault.h"
 
 struct sync;    /* syncer.c: one per folder, in folder->engine */
 struct prefetch; /* prefetch.c; NULL = off */
@@ -50,6 +51,7 @@ struct engine {
 	struct mover *mover;
 	struct names *names;
 	struct outbox *outbox;
+	struct vault *vault;
 	struct watch *watch;
 	GHashTable *all_syncs; /* struct sync *, all of them */
 	GPtrArray *refreshes;  /* struct refresh *, under way */
@@ -196,6 +198,11 @@ void syncer_note_behind(struct engine *engine, struct folder *folder);
  * g_free() the array; the strings are borrowed. */
 const char **syncer_keys(struct engine *engine, const char *folder, const uint32_t *uids,
 	size_t count);
+/* The message's row in the index is as it is in memory. */
+void syncer_put_row(struct engine *engine, const struct folder *folder,
+	const struct message *message);
+/* The server has the message no more; it is here. */
+void syncer_make_local(struct engine *engine, struct folder *folder, struct message *message);
 /* What the server's STATUS tells of it, all or some. */
 void syncer_take_status(struct engine *engine, struct folder *folder,
 	const struct mailfs_status *status);

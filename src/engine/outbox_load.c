@@ -97,6 +97,7 @@ static void load(struct outbox *outbox)
 	items = outbox_items(outbox);
 	for (guint i = 0; i < items->len; i++)
 		g_array_append_val(ids, ((struct draft *)items->pdata[i])->id);
+	vault_add_ids(outbox->engine->vault, ids);
 	spool_sweep(outbox->journal, (const uint64_t *)(void *)ids->data, ids->len);
 	for (guint i = 0; i < items->len; i++)
 		show_loaded(outbox, items->pdata[i]);

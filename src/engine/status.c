@@ -51,6 +51,8 @@ static void count_loaded(const struct engine *engine, struct engine_status *stat
 
 void engine_get_status(struct engine *engine, struct engine_status *ret_status)
 {
+	struct vault_status kept = vault_status(engine->vault);
+
 	g_free(engine->compression);
 	engine->compression = link_describe(&engine->link, pool_is_compressed(engine->pool));
 	*ret_status = (struct engine_status){
@@ -81,6 +83,9 @@ void engine_get_status(struct engine *engine, struct engine_status *ret_status)
 		.last_check = watch_last_look(engine->watch),
 		.retry_in_ms = pool_retry_in_ms(engine->pool),
 	};
+	ret_status->kept = kept.messages;
+	ret_status->kept_gone = kept.gone;
+	ret_status->kept_bytes = kept.bytes;
 	fill_get_status(engine->fill, &ret_status->fill);
 	count_loaded(engine, ret_status);
 }

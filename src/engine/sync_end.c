@@ -121,6 +121,7 @@ void sync_finish(struct sync *sync)
 	sync->base_status = sync->asked_status;
 	engine->last_sync = clock_realtime_ns() / 1000000000;
 	engine->syncs++;
+	vault_look(engine->vault, sync->folder);
 	sync_end(sync, NULL);
 }
 

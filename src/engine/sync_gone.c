@@ -135,12 +135,16 @@ void sync_find_gone(struct sync *sync)
 	g_array_set_size(sync->gone, kept);
 }
 
-/* Its size was counted, so it was whole here once; if it was evicted since, who reads it finds out
- * (fetch_request.c), and it goes. */
+/* It is kept for good; or its size was counted, so it was whole here once: if it was evicted since,
+ * who reads it finds out (fetch_request.c), and it goes. */
 static bool may_stay(struct sync *sync, const struct message *message)
 {
-	return message && (message->bits & MESSAGE_SIZE_EXACT) != 0 &&
-		!engine_is_hidden(sync->engine, sync->target->id, message->uid);
+	const struct engine *engine = sync->engine;
+
+	if (!message || engine_is_hidden(engine, sync->target->id, message->uid))
+		return false;
+	return vault_has(engine->vault, sync->folder->name, message->uid) ||
+		(engine->config.keeps_vanished && (message->bits & MESSAGE_SIZE_EXACT) != 0);
 }
 
 static void make_local(struct sync *sync, struct message *message)
@@ -162,7 +166,7 @@ void sync_keep_vanished(struct sync *sync)
 {
 	guint kept = 0;
 
-	if (!sync->keys || sync->is_new_box || !sync->engine->config.keeps_vanished)
+	if (!sync->keys || sync->is_new_box)
 		return;
 	for (guint i = 0; i < sync->gone->len; i++) {
 		uint32_t uid = g_array_index(sync->gone, uint32_t, i);

@@ -131,6 +131,8 @@ void sync_run_free(struct sync *sync);
 
 /* mailfs_key_fn: allots what is new; finds what is known. */
 uint32_t sync_uid_of_key(void *user, const char *key, unsigned *ret_wanted);
+/* What is kept for good is in the mailbox, whatever the index has lost (engine/vault.h). */
+void sync_restore_kept(struct sync *sync);
 void sync_put_bits(struct sync *sync, const struct message *message); /* its row, anew */
 uint32_t sync_find_key(void *user, const char *key, unsigned *ret_wanted);
 void sync_on_messages(void *user, const struct mailfs_message_info *infos, size_t count);

@@ -71,6 +71,7 @@ static void take_state(struct sync *sync, const struct mailfs_sync_state *state)
 	sync->is_new_box = !is_same_box(sync, state->uidvalidity);
 	if (!sync->is_new_box) {
 		sync->target = folder->box;
+		sync_restore_kept(sync);
 		return;
 	}
 	/* Told while the index still knows the names of what goes. */
@@ -84,6 +85,7 @@ static void take_state(struct sync *sync, const struct mailfs_sync_state *state)
 		keys_clear(sync->keys);
 	/* What a sweep that did not end has left behind. */
 	store_batch_remove(sync_batch(sync), 0, UINT32_MAX);
+	sync_restore_kept(sync);
 }
 
 static void on_state(void *user, const struct mailfs_sync_state *state)

@@ -239,6 +239,60 @@ void sync_put_bits(struct sync *sync, const struct message *message)
 	put_row(sync, message, &nothing, NULL);
 }
 
+static void restore(struct sync *sync, const struct journal_kept *row)
+{
+	struct mailfs_message_info info = {
+		.uid = row->uid,
+		.fields = MAILFS_INFO_FLAGS | MAILFS_INFO_DATE | MAILFS_INFO_SIZE | MAILFS_INFO_REMOTE_ID |
+			MAILFS_INFO_HEAD,
+		.date = row->date,
+		.size = row->size,
+		.remote_id = row->key,
+		.head = {
+			.subject = row->subject,
+			.from = row->from,
+			.from_name = row->from_name,
+			.to = row->to,
+			.cc = row->cc,
+			.message_id = row->message_id,
+			.date = row->sent,
+		},
+	};
+
+	if (!row->is_gone)
+		keys_put(sync->keys, row->uid, row->key);
+	take_info(sync, &info);
+	mailbox_find(sync->target, row->uid)->bits |= MESSAGE_SIZE_EXACT;
+}
+
+static void restore_kept(void *user, const struct journal_kept *row)
+{
+	struct sync *sync = user;
+	struct message *message = mailbox_find(sync->target, row->uid);
+	bool is_lost = !message;
+
+	keys_note_last(sync->keys, row->uid);
+	if (engine_is_hidden(sync->engine, sync->target->id, row->uid))
+		return;
+	if (is_lost)
+		restore(sync, row);
+	message = mailbox_find(sync->target, row->uid);
+	/* If the server has it still, its listing says so. */
+	if ((is_lost || row->is_gone) && (message->bits & MESSAGE_LOCAL) == 0) {
+		message->bits |= MESSAGE_LOCAL;
+		sync_put_bits(sync, message);
+	}
+}
+
+void sync_restore_kept(struct sync *sync)
+{
+	if (!sync->keys)
+		return;
+	vault_each(sync->engine->vault, sync->folder, restore_kept, sync);
+	if (!sync->is_new_box)
+		mailbox_settle(sync->target);
+}
+
 uint32_t sync_find_key(void *user, const char *key, unsigned *ret_wanted)
 {
 	struct sync *sync = user;
@@ -257,6 +311,11 @@ uint32_t sync_uid_of_key(void *user, const char *key, unsigned *ret_wanted)
 	if (!sync->folder || !sync->target)
 		return 0;
 	uid = keys_find(sync->keys, key);
+	/* It was deleted from the server: its key is another message's. */
+	if (uid != 0 && vault_is_gone(sync->engine->vault, sync->folder, uid)) {
+		keys_remove(sync->keys, uid);
+		uid = 0;
+	}
 	message = uid != 0 ? mailbox_find(sync->target, uid) : NULL;
 	/* A message that is no more does not come back under its UID: the server may have given the key
 	 * to another one (P3-2). */

@@ -181,6 +181,27 @@ const char **syncer_keys(struct engine *engine, const char *name, const uint32_t
 	return keys;
 }
 
+void syncer_put_row(struct engine *engine, const struct folder *folder,
+	const struct message *message)
+{
+	struct store_batch *batch = store_batch_new(engine->config.store, folder->box->id);
+
+	store_batch_put(batch, &(struct store_message){
+		.message = message,
+		.keywords = mailbox_keywords(folder->box, message->keywords),
+	});
+	store_batch_commit(batch, NULL, NULL);
+}
+
+void syncer_make_local(struct engine *engine, struct folder *folder, struct message *message)
+{
+	if ((message->bits & MESSAGE_LOCAL) != 0)
+		return;
+	message->bits |= MESSAGE_LOCAL;
+	syncer_put_row(engine, folder, message);
+	engine->events.message_changed(engine->user, folder, message->uid);
+}
+
 engine_ticket syncer_open(struct engine *engine, struct folder *folder, engine_done_fn done,
 	void *user)
 {

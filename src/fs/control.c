@@ -248,6 +248,9 @@ static void put_status(struct fs *fs, struct status_writer *writer)
 	put_number(writer, "reads-from-cache", status.reads_from_cache);
 	put_number(writer, "reads-fetched", status.reads_fetched);
 	put_pending_counts(fs, writer);
+	put_number(writer, "kept", status.kept);
+	put_number(writer, "kept-gone", status.kept_gone);
+	put_number(writer, "kept-bytes", status.kept_bytes);
 	put_number(writer, "syncs", status.syncs);
 	put_number(writer, "sweeps", status.sweeps);
 	put_number(writer, "loop-longest-ms", (uint64_t)watchdog_longest_us() / 1000);

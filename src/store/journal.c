@@ -394,6 +394,16 @@ void journal_put_draft(struct journal *journal, const struct journal_draft *row,
 	put(journal, JOURNAL_KIND_DRAFT, row, durability, done, user);
 }
 
+struct journal_kept *journal_kept_copy(const struct journal_kept *row)
+{
+	return journal_row_copy(JOURNAL_KIND_KEPT, row);
+}
+
+void journal_kept_free(struct journal_kept *row)
+{
+	journal_row_free(JOURNAL_KIND_KEPT, row);
+}
+
 void journal_put_kept(struct journal *journal, const struct journal_kept *row,
 	enum journal_durability durability, store_done_fn done, void *user)
 {

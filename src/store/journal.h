@@ -173,6 +173,9 @@ void journal_put_move(struct journal *journal, const struct journal_move *row,
 	enum journal_durability durability, store_done_fn done, void *user);
 void journal_put_draft(struct journal *journal, const struct journal_draft *row,
 	enum journal_durability durability, store_done_fn done, void *user);
+/* A copy, with its strings. */
+struct journal_kept *journal_kept_copy(const struct journal_kept *row);
+void journal_kept_free(struct journal_kept *row);
 void journal_put_kept(struct journal *journal, const struct journal_kept *row,
 	enum journal_durability durability, store_done_fn done, void *user);
 void journal_put_name(struct journal *journal, const struct journal_name *row, store_done_fn done,

@@ -92,6 +92,30 @@ static void remove_some(struct play *play, size_t count)
 	play->backend->remove(play->session, &request);
 }
 
+static void on_other(void *user, uint32_t uid)
+{
+	g_string_append_printf(((struct play *)user)->log, "other %u|", uid);
+}
+
+/* Those whose octets are "hi" and a line end. */
+static void remove_known(struct play *play)
+{
+	g_autoptr(GChecksum) sum = g_checksum_new(G_CHECKSUM_SHA256);
+	uint8_t sha256[2][32];
+	gsize len = sizeof(sha256[0]);
+	struct mailfs_remove_request request = {
+		.folder = "INBOX", .uids = uids, .keys = keys, .uid_count = 2,
+		.sha256 = (const uint8_t (*)[32])sha256, .removed = on_removed, .other = on_other,
+		.done = on_remove_done, .user = play,
+	};
+
+	g_checksum_update(sum, (const guchar *)"hi\r\n", 4);
+	g_checksum_get_digest(sum, sha256[0], &len);
+	memcpy(sha256[1], sha256[0], len);
+	play->open++;
+	play->backend->remove(play->session, &request);
+}
+
 static void remove_one(struct play *play)
 {
 	remove_some(play, 1);
@@ -600,21 +624,26 @@ static void removal_whose_quit_is_refused_or_lost_is_in_doubt(void)
 }
 
 /* Cut after each octet of the server, or of ours: only what the server has confirmed is told. */
-static void check_removal_cut(gsize cut_out, gsize cut_in, bool *ret_is_whole)
+static void check_removal_cut(bool is_known, gsize cut_out, gsize cut_in, bool *ret_is_whole)
 {
 	struct play play;
 
-	play_init(&play, SCRIPT(LOGIN_TOP, UIDL("1 a\r\n"), LIST("1 1\r\n"), LOOK, "L: UIDL 1", "S: +OK 1 a",
-				"L: DELE 1", "S: +OK", "L: QUIT", "S: +OK bye"));
+	play_init(&play, is_known
+			? SCRIPT(LOGIN_TOP, UIDL("1 a\r\n2 b\r\n"), LIST("1 1\r\n2 1\r\n"), LOOK, "L: UIDL 1",
+				  "S: +OK 1 a", "L: UIDL 2", "S: +OK 2 c", "L: RETR 1",
+				  "R: +OK\r\nhi\r\n.\r\n", "L: DELE 1", "S: +OK", "L: QUIT", "S: +OK bye")
+			: SCRIPT(LOGIN_TOP, UIDL("1 a\r\n"), LIST("1 1\r\n"), LOOK, "L: UIDL 1", "S: +OK 1 a",
+				  "L: DELE 1", "S: +OK", "L: QUIT", "S: +OK bye"));
 	play.backend = &pop3_backend;
 	play.config.is_read_only = false;
 	play.cut_out = cut_out;
 	play.cut_in = cut_in;
-	play.act = remove_one;
+	play.act = is_known ? remove_known : remove_one;
 	play_run(&play, "|");
 	while (!play.is_dead)
 		g_main_context_iteration(NULL, TRUE);
-	*ret_is_whole = strstr(play.log->str, "removed 7|remove OK|dead CANCELLED|") != NULL;
+	*ret_is_whole = strstr(play.log->str, is_known
+			? "removed 7|remove PROTOCOL|dead CANCELLED|" : "removed 7|remove OK|dead CANCELLED|") != NULL;
 	if (!*ret_is_whole)
 		g_assert_null(strstr(play.log->str, "removed"));
 	else
@@ -622,15 +651,54 @@ static void check_removal_cut(gsize cut_out, gsize cut_in, bool *ret_is_whole)
 	play_done(&play);
 }
 
+static void removal_of_known_octets_reads_them_once_more(void)
+{
+	pop3_check(SCRIPT(LOGIN_TOP, UIDL("1 a\r\n2 b\r\n"), LIST("1 4\r\n2 4\r\n"), LOOK, "L: UIDL 1",
+			   "S: +OK 1 a", "L: UIDL 2", "S: +OK 2 b", "L: RETR 1", "R: +OK\r\nhi\r\n.\r\n",
+			   "L: RETR 2", "R: +OK\r\nhi\r\n.\r\n", "L: DELE 1", "S: +OK", "L: DELE 2",
+			   "S: +OK", "L: QUIT", "S: +OK"),
+		remove_known, "ready|removed 7|removed 8|remove OK|dead CANCELLED|");
+}
+
+static void removal_of_known_octets_leaves_others(void)
+{
+	pop3_check(SCRIPT(LOGIN_TOP, UIDL("1 a\r\n2 b\r\n"), LIST("1 4\r\n2 4\r\n"), LOOK, "L: UIDL 1",
+			   "S: +OK 1 a", "L: UIDL 2", "S: +OK 2 b", "L: RETR 1", "R: +OK\r\nho\r\n.\r\n",
+			   "L: RETR 2", "R: +OK\r\nhi\r\n.\r\n", "L: DELE 2", "S: +OK", "L: QUIT",
+			   "S: +OK"),
+		remove_known, "ready|other 7|removed 8|remove OK|dead CANCELLED|");
+	pop3_check(SCRIPT(LOGIN_TOP, UIDL("1 a\r\n"), LIST("1 4\r\n"), LOOK, "L: UIDL 1", "S: +OK 1 a",
+			   "L: RETR 1", "R: +OK\r\nhi\r\n\r\n.\r\n"),
+		remove_known, "ready|removed 8|other 7|remove OK|");
+}
+
+static void removal_of_what_cannot_be_read_is_refused(void)
+{
+	pop3_check(SCRIPT(LOGIN_TOP, UIDL("1 a\r\n"), LIST("1 4\r\n"), LOOK, "L: UIDL 1", "S: +OK 1 a",
+			   "L: RETR 1", "S: -ERR no"),
+		remove_known, "ready|removed 8|remove PROTOCOL|");
+}
+
 static void removal_that_is_cut_tells_nothing_unconfirmed(void)
 {
 	bool is_whole = false;
 
 	for (gsize cut = 60; !is_whole; cut++)
-		check_removal_cut(cut, 0, &is_whole);
+		check_removal_cut(false, cut, 0, &is_whole);
 	is_whole = false;
 	for (gsize cut = 30; !is_whole; cut++)
-		check_removal_cut(0, cut, &is_whole);
+		check_removal_cut(false, 0, cut, &is_whole);
+}
+
+static void removal_of_known_octets_that_is_cut_tells_nothing_unconfirmed(void)
+{
+	bool is_whole = false;
+
+	for (gsize cut = 60; !is_whole; cut++)
+		check_removal_cut(true, cut, 0, &is_whole);
+	is_whole = false;
+	for (gsize cut = 30; !is_whole; cut++)
+		check_removal_cut(true, 0, cut, &is_whole);
 }
 
 static void removal_of_what_is_gone_is_done(void)
@@ -791,6 +859,10 @@ static const struct test tests[] = {
 	T("P3-7/quit", removal_is_true_when_quit_was_answered),
 	T("P3-7/doubt", removal_whose_quit_is_refused_or_lost_is_in_doubt),
 	T("P3-7/cut", removal_that_is_cut_tells_nothing_unconfirmed),
+	T("P3-7/remove-known", removal_of_known_octets_reads_them_once_more),
+	T("P3-2/remove-known-others", removal_of_known_octets_leaves_others),
+	T("P3-7/remove-known-cut", removal_of_known_octets_that_is_cut_tells_nothing_unconfirmed),
+	T("remove/known-unreadable", removal_of_what_cannot_be_read_is_refused),
 	T("remove/gone", removal_of_what_is_gone_is_done),
 	T("P3-12/verify", removal_looks_at_the_name_once_more),
 	T("P3-2/remove", removal_needs_a_name_of_its_own),

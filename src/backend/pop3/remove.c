@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Messages removed for ever: UIDL n once more, DELE n for what still has the key, QUIT, which makes
- * it true (P3-7, P3-12). The request is alone in its session, and the last one. What the listing does
- * not have was gone before. Nothing counts as removed before QUIT was answered by +OK: when that
+ * Messages removed for ever: UIDL n once more, RETR n where its octets must be known ones, DELE n for
+ * what still is what it was, QUIT, which makes it true (P3-7, P3-12). The request is alone in its
+ * session, and the last one. What the listing does not have was gone before. Nothing counts as
+ * removed before QUIT was answered by +OK: when that
  * answer is lost, or is a refusal, the next listing knows. What some servers keep as message 1, and is
  * none but their notes, stays (P3-13). Loop thread. RFC 1939 §5, §6.
  */
@@ -13,12 +14,23 @@
 
 #define HEAD_MAX (64u * 1024) /* of message 1 that is looked at */
 
-enum fate { FATE_OPEN, FATE_GONE, FATE_VERIFIED, FATE_DELETED, FATE_REFUSED };
+enum fate {
+	FATE_OPEN,
+	FATE_GONE,
+	FATE_NAMED,    /* it has the key */
+	FATE_VERIFIED, /* … and the octets */
+	FATE_DELETED,
+	FATE_OTHER,    /* its octets are others */
+	FATE_REFUSED,
+};
 
 struct victim {
 	uint32_t uid, number;
 	char *key;
 	enum fate fate;
+	uint64_t size; /* that LIST claims */
+	uint8_t sha256[32];
+	GChecksum *sha; /* while it is read */
 };
 
 struct removal {
@@ -26,6 +38,7 @@ struct removal {
 	struct mailfs_remove_request args;
 	struct victim *victims;
 	size_t count;
+	bool compares; /* octets as well */
 	unsigned open;   /* commands without an answer */
 	GString *head;   /* of message 1, when that is a victim */
 	GError *refusal; /* the first one */
@@ -60,9 +73,15 @@ static void tell(struct removal *removal, enum fate fate)
 static void add_command(struct removal *removal, size_t index, const struct pop3_hooks *hooks,
 	const char *verb)
 {
-	struct pop3_command *command = pop3_command_new(hooks, POP3_ONE_LINE, "removing a message",
-		"%s %u", verb, removal->victims[index].number);
+	struct victim *victim = &removal->victims[index];
+	struct pop3_command *command = pop3_command_new(hooks,
+		hooks->data ? POP3_OCTETS : POP3_ONE_LINE, "removing a message", "%s %u", verb,
+		victim->number);
 
+	if (hooks->data) {
+		victim->sha = g_checksum_new(G_CHECKSUM_SHA256);
+		command->bytes = victim->size;
+	}
 	command->request = &removal->request;
 	command->index = index;
 	removal->open++;
@@ -140,12 +159,40 @@ static void on_uidl(struct pop3_command *command, const char *text, const GError
 			"message 1 is none: the server keeps its own notes in it");
 		refuse(removal, victim, other);
 	} else if (!error && is_still(victim, text)) {
-		victim->fate = FATE_VERIFIED;
+		victim->fate = removal->compares ? FATE_NAMED : FATE_VERIFIED;
 	} else {
 		other = g_error_new(MAILFS_ERROR, MAILFS_ERROR_PROTOCOL,
 			"the server names message %u differently now", victim->number);
 		refuse(removal, victim, error ? error : other);
 	}
+	answered(removal);
+}
+
+/* ---- RETR n ---------------------------------------------------------------------------------- */
+
+static struct victim *victim_of(const struct pop3_command *command)
+{
+	return &((struct removal *)command->request)->victims[command->index];
+}
+
+static void on_octets(struct pop3_command *command, const uint8_t *bytes, size_t len)
+{
+	g_checksum_update(victim_of(command)->sha, bytes, (gssize)len);
+}
+
+static void on_retr(struct pop3_command *command, const char *text, const GError *error)
+{
+	struct removal *removal = (struct removal *)command->request;
+	struct victim *victim = victim_of(command);
+	uint8_t sha256[32];
+	gsize len = sizeof(sha256);
+
+	g_checksum_get_digest(victim->sha, sha256, &len);
+	g_clear_pointer(&victim->sha, g_checksum_free);
+	if (error)
+		refuse(removal, victim, error);
+	else
+		victim->fate = memcmp(sha256, victim->sha256, len) == 0 ? FATE_VERIFIED : FATE_OTHER;
 	answered(removal);
 }
 
@@ -196,20 +243,42 @@ static void quit(struct removal *removal)
 
 /* ---- one after the other --------------------------------------------------------------------- */
 
+static void command_each(struct removal *removal, enum fate fate, const struct pop3_hooks *hooks,
+	const char *verb)
+{
+	for (size_t i = 0; i < removal->count; i++) {
+		if (removal->victims[i].fate == fate)
+			add_command(removal, i, hooks, verb);
+	}
+}
+
+static void tell_others(struct removal *removal)
+{
+	for (size_t i = 0; i < removal->count; i++) {
+		struct victim *victim = &removal->victims[i];
+
+		if (victim->fate != FATE_OTHER)
+			continue;
+		victim->fate = FATE_REFUSED;
+		removal->args.other(removal->args.user, victim->uid);
+	}
+}
+
 static void removal_go_on(struct removal *removal)
 {
-	static const struct pop3_hooks hooks = { .done = on_dele };
+	static const struct pop3_hooks retr = { .data = on_octets, .done = on_retr };
+	static const struct pop3_hooks dele = { .done = on_dele };
 
-	if (!has(removal, FATE_VERIFIED)) {
-		if (has(removal, FATE_DELETED))
-			quit(removal);
-		else
-			request_finish(&removal->request, removal->refusal);
-		return;
-	}
-	for (size_t i = 0; i < removal->count; i++) {
-		if (removal->victims[i].fate == FATE_VERIFIED)
-			add_command(removal, i, &hooks, "DELE");
+	if (has(removal, FATE_NAMED)) {
+		command_each(removal, FATE_NAMED, &retr, "RETR");
+	} else if (has(removal, FATE_VERIFIED)) {
+		tell_others(removal);
+		command_each(removal, FATE_VERIFIED, &dele, "DELE");
+	} else if (has(removal, FATE_DELETED)) {
+		quit(removal);
+	} else {
+		tell_others(removal);
+		request_finish(&removal->request, removal->refusal);
 	}
 }
 
@@ -230,6 +299,7 @@ static void find(struct removal *removal, struct victim *victim)
 		refuse(removal, victim, weak);
 	} else {
 		victim->number = entry->number;
+		victim->size = entry->size;
 	}
 }
 
@@ -266,8 +336,11 @@ static void removal_free(struct request *request)
 	g_clear_error(&removal->refusal);
 	if (removal->head)
 		g_string_free(removal->head, TRUE);
-	for (size_t i = 0; i < removal->count; i++)
+	for (size_t i = 0; i < removal->count; i++) {
 		g_free(removal->victims[i].key);
+		if (removal->victims[i].sha)
+			g_checksum_free(removal->victims[i].sha);
+	}
 	g_free(removal->victims);
 	g_free(removal);
 }
@@ -286,11 +359,15 @@ mailfs_ticket pop3_remove(struct mailfs_session *s, const struct mailfs_remove_r
 	removal->args.folder = NULL;
 	removal->args.uids = NULL;
 	removal->args.keys = NULL;
+	removal->args.sha256 = NULL;
+	removal->compares = args->sha256 != NULL;
 	removal->count = args->uid_count;
 	removal->victims = g_new0(struct victim, args->uid_count + 1);
 	for (size_t i = 0; i < args->uid_count; i++) {
 		removal->victims[i].uid = args->uids[i];
 		removal->victims[i].key = g_strdup(args->keys[i]);
+		if (args->sha256)
+			memcpy(removal->victims[i].sha256, args->sha256[i], sizeof(args->sha256[i]));
 	}
 	return request_add(s, &removal->request);
 }

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/* A message that is kept for good (engine/vault.h) comes from the disk, in place of the server. */
+#include "engine/fetch_impl.h"
+
+#define KEPT_PIECE (256u * 1024)
+
+static void read_next(struct fetch *fetch);
+
+/* What the disk has lost the server may still have. */
+static void kept_failed(struct fetch *fetch, const GError *error)
+{
+	const struct message *message = fetch_message(fetch, NULL);
+
+	engine_add_reason(fetch->fetcher->engine, "UID %u, kept: %s", fetch->uid, error->message);
+	if (!message || (message->bits & MESSAGE_LOCAL) != 0) {
+		request_failed(fetch, error);
+		return;
+	}
+	request_prepare(fetch, NULL);
+	request_submit(fetch);
+}
+
+static void on_piece(void *user, GBytes *bytes, const GError *error)
+{
+	struct fetch *fetch = disk_read_end(user);
+	gsize len = 0;
+	const void *data = bytes ? g_bytes_get_data(bytes, &len) : NULL;
+
+	if (!fetch)
+		return;
+	if (error) {
+		kept_failed(fetch, error);
+	} else {
+		request_data(fetch, data, len);
+		fetch->has_ended = len < KEPT_PIECE;
+		if (fetch->has_ended)
+			request_answered(fetch);
+		else
+			read_next(fetch);
+	}
+	fetch_release(fetch);
+}
+
+static void read_next(struct fetch *fetch)
+{
+	struct vault *vault = fetch->fetcher->engine->vault;
+	g_autoptr(GError) gone = NULL;
+
+	/* Somebody may have removed it meanwhile. */
+	if (!vault_has(vault, fetch->folder, fetch->uid)) {
+		gone = g_error_new(MAILFS_ERROR, MAILFS_ERROR_GONE, "the message is no more");
+		request_failed(fetch, gone);
+		return;
+	}
+	vault_read(vault, fetch->uid,
+		(struct mailfs_range){ fetch->stored + fetch->buffer->len, KEPT_PIECE }, on_piece,
+		disk_read_new(fetch, NULL));
+}
+
+bool kept_start(struct fetch *fetch)
+{
+	if (!vault_has(fetch->fetcher->engine->vault, fetch->folder, fetch->uid) ||
+		fetch->fetcher->engine->config.is_read_only)
+		return false;
+	fetch->is_whole = true;
+	request_begin(fetch, UINT64_MAX);
+	read_next(fetch);
+	return true;
+}

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: MIT */
+/* The vault: what is in it, and what is done next. Loop thread. */
+#include "engine/vault_impl.h"
+
+#include <string.h>
+
+#include "engine/change_impl.h"
+
+/* ---- what is in it ----------------------------------------------------------------------------- */
+
+static bool is_of(const struct vault *vault, const char *folder)
+{
+	const char *only = vault->engine->config.backend->only_folder;
+
+	return only && strcmp(only, folder) == 0;
+}
+
+struct journal_kept *vault_find(const struct vault *vault, uint32_t uid)
+{
+	return g_hash_table_lookup(vault->items, GUINT_TO_POINTER(uid));
+}
+
+void vault_put(struct vault *vault, struct journal_kept *row)
+{
+	g_hash_table_replace(vault->items, GUINT_TO_POINTER(row->uid), row);
+}
+
+void vault_drop(struct vault *vault, uint32_t uid)
+{
+	const struct journal_kept *row = vault_find(vault, uid);
+	uint64_t id;
+
+	if (!row || !vault->journal)
+		return;
+	/* The row first: a file without a row is swept, a row without a file would be a promise. */
+	id = row->id;
+	journal_drop(vault->journal, &id, 1, JOURNAL_SYNCED, NULL, NULL);
+	spool_remove(vault->journal, id);
+	g_hash_table_remove(vault->items, GUINT_TO_POINTER(uid));
+}
+
+struct message *vault_message(const struct vault *vault, const char *name, uint32_t uid,
+	struct folder **ret_folder)
+{
+	struct folder *folder = tree_by_name(vault->engine->tree, name);
+
+	*ret_folder = folder;
+	return folder && folder->box ? mailbox_find(folder->box, uid) : NULL;
+}
+
+void vault_on_row(void *user, const struct journal_kept *row)
+{
+	struct change_start *start = user;
+	struct vault *vault = start->engine->vault;
+
+	vault_put(vault, journal_kept_copy(row));
+}
+
+void vault_add_ids(const struct vault *vault, GArray *ids)
+{
+	GHashTableIter iter;
+	gpointer row;
+
+	g_hash_table_iter_init(&iter, vault->items);
+	while (g_hash_table_iter_next(&iter, NULL, &row))
+		g_array_append_val(ids, ((const struct journal_kept *)row)->id);
+}
+
+bool vault_has(const struct vault *vault, const char *folder, uint32_t uid)
+{
+	return vault_find(vault, uid) && is_of(vault, folder);
+}
+
+bool vault_is_gone(const struct vault *vault, const struct folder *folder, uint32_t uid)
+{
+	return vault_has(vault, folder->name, uid) && vault_find(vault, uid)->is_gone;
+}
+
+static int by_uid(gconstpointer a, gconstpointer b)
+{
+	uint32_t left = (*(const struct journal_kept *const *)a)->uid;
+	uint32_t right = (*(const struct journal_kept *const *)b)->uid;
+
+	return left < right ? -1 : left > right;
+}
+
+void vault_each(const struct vault *vault, const struct folder *folder,
+	void (*fn)(void *user, const struct journal_kept *row), void *user)
+{
+	g_autoptr(GPtrArray) rows = g_ptr_array_new();
+	GHashTableIter iter;
+	gpointer row;
+
+	if (!is_of(vault, folder->name))
+		return;
+	g_hash_table_iter_init(&iter, vault->items);
+	while (g_hash_table_iter_next(&iter, NULL, &row))
+		g_ptr_array_add(rows, row);
+	g_ptr_array_sort(rows, by_uid);
+	for (guint i = 0; i < rows->len; i++)
+		fn(user, g_ptr_array_index(rows, i));
+}
+
+void vault_message_gone(struct vault *vault, const struct folder *folder, uint32_t uid)
+{
+	if (vault_has(vault, folder->name, uid))
+		vault_drop(vault, uid);
+}
+
+void vault_read(struct vault *vault, uint32_t uid, struct mailfs_range range, spool_read_fn done,
+	void *user)
+{
+	const struct journal_kept *row = vault_find(vault, uid);
+	struct spool_file *file = spool_file_open(vault->journal, row->id, false);
+
+	spool_file_set_size(file, row->size);
+	spool_read(file, range, done, user);
+	spool_file_unref(file); /* closes with the last job */
+}
+
+struct vault_status vault_status(const struct vault *vault)
+{
+	struct vault_status status = { .messages = g_hash_table_size(vault->items) };
+	GHashTableIter iter;
+	gpointer row;
+
+	g_hash_table_iter_init(&iter, vault->items);
+	while (g_hash_table_iter_next(&iter, NULL, &row)) {
+		status.gone += ((const struct journal_kept *)row)->is_gone;
+		status.bytes += ((const struct journal_kept *)row)->size;
+	}
+	return status;
+}
+
+uint64_t vault_pending_bytes(const struct vault *vault)
+{
+	return vault->pending;
+}
+
+/* ---- one piece of work after the other --------------------------------------------------------- */
+
+struct vault_work *vault_work_new(struct vault *vault, struct folder *folder, GArray *uids)
+{
+	struct vault_work *work = g_new0(struct vault_work, 1);
+
+	work->vault = vault;
+	work->folder = g_strdup(folder->name);
+	work->uidvalidity = folder->uidvalidity;
+	work->box_id = folder->box->id;
+	work->uids = g_array_ref(uids);
+	work->sha = g_checksum_new(G_CHECKSUM_SHA256);
+	work->open = 1;
+	vault->work = work;
+	return work;
+}
+
+static void work_free(struct vault_work *work)
+{
+	g_free(work->folder);
+	g_array_unref(work->uids);
+	g_checksum_free(work->sha);
+	g_free(work->digests);
+	g_free(work);
+}
+
+static void go_on(struct vault *vault, struct folder *folder)
+{
+	if (pool_state(vault->engine->pool) != ENGINE_ONLINE || !folder->box)
+		return;
+	if (!vault_store(vault, folder))
+		vault_clear(vault, folder);
+}
+
+void vault_work_answered(struct vault_work *work)
+{
+	struct vault *vault = work->vault;
+	struct folder *folder = vault ? tree_by_name(vault->engine->tree, work->folder) : NULL;
+
+	if (--work->open > 0)
+		return;
+	if (vault)
+		vault->work = NULL;
+	work_free(work);
+	if (folder)
+		go_on(vault, folder);
+}
+
+void vault_look(struct vault *vault, struct folder *folder)
+{
+	if (!vault->is_on || !is_of(vault, folder->name))
+		return;
+	vault->cursor = 0;
+	vault->clear_cursor = 0;
+	if (!vault->work)
+		go_on(vault, folder);
+}
+
+void vault_online(struct vault *vault)
+{
+	struct engine *engine = vault->engine;
+	struct folder *folder =
+		vault->is_on ? tree_by_name(engine->tree, engine->config.backend->only_folder) : NULL;
+
+	if (folder && engine->was_started && pool_state(engine->pool) == ENGINE_ONLINE)
+		syncer_sync(engine, folder, NULL, NULL);
+}
+
+/* ---- life ------------------------------------------------------------------------------------- */
+
+struct vault *vault_new(struct engine *engine)
+{
+	const struct engine_config *config = &engine->config;
+	struct vault *vault = g_new0(struct vault, 1);
+
+	vault->engine = engine;
+	vault->journal = config->journal;
+	vault->is_on = config->clears_server && config->journal && !config->is_read_only &&
+		config->backend->only_folder && config->backend->remove &&
+		(config->backend->traits & MAILFS_TRAIT_KEYS) != 0;
+	vault->items = g_hash_table_new_full(NULL, NULL, NULL, (GDestroyNotify)journal_kept_free);
+	return vault;
+}
+
+void vault_free(struct vault *vault)
+{
+	struct vault_work *work = vault->work;
+
+	/* The job of the pool is no more; what the disk has to say comes still. */
+	if (work) {
+		work->vault = NULL;
+		vault_forget_arrivals(work);
+		if (work->has_job)
+			work->open--;
+		if (work->open == 0)
+			work_free(work);
+	}
+	g_hash_table_unref(vault->items);
+	g_free(vault);
+}

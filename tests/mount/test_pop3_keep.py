@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: MIT
+"""POP3 with -o pop3-keep: what leaves the server is here for good."""
+
+import glob
+import os
+
+import pytest
+
+import mailgen
+import mounting
+from test_pop3 import all_bodies, drop, eml, fresh, new_mail, refresh, retr, sha, wait_for
+
+
+def status(m, word):
+    return m.status()[word]
+
+
+def kept_files(m):
+    return sorted(glob.glob(os.path.join(m.home, "**", "state", "**", "spool", "*"), recursive=True))
+
+
+def contents(m):
+    return {name: sha(m.read(name)) for name in eml(m)}
+
+
+def states(m):
+    return {os.getxattr(m.join(name), "user.mailfs.state") for name in eml(m)}
+
+
+def wait_until_cleared(m, count):
+    wait_for(lambda: status(m, "kept-gone") == count)
+
+
+def test_what_is_kept_leaves_the_server_and_stays_here(mount, make_dovecot):
+    server = fresh(make_dovecot)
+    expected = sorted(sha(body) for body in all_bodies(server))
+    m = mount(server, protocol="pop3", options=["pop3-keep=no"])
+    before = eml(m)
+    wait_until_cleared(m, 5)
+    assert all_bodies(server) == []
+    assert eml(m) == before
+    assert sorted(contents(m).values()) == expected
+    assert states(m) == {b"local"}
+    assert status(m, "kept") == 5
+    new_mail(server, "later")
+    refresh(m)
+    wait_until_cleared(m, 6)
+    assert all_bodies(server) == []
+    assert len(eml(m)) == 6
+    assert m.status()["reasons"] == []
+    server.halt()
+    m.stop()
+    m.remount()
+    assert set(expected) < set(contents(m).values())
+    assert len(kept_files(m)) == 6
+
+
+def test_what_is_kept_outlives_the_cache(mount, make_dovecot):
+    server = fresh(make_dovecot)
+    m = mount(server, protocol="pop3", options=["pop3-keep=no", "delete=expunge"])
+    wait_until_cleared(m, 5)
+    before = contents(m)
+    m.stop()
+    m.clear_cache()
+    new_mail(server, "later")
+    m.remount()
+    wait_until_cleared(m, 6)
+    after = contents(m)
+    assert len(after) == 6 and all(after[name] == data for name, data in before.items())
+    gone = sorted(before)[0]
+    os.unlink(m.join(gone))
+    assert gone not in eml(m)
+    m.stop()
+    m.clear_cache()
+    m.remount()
+    wait_for(lambda: len(eml(m)) == 5)
+    assert gone not in eml(m)
+    assert len(kept_files(m)) == 5
+    assert states(m) == {b"local"}
+
+
+def test_after_days_they_are_kept_and_still_on_the_server(mount, make_dovecot):
+    server = fresh(make_dovecot)
+    m = mount(server, protocol="pop3", options=["pop3-keep=3"])
+    wait_for(lambda: status(m, "kept") == 5)
+    before = contents(m)
+    m.stop()
+    assert len(all_bodies(server)) == 5
+    # One is damaged meanwhile: it is fetched once more before it may go.
+    with open(kept_files(m)[0], "r+b") as file:
+        file.seek(40)
+        file.write(b"#")
+    m.options[:] = [option for option in m.options if "pop3-keep" not in option] + ["pop3-keep=no"]
+    m.remount()
+    wait_until_cleared(m, 4)
+    refresh(m)
+    wait_until_cleared(m, 5)
+    assert all_bodies(server) == []
+
+    assert contents(m) == before
+    assert any("damaged" in reason for reason in m.status()["reasons"])
+
+
+def test_what_others_delete_stays_if_it_is_kept(mount, make_dovecot):
+    server = fresh(make_dovecot)
+    m = mount(server, protocol="pop3", options=["pop3-keep=30", "pop3-vanished=hide"])
+    wait_for(lambda: status(m, "kept") == 5)
+    before = contents(m)
+    pop = drop(server)
+    for number in range(1, 4):
+        pop.dele(number)
+    pop.quit()
+    refresh(m)
+    wait_for(lambda: b"local" in states(m))
+    assert contents(m) == before
+
+
+def test_by_default_nothing_is_deleted_or_stored(mount, make_dovecot):
+    server = fresh(make_dovecot)
+    m = mount(server, protocol="pop3")
+    contents(m)
+    refresh(m)
+    m.stop()
+    assert len(all_bodies(server)) == 5
+    assert kept_files(m) == []
+
+
+def test_a_read_only_mount_refuses_to_delete(mount, make_dovecot):
+    server = fresh(make_dovecot)
+    m = mount(server, protocol="pop3", options=["ro", "pop3-keep=no"], start=False)
+    with pytest.raises(mounting.MountFailed):
+        m.start()
