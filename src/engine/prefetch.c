@@ -191,7 +191,9 @@ static void note_unseen(struct prefetch *prefetch, struct folder *folder, struct
 	uint32_t id = folder->box->id;
 	int64_t at;
 
-	if (step == 0 || (position - from) / step > UNSEEN_MAX)
+	/* The walk may have been where no message is any more. */
+	if (step == 0 || from > (int64_t)mailbox_count(folder->box) ||
+		(position - from) / step > UNSEEN_MAX)
 		return;
 	for (at = from + step; (position - at) * step > 0; at += step)
 		if (!fetcher_is_elsewhere(fetcher, id, mailbox_at(folder->box, (size_t)at)->uid))

@@ -168,7 +168,8 @@ class Mount:
             "XDG_RUNTIME_DIR": os.path.join(self.home, "runtime"),
             "MAILFS_TEST_TOKEN": self.token,
             "NO_COLOR": "1",
-            "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:exitcode=99:log_path=" + report,
+            "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:handle_abort=1:exitcode=99:log_path="
+                            + report,
             "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1:exitcode=99:log_path=" + report,
             "LSAN_OPTIONS": os.environ.get("LSAN_OPTIONS", ""),
         })

@@ -123,6 +123,21 @@ static void a_message_that_is_gone_fails_alone(void)
 	world_free(world);
 }
 
+/* The walk was at a position that the shorter folder has no more. */
+static void a_folder_that_shrinks_under_a_walk_down_is_walked_on(void)
+{
+	struct world *world = with_messages();
+
+	for (uint32_t uid = MESSAGES; uid >= MESSAGES - 40; uid--)
+		g_assert_cmpint(world_cat(world, uid), ==, WORLD_OK);
+	for (uint32_t uid = 1; uid <= 50; uid++)
+		fake_message_remove(world->inbox, uid);
+	g_assert_cmpint(world_refresh(world, "INBOX"), ==, WORLD_OK);
+	for (uint32_t uid = MESSAGES - 41; uid > 50; uid--)
+		g_assert_cmpint(world_cat(world, uid), ==, WORLD_OK);
+	world_free(world);
+}
+
 static void stopping_in_the_middle_of_a_batch_leaves_nothing_behind(void)
 {
 	for (unsigned turns = 0; turns < 40; turns++) {
@@ -238,6 +253,7 @@ int main(int argc, char **argv)
 	T("cached", what_is_cached_is_not_fetched_ahead_again);
 	T("a batch dies", a_batch_that_dies_costs_nobody_a_message);
 	T("SZ-2 one is gone", a_message_that_is_gone_fails_alone);
+	T("AS-2 a shorter folder", a_folder_that_shrinks_under_a_walk_down_is_walked_on);
 	T("stop", stopping_in_the_middle_of_a_batch_leaves_nothing_behind);
 	T("SZ-1 a lie", a_server_that_lies_about_sizes_is_found_out_ahead_too);
 	T("opens lead on", what_came_ahead_is_told_of_and_opens_lead_on);
