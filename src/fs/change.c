@@ -2,6 +2,9 @@
 /* Requests that are answered when the engine has done what they ask. Loop thread. */
 #include "fs/change.h"
 
+#include <errno.h>
+
+#include "fs/errno_map.h"
 #include "fs/internal.h"
 
 static void change_release(struct op *op)
@@ -36,6 +39,15 @@ static void reply_done(fuse_req_t req, void *data)
 		fuse_reply_err(req, 0);
 }
 
+/* With ESTALE the kernel would look the path up again, and repeat the request with whatever has that
+ * name now: after another UIDVALIDITY another message would be removed or moved (ID-1). */
+static void refuse(struct change *change, const GError *error)
+{
+	int code = errno_of(error);
+
+	op_finish_errno(&change->op, code == ESTALE ? ENOENT : code);
+}
+
 void change_done(void *user, const GError *error)
 {
 	struct change *change = user;
@@ -44,7 +56,7 @@ void change_done(void *user, const GError *error)
 	if (error && change->undo)
 		change->undo(change);
 	if (error)
-		op_finish_error(&change->op, error);
+		refuse(change, error);
 	else if (change->next)
 		change->next(change);
 	else
