@@ -13,11 +13,14 @@
 
 #include <glib.h>
 
+#include "base/locked.h"
+
 #define LOG_SECRET_MAX (16 * 1024)
 #define LOG_SAFE_MAX 1024
+#define SECRETS_MAX  256 /* two for each account */
 
 static int max_level = LOG_WARN;
-static GPtrArray *secrets;
+static gpointer secrets[SECRETS_MAX]; /* texts of base/locked.h; NULL = none */
 static int wire_fd = -1;
 static bool is_detached;
 
@@ -46,24 +49,41 @@ void log_detach(void)
 	is_detached = access("/run/systemd/journal/socket", W_OK) == 0;
 }
 
-static void wipe_free(gpointer secret)
-{
-	explicit_bzero(secret, strlen(secret));
-	g_free(secret);
-}
-
+/* Other threads read the slots meanwhile; a line that is just being written may miss a new one. */
 void log_secret_add(const char *secret)
 {
 	if (strlen(secret) < 4)
 		return;
-	if (!secrets)
-		secrets = g_ptr_array_new_with_free_func(wipe_free);
-	g_ptr_array_add(secrets, g_strdup(secret));
+	for (size_t i = 0; i < SECRETS_MAX; i++) {
+		if (secrets[i])
+			continue;
+		g_atomic_pointer_set(&secrets[i], (gpointer)locked_ref(secret));
+		return;
+	}
+}
+
+static void drop(size_t slot)
+{
+	gpointer secret = secrets[slot];
+
+	g_atomic_pointer_set(&secrets[slot], NULL);
+	locked_unref(secret);
+}
+
+void log_secret_drop(const char *secret)
+{
+	for (size_t i = 0; i < SECRETS_MAX; i++) {
+		if (secrets[i] == secret) {
+			drop(i);
+			return;
+		}
+	}
 }
 
 void log_secrets_clear(void)
 {
-	g_clear_pointer(&secrets, g_ptr_array_unref);
+	for (size_t i = 0; i < SECRETS_MAX; i++)
+		drop(i);
 }
 
 /* Looks in `line`, masks in `masked`: so secrets that overlap or contain each other all go. */
@@ -84,8 +104,12 @@ static char *mask_secrets(const char *line)
 {
 	char *masked = g_strdup(line);
 
-	for (guint i = 0; secrets && i < secrets->len; i++)
-		mask_secret(line, g_ptr_array_index(secrets, i), masked);
+	for (size_t i = 0; i < SECRETS_MAX; i++) {
+		const char *secret = g_atomic_pointer_get(&secrets[i]);
+
+		if (secret)
+			mask_secret(line, secret, masked);
+	}
 	return masked;
 }
 

@@ -39,6 +39,8 @@ void log_write(enum log_level level, const char *layer, const char *format, ...)
 /* Printable copy of server text, secrets masked; g_free() it. `len` < 0: up to NUL. */
 char *log_safe(const char *text, long len);
 
-/* Loop thread, before other threads log. Secrets under 4 bytes are not masked. */
+/* Loop thread. A text of base/locked.h; takes a reference. Secrets under 4 bytes are not masked. */
 void log_secret_add(const char *secret);
-void log_secrets_clear(void);
+/* A secret that has been out of use for so long that no thread is writing a line with it any more. */
+void log_secret_drop(const char *secret);
+void log_secrets_clear(void); /* no other threads are left */

@@ -135,6 +135,14 @@ static struct secret_config secret_config(const struct account *account,
 	};
 }
 
+/* It is in one place from now on. */
+static void forget_password(struct options *options)
+{
+	if (options->password)
+		explicit_bzero(options->password, strlen(options->password));
+	g_clear_pointer(&options->password, g_free);
+}
+
 static void fill_names(struct account *account)
 {
 	struct secret_config config;
@@ -147,6 +155,7 @@ static void fill_names(struct account *account)
 	account->fsname = source_fsname(&account->source);
 	config = secret_config(account, &account->options);
 	account->secret = secret_new(&config);
+	forget_password(&account->options);
 }
 
 struct account *account_new(const char *source, const char *config_path, struct options *options,
@@ -214,11 +223,6 @@ bool account_reload(struct account *account, GError **error)
 
 void account_forget_secret(struct account *account)
 {
-	char *password = account->options.password;
-
-	if (password)
-		explicit_bzero(password, strlen(password));
-	g_clear_pointer(&account->options.password, g_free);
 	secret_forget(account->secret);
 }
 

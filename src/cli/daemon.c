@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/locked.h"
 #include "base/log.h"
 
 static pid_t child_pid;
@@ -71,6 +72,7 @@ void daemon_start(struct daemon *daemon, bool is_foreground, int crash_code)
 		watch_child(fds[0], crash_code, &mask);
 	}
 	sigprocmask(SIG_SETMASK, &mask, NULL);
+	locked_after_fork();
 	close(fds[0]);
 	daemon->fd = fds[1];
 	/* Nobody shall find a mount of a command that was killed, or whose terminal went away. */

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/locked.h"
 #include "base/log.h"
 #include "cli/keyring.h"
 
@@ -29,24 +30,31 @@ struct question {
 };
 
 struct secret {
-	char *account, *where, *command_text, *password;
+	char *account, *where, *command_text;
+	const char *password; /* of base/locked.h, as all that follow */
 	int passfd;
 	bool is_token, is_needed, may_prompt;
 
-	char *kept; /* NULL = the command is asked each time */
+	const char *kept; /* NULL = the command is asked each time */
 	enum kept_from kept_from;
-	char *masked; /* the last one that log lines were told to hide */
+	const char *masked, *masked_before; /* the last ones that log lines were told to hide */
 
 	struct command *command; /* under way */
 	GPtrArray *questions;    /* struct question *, waiting for an answer */
 	guint answer_source;     /* they are answered from `kept` soon */
 };
 
-static void wipe(char **text)
+static void wipe(const char **text)
 {
-	if (*text)
-		explicit_bzero(*text, strlen(*text));
-	g_clear_pointer(text, g_free);
+	locked_unref(*text);
+	*text = NULL;
+}
+
+/* Of memory that is not locked. */
+static void wipe_free(char *text)
+{
+	explicit_bzero(text, strlen(text));
+	g_free(text);
 }
 
 static void configure(struct secret *secret, const struct secret_config *config)
@@ -58,7 +66,7 @@ static void configure(struct secret *secret, const struct secret_config *config)
 	secret->account = g_strdup(config->account);
 	secret->where = g_strdup(config->where);
 	secret->command_text = g_strdup(config->command);
-	secret->password = g_strdup(config->password);
+	secret->password = config->password ? locked_new(config->password) : NULL;
 	secret->is_token = config->is_token;
 	secret->is_needed = config->is_needed;
 	secret->may_prompt = config->may_prompt;
@@ -89,24 +97,42 @@ void secret_free(struct secret *secret)
 	wipe(&secret->password);
 	wipe(&secret->kept);
 	wipe(&secret->masked);
+	wipe(&secret->masked_before);
 	g_free(secret);
 }
 
-static void mask(struct secret *secret, const char *text)
+/* Takes the reference. The one before stays: the server may repeat it still, and other threads may be
+ * looking for it in a line. */
+static void mask_take(struct secret *secret, const char *text)
 {
-	if (secret->masked && strcmp(secret->masked, text) == 0)
+	if (secret->masked && strcmp(secret->masked, text) == 0) {
+		locked_unref(text);
 		return;
-	wipe(&secret->masked);
-	secret->masked = g_strdup(text);
+	}
+	if (secret->masked_before)
+		log_secret_drop(secret->masked_before);
+	wipe(&secret->masked_before);
+	secret->masked_before = secret->masked;
+	secret->masked = text;
 	log_secret_add(text);
 }
 
-static void keep(struct secret *secret, char *text, enum kept_from from)
+/* Takes the reference. */
+static void keep_locked(struct secret *secret, const char *text, enum kept_from from)
 {
 	wipe(&secret->kept);
 	secret->kept = text;
 	secret->kept_from = from;
-	mask(secret, text);
+	mask_take(secret, locked_ref(text));
+}
+
+/* Takes the text, and moves it. */
+static void keep(struct secret *secret, char *text, enum kept_from from)
+{
+	const char *locked = locked_new(text);
+
+	wipe_free(text);
+	keep_locked(secret, locked, from);
 }
 
 /* ---- reading from files ------------------------------------------------------------------------ */
@@ -232,7 +258,7 @@ bool secret_prepare(struct secret *secret, GError **error)
 	else if (secret->command_text)
 		secret->kept_from = KEPT_NOTHING;
 	else if (secret->password)
-		keep(secret, g_strdup(secret->password), KEPT_CONFIG);
+		keep_locked(secret, locked_ref(secret->password), KEPT_CONFIG);
 	else
 		return take_keyring(secret) || take_terminal(secret, error);
 	return true;
@@ -253,6 +279,7 @@ void secret_forget(struct secret *secret)
 	wipe(&secret->password);
 	wipe(&secret->kept);
 	wipe(&secret->masked);
+	wipe(&secret->masked_before);
 	secret->kept_from = KEPT_NOTHING;
 }
 
@@ -274,7 +301,7 @@ void secret_reload(struct secret *secret, const struct secret_config *config)
 		wipe(&secret->kept);
 		secret->kept_from = KEPT_NOTHING;
 	} else if (secret->password) {
-		keep(secret, g_strdup(secret->password), KEPT_CONFIG);
+		keep_locked(secret, locked_ref(secret->password), KEPT_CONFIG);
 	}
 }
 
@@ -287,7 +314,7 @@ static void answer_all(struct secret *secret, const char *text, const GError *er
 	/* An answer may lead to the next question. */
 	secret->questions = g_ptr_array_new_with_free_func(g_free);
 	if (text)
-		mask(secret, text);
+		mask_take(secret, locked_new(text));
 	for (guint i = 0; i < questions->len; i++) {
 		const struct question *question = g_ptr_array_index(questions, i);
 

@@ -6,6 +6,7 @@
 #include "net/stream_private.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #include "base/clock.h"
@@ -116,6 +117,9 @@ static void stream_send_step(struct stream *stream)
 		MSG_NOSIGNAL | MSG_DONTWAIT);
 
 	if (sent >= 0) {
+		/* Passwords pass here, and what comes later may be shorter. */
+		if (!stream->layers.tls && sent > 0)
+			explicit_bzero(wire->data + wire->start, (size_t)sent);
 		bytebuf_consume(wire, (size_t)sent);
 		stream->bytes_out += (uint64_t)sent;
 	} else if (errno == EAGAIN || errno == EWOULDBLOCK) {

@@ -1,12 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /* What may reach the user's terminal. */
 #include "base/log.h"
+#include "base/locked.h"
 
 #include <string.h>
 #include <unistd.h>
 
 #include <glib.h>
 #include <glib/gstdio.h>
+
+static void add_secret(const char *text)
+{
+	const char *secret = locked_new(text);
+
+	log_secret_add(secret);
+	locked_unref(secret);
+}
 
 static void assert_safe(const char *text, const char *want)
 {
@@ -92,7 +101,7 @@ static void writes_only_what_is_on(void)
 static void secrets_are_masked_everywhere(void)
 {
 	if (g_test_subprocess()) {
-		log_secret_add("hunter2");
+		add_secret("hunter2");
 		log_warn("net", "LOGIN ann hunter2 and hunter2hunter2, not hunter3");
 		return;
 	}
@@ -105,8 +114,8 @@ static void secrets_are_masked_everywhere(void)
 static void secrets_may_overlap(void)
 {
 	if (g_test_subprocess()) {
-		log_secret_add("abab");
-		log_secret_add("ababXY");
+		add_secret("abab");
+		add_secret("ababXY");
 		log_warn("net", "<abababXY>");
 		return;
 	}
@@ -119,7 +128,7 @@ static void secrets_may_overlap(void)
 static void a_secret_of_stars_ends(void)
 {
 	if (g_test_subprocess()) {
-		log_secret_add("****");
+		add_secret("****");
 		log_warn("net", "x ****** y");
 		return;
 	}
@@ -131,9 +140,9 @@ static void a_secret_of_stars_ends(void)
 static void short_secrets_and_forgotten_ones_are_not_masked(void)
 {
 	if (g_test_subprocess()) {
-		log_secret_add("abc");
+		add_secret("abc");
 		log_warn("net", "first abc");
-		log_secret_add("wxyz");
+		add_secret("wxyz");
 		log_secrets_clear();
 		log_warn("net", "second wxyz");
 		return;
@@ -152,7 +161,7 @@ static void safe_text_shows_no_secret_not_even_half_of_one(void)
 	g_autofree char *safe = NULL;
 	g_autofree char *inside = NULL;
 
-	log_secret_add("canary-4711");
+	add_secret("canary-4711");
 	safe = log_safe(text, -1);
 	inside = log_safe("alert: canary-4711!", -1);
 	g_assert_null(strstr(safe, "cana"));
@@ -171,7 +180,7 @@ static void the_wire_has_a_file_of_its_own_with_secrets_masked(void)
 	log_wire_to(fd);
 	g_assert_true(log_is_on(LOG_WIRE));
 	g_assert_false(log_is_on(LOG_DEBUG));
-	log_secret_add("canary-4711");
+	add_secret("canary-4711");
 	log_write(LOG_WIRE, "imap", "C: a1 LOGIN me %s", "canary-4711");
 	log_write(LOG_INFO, "imap", "not of the wire");
 	log_wire_to(-1);
