@@ -60,7 +60,7 @@ struct ctl_read *ctl_read_begin(const char *mountpoint, const char *name);
 char *ctl_read_end(struct ctl_read *read, GError **error);
 char *ctl_read_now(const char *mountpoint, const char *name, GError **error);
 
-/* 0 or -errno; writes to .mailfs/ctl, which ends when the command was carried out. */
+/* 0 or -errno; one command, as .mailfs/ctl takes it. It ends when the command was carried out. */
 int ctl_write(const char *mountpoint, const char *text);
 /* Of the daemon; 0 = not known. */
 pid_t ctl_find_pid(const char *mountpoint);

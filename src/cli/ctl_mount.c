@@ -17,6 +17,7 @@
 #include "base/parse.h"
 #include "cli/exit_code.h"
 #include "cli/mountpoint.h"
+#include "fs/command.h"
 
 #define ANSWER_MS  5000
 #define ANSWER_MAX (16u << 20) /* bytes; status.json of a large account has some hundred KiB */
@@ -170,13 +171,27 @@ char *ctl_read_now(const char *mountpoint, const char *name, GError **error)
 
 /* ---- other ways to talk ------------------------------------------------------------------------ */
 
+/* A read-only mount takes no writes, not even there. */
+static int command_by_ioctl(const char *mountpoint, const char *text)
+{
+	g_autofree char *path = g_build_filename(mountpoint, ".mailfs", "status", NULL);
+	SCOPED(fd_closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct mailfs_command command = { 0 };
+
+	if (fd < 0)
+		return -errno;
+	if (g_strlcpy(command.line, text, sizeof(command.line)) >= sizeof(command.line))
+		return -ENAMETOOLONG;
+	return ioctl(fd, MAILFS_IOC_COMMAND, &command) < 0 ? -errno : 0;
+}
+
 int ctl_write(const char *mountpoint, const char *text)
 {
 	g_autofree char *path = g_build_filename(mountpoint, ".mailfs", "ctl", NULL);
 	SCOPED(fd_closep) int fd = open(path, O_WRONLY | O_CLOEXEC);
 
 	if (fd < 0)
-		return -errno;
+		return errno == EROFS ? command_by_ioctl(mountpoint, text) : -errno;
 	return write(fd, text, strlen(text)) < 0 ? -errno : 0;
 }
 

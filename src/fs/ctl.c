@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * .mailfs/ctl: one command a write, a line of words. The write ends when the command was carried out; a
- * refusal is an errno, and its reason is in the status. Loop thread.
+ * refusal is an errno, and its reason is in the status. Or one command an ioctl, command.h. Loop thread.
  */
 #include <errno.h>
 #include <string.h>
 
 #include "base/parse.h"
+#include "fs/command.h"
 #include "fs/internal.h"
-
-#define CTL_LINE_MAX 4096u
 
 static void refuse(struct fs *fs, fuse_req_t req, int error, const char *verb, const char *why)
 {
@@ -25,6 +24,15 @@ static struct folder *find_folder(struct fs *fs, const char *path)
 	return tree_by_shown_path(engine_tree(fs->engine), whole);
 }
 
+/* `size`: of the write; 0 = it came by ioctl. */
+static void reply_carried_out(fuse_req_t req, size_t size)
+{
+	if (size > 0)
+		fuse_reply_write(req, size);
+	else
+		fuse_reply_ioctl(req, 0, NULL, 0);
+}
+
 /* ---- refresh ----------------------------------------------------------------------------------- */
 
 struct ctl_op {
@@ -34,7 +42,7 @@ struct ctl_op {
 
 static void reply_written(fuse_req_t req, void *data)
 {
-	fuse_reply_write(req, *(size_t *)data);
+	reply_carried_out(req, *(size_t *)data);
 }
 
 static void on_told(void *user)
@@ -99,7 +107,7 @@ static void ctl_pending(struct fs *fs, fuse_req_t req, const char *word, size_t 
 	if (r < 0)
 		fuse_reply_err(req, -r);
 	else
-		fuse_reply_write(req, size);
+		reply_carried_out(req, size);
 }
 
 static void ctl_retry(struct fs *fs, fuse_req_t req, const char *word, size_t size)
@@ -117,7 +125,7 @@ static void ctl_drop(struct fs *fs, fuse_req_t req, const char *word, size_t siz
 static void ctl_offline(struct fs *fs, fuse_req_t req, const char *word, size_t size)
 {
 	engine_go_offline(fs->engine);
-	fuse_reply_write(req, size);
+	reply_carried_out(req, size);
 }
 
 /* Ends when a session has logged in, or could not. */
@@ -144,7 +152,7 @@ static void ctl_prefetch(struct fs *fs, fuse_req_t req, const char *path, size_t
 		return;
 	}
 	engine_fill(fs->engine, folder, false);
-	fuse_reply_write(req, size);
+	reply_carried_out(req, size);
 }
 
 /* ---- commands ---------------------------------------------------------------------------------- */
@@ -162,18 +170,11 @@ static const struct {
 	{ "drop", WORD_MUST, ctl_drop },
 };
 
-void control_write(struct fs *fs, fuse_req_t req, uint32_t file, const char *bytes, size_t size)
+void control_command(struct fs *fs, fuse_req_t req, const char *text, size_t size)
 {
-	g_autofree char *line = NULL;
-	char *word;
+	g_autofree char *line = g_strchomp(g_strdup(text));
+	char *word = strchr(line, ' ');
 
-	if (file != CONTROL_CTL || size > CTL_LINE_MAX || memchr(bytes, '\0', size)) {
-		fuse_reply_err(req, file == CONTROL_CTL ? EINVAL : EROFS);
-		return;
-	}
-	line = g_strndup(bytes, size);
-	g_strchomp(line);
-	word = strchr(line, ' ');
 	if (word)
 		*word++ = '\0';
 	for (size_t i = 0; i < G_N_ELEMENTS(commands); i++) {
@@ -185,4 +186,16 @@ void control_write(struct fs *fs, fuse_req_t req, uint32_t file, const char *byt
 		return;
 	}
 	fuse_reply_err(req, EINVAL);
+}
+
+void control_write(struct fs *fs, fuse_req_t req, uint32_t file, const char *bytes, size_t size)
+{
+	g_autofree char *line = NULL;
+
+	if (file != CONTROL_CTL || size > MAILFS_COMMAND_MAX || memchr(bytes, '\0', size)) {
+		fuse_reply_err(req, file == CONTROL_CTL ? EINVAL : EROFS);
+		return;
+	}
+	line = g_strndup(bytes, size);
+	control_command(fs, req, line, size);
 }

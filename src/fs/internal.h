@@ -228,6 +228,8 @@ void control_lookup(struct fs *fs, fuse_req_t req, const char *name);
 void control_forget(struct fs *fs, uint64_t ino);
 void control_open(struct fs *fs, fuse_req_t req, uint32_t file, struct fuse_file_info *fi);
 void control_read(struct fs *fs, fuse_req_t req, uint64_t ino, size_t size, off_t offset);
+/* One line; `size` is what a write of it is answered with, 0 = it is an ioctl. */
+void control_command(struct fs *fs, fuse_req_t req, const char *text, size_t size);
 void control_write(struct fs *fs, fuse_req_t req, uint32_t file, const char *bytes, size_t size);
 void control_append_json(GString *out, const char *text); /* with its quotes */
 const char *control_state_name(enum engine_state state);
@@ -257,6 +259,8 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t size, of
 void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi);
 void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi);
+void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg, struct fuse_file_info *fi,
+	unsigned flags, const void *in, size_t in_size, size_t out_size);
 void op_poll(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi,
 	struct fuse_pollhandle *handle);
 void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);

@@ -51,6 +51,7 @@ static const struct fuse_lowlevel_ops operations = {
 	.releasedir = op_releasedir,
 	.open = op_open,
 	.poll = op_poll,
+	.ioctl = op_ioctl,
 	.read = op_read,
 	.write = op_write,
 	.flush = op_flush,

@@ -2,6 +2,7 @@
 """The network is away: at the start, for a while, by request; and it comes back."""
 
 import errno
+import fcntl
 import os
 import signal
 import time
@@ -295,6 +296,34 @@ def test_offline_by_request_has_no_connection_until_online(mount, make_dovecot, 
     assert m.read("INBOX", "2.eml") == message(2)
     wait_until(lambda: "\\Flagged" in server.flags("INBOX")[1], 10, "the flag")
     wait_until(lambda: len(server.uids("INBOX")) == COUNT + 2, 20, "the new message")
+
+
+def test_a_read_only_mount_takes_commands_too(mount, imap_server):
+    """The kernel refuses the write; mailfsctl has another way."""
+    server = serve(imap_server)
+    m = mount(server, ["name=uid", "ro", "poll=0"])
+    m.list("INBOX")
+
+    def write():
+        with open(m.join(".mailfs", "ctl"), "wb", buffering=0) as file:
+            file.write(b"refresh\n")
+    raises(errno.EROFS, write)
+    server.account["INBOX"].add(message(COUNT + 1))
+    ctl(m, "refresh", "INBOX")
+    assert m.list("INBOX") == names(COUNT + 1)
+    ctl(m, "offline")
+    assert (m.status()["state"], m.status()["offline-by"]) == ("offline", "request")
+    ctl(m, "online")
+    assert m.status()["state"] == "online"
+    assert ctl(m, "refresh", "Nowhere", check=False).returncode == 66
+    ctl(m, "prefetch", "INBOX")
+    wait_until(lambda: m.status()["cache-messages"] == COUNT + 1, 20, "all of them")
+    # Other ioctls, and this one of other files, mean nothing.
+    for path in (m.join(".mailfs", "status"), m.join("INBOX", "1.eml"), m.path):
+        fd = os.open(path, os.O_RDONLY)
+        raises(errno.ENOTTY, fcntl.ioctl, fd, 0x5401, b"\0" * 64)
+        os.close(fd)
+    assert server.writes() == []
 
 
 def test_offline_while_the_server_says_nothing(mount, make_dovecot):
