@@ -364,6 +364,8 @@ enum mailfs_trait {
 	/* A session keeps others out, also those of other programs: one at a time, opened when there is
 	 * something to do and closed soon after it. It sees what was there when it was opened. */
 	MAILFS_TRAIT_EXCLUSIVE = 1u << 1,
+	/* Sizes are about right only, and that is nobody's lie: a message is read when it was counted. */
+	MAILFS_TRAIT_ROUGH_SIZES = 1u << 2,
 };
 
 /* A capability that is good to have, and how it is without it, for people. */

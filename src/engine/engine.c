@@ -444,11 +444,16 @@ void engine_tell_news(struct engine *engine, enum engine_news_kind kind, const s
 
 /* ---- what the server is believed --------------------------------------------------------------- */
 
+bool engine_has_rough_sizes(const struct engine *engine)
+{
+	return (engine->config.backend->traits & MAILFS_TRAIT_ROUGH_SIZES) != 0;
+}
+
 bool engine_is_unproven(const struct engine *engine)
 {
 	struct store_trust trust = store_get_trust(engine->config.store);
 
-	return trust.is_liar || trust.proven < STORE_TRUST_PROVEN;
+	return engine_has_rough_sizes(engine) || trust.is_liar || trust.proven < STORE_TRUST_PROVEN;
 }
 
 void engine_distrust(struct engine *engine)

@@ -19,20 +19,18 @@ bool fetch_note_size(struct fetch *fetch, uint64_t size, bool is_fresh)
 		return true;
 	was_exact = (message->bits & MESSAGE_SIZE_EXACT) != 0;
 	message->bits |= MESSAGE_SIZE_EXACT;
-	if (fits && is_fresh && trust.proven < STORE_TRUST_PROVEN) {
+	if (fits && is_fresh && trust.proven < STORE_TRUST_PROVEN && !engine_has_rough_sizes(engine)) {
 		trust.proven++;
 		store_put_trust(engine->config.store, trust);
 	}
-	if (!fits) {
+	if (!fits && !engine_has_rough_sizes(engine)) {
 		engine_add_reason(engine, "%s: UID %u: the server claims %" G_GUINT64_FORMAT
 			" octets and sends %" G_GUINT64_FORMAT, folder->path, fetch->uid,
 			(guint64)message->size, size);
-		message->size = size;
-		if (!trust.is_liar) {
-			trust.is_liar = true;
-			store_put_trust(engine->config.store, trust);
-		}
+		engine_distrust(engine);
+		trust.is_liar = true;
 	}
+	message->size = size;
 	if (was_exact)
 		engine_bytes_changed(engine, folder, fetch->uid);
 	if (!fits && engine->events.message_resized)

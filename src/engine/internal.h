@@ -120,6 +120,7 @@ void engine_tell_news(struct engine *engine, enum engine_news_kind kind, const s
 
 /* The server was caught lying about a size. */
 void engine_distrust(struct engine *engine);
+bool engine_has_rough_sizes(const struct engine *engine);
 
 /* ---- online.c ---- */
 

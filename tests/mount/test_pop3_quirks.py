@@ -16,7 +16,7 @@ EXPUNGE = ["delete=expunge", "confirm=each"]
 
 def fill(server, count=3, size=3000):
     for at in range(count):
-        server.add(mail("subject %d" % at, size + at))
+        server.add(mail("subject %d" % at, size + at, tail=b"\r\n"))
     return server
 
 
@@ -72,6 +72,23 @@ def test_P3_1_wrong_sizes_and_every_tool(mount, pop3_server, tmp_path, how):
     for tool, raw in raws.items():
         assert os.stat(named(m, "for " + tool)).st_size == len(raw)
         assert m.read(named(m, "for " + tool)) == raw
+
+
+def test_P3_1_honest_sizes_earn_no_trust(mount, pop3_server, tmp_path):
+    """Whoever was right forty times is wrong the next time: no read fails for it."""
+    server = fill(pop3_server(), 40)
+    raws = {tool: mail("for " + tool, 3000, tail=b"last line\r\n") for tool in sorted(TOOLS)}
+    m = mount(server, ["prefetch=off"])
+    assert bodies(m) == server.bodies()
+    for at, raw in enumerate(raws.values()):
+        server.add(raw, size=len(raw) + (-300, 300)[at % 2])
+    assert refresh(m)
+    for tool, raw in raws.items():
+        path = named(m, "for " + tool)
+        assert os.stat(path).st_size != len(raw), "it is here already: the test tests nothing"
+        assert TOOLS[tool](path, tmp_path) == (0, raw), tool
+        assert os.stat(path).st_size == len(raw)
+    assert m.status()["reasons"] == []
 
 
 # P3-2: UIDL.
