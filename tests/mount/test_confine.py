@@ -13,7 +13,8 @@ import pytest
 
 import mounting
 from mounting import run
-from test_cli import write_config
+from test_add import ADDRESS, DOMAIN, world  # pylint: disable=unused-import
+from test_cli import ask_on_a_terminal, write_config
 
 # A kernel without landlock, made by seccomp(2): landlock_create_ruleset() is ENOSYS.
 OLD_KERNEL = """
@@ -181,10 +182,13 @@ class Person:
                                         "sh", one.home], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert self.holder.stdout.readline() == b"ready\n"
 
-    def call(self, *command):
-        done = run(["nsenter", "--mount=/proc/%d/ns/mnt" % self.holder.pid, "setpriv", "--reuid=65534",
-                    "--regid=65534", "--clear-groups", *command], 30, env=self.one.env(), cwd="/")
-        return done.stdout
+    def command(self, *command):
+        """What runs it as that person, there."""
+        return ["nsenter", "--mount=/proc/%d/ns/mnt" % self.holder.pid, "setpriv", "--reuid=65534",
+                "--regid=65534", "--clear-groups", *command]
+
+    def call(self, *command, env=None):
+        return run(self.command(*command), 30, env=env or self.one.env(), cwd="/").stdout
 
     def is_mounted(self):
         return (" %s " % self.one.path).encode() in self.call("cat", "/proc/self/mountinfo")
@@ -196,17 +200,29 @@ class Person:
 
 
 @pytest.fixture
-def person(mount, server):
+def install():
+    """install(mount): puts the programs where a person can run them; returns the Person."""
+    made = []
+
+    def make(one):
+        run(["cp", one.binary, os.path.join(one.home, "mailfs")])
+        run(["ln", "-s", "mailfs", os.path.join(one.home, "mailfsctl")])
+        made.append(Person(one))
+        return made[-1]
+
     if os.getuid() != 0:
         pytest.skip("only root can be somebody else")
+    yield make
+    for person in made:
+        person.stop()
+
+
+@pytest.fixture
+def person(mount, server, install):
     one = mount(server, password=None, start=False, foreground=False)
-    run(["cp", one.binary, os.path.join(one.home, "mailfs")])
-    run(["ln", "-s", "mailfs", os.path.join(one.home, "mailfsctl")])
     write_config(one, "[account work]\nsource = %s\ntls = none\npassword-command = echo secret\nname = uid\n"
                  % one.source)
-    made = Person(one)
-    yield made
-    made.stop()
+    return install(one)
 
 
 @pytest.mark.may_skip
@@ -224,3 +240,39 @@ def test_not_root_mounts_reads_and_unmounts(person, end):
     assert one._wait_gone(mounting.STOP_LIMIT)
     wait_until(lambda: not keepers_of(one))
     assert not person.is_mounted()
+
+
+@pytest.mark.may_skip
+def test_not_root_from_an_empty_home_with_nothing_but_a_password(world, install):
+    world.srv("imap." + DOMAIN)
+    one = world.one
+    home = os.path.join(one.home, "home")
+    os.mkdir(home)
+    ca = os.path.join(one.home, "ca.pem")
+    shutil.copy(one.environment["SSL_CERT_FILE"], ca)
+    env = {key: value for key, value in world.env().items() if not key.startswith("XDG_")}
+    env.update({"HOME": home, "SSL_CERT_FILE": ca})
+    one.env, one.path = lambda: env, os.path.join(home, "Mail")
+    person = install(one)
+    program, ctl = os.path.join(one.home, "mailfs"), os.path.join(one.home, "mailfsctl")
+
+    def type_password(*command):
+        real, one.binary = one.binary, shutil.which("nsenter")
+        one.command = lambda _passfd: person.command(*command)
+        seen = []
+        code = ask_on_a_terminal(one, b"secret\n", seen)
+        one.binary = real
+        assert code == 0, seen
+        return seen[0]
+
+    assert "mailfs %s ~/Mail" % ADDRESS in type_password(ctl, "add", ADDRESS)
+    person.call("mkdir", one.path)
+    type_password(program, ADDRESS, one.path)
+    assert person.call("ls", one.path) == b"INBOX\n"
+    assert person.call("cat", one.join("INBOX", "7.eml")).endswith(b"body\r\n")
+    assert b"state: online" in person.call(ctl, "status")
+    person.call(ctl, "umount", one.path)
+    assert one._wait_gone(mounting.STOP_LIMIT) and not person.is_mounted()
+    for place in (".config/mailfs", ".cache/mailfs", ".local/state/mailfs"):
+        assert os.stat(os.path.join(home, place)).st_mode & 0o777 == 0o700, place
+    one.asked_to_die = True
