@@ -40,6 +40,9 @@ import mailgen
 import mutf7
 from mailgen import Mail  # noqa: F401 (for users of this module)
 
+# Where Debian has the server, and does not let everybody look.
+os.environ["PATH"] = os.environ.get("PATH", "/usr/bin:/bin") + ":/usr/sbin:/sbin"
+
 MAIL_OWNER = "nobody"  # who owns the mail when we are root: Dovecot refuses uid 0
 
 CONFIG = """
