@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: MIT
 """The network is away: at the start, for a while, by request; and it comes back."""
 
+import concurrent.futures
 import errno
 import fcntl
 import os
+import shutil
 import signal
 import time
 
@@ -12,7 +14,7 @@ import pytest
 import mounting
 from mailgen import Mail
 from mounting import SLOW, run
-from tools import mail, popen, probe, raises, wait_readable, wait_until
+from tools import LIBC, mail, popen, probe, raises, wait_readable, wait_until
 
 COUNT = 5
 
@@ -398,3 +400,43 @@ def test_CN_4_SIGTERM_in_every_phase_of_a_stall(mount, imap_server, phase):
     assert m.stop() < 5 * SLOW
     if child:
         assert child.wait(10 * SLOW) != 0
+
+
+# Another network.
+
+
+CLONE_NEWNET = 0x40000000
+
+
+@pytest.fixture
+def network():
+    """Calls functions in a network of their own, with nothing but loopback: network(function, ...)."""
+    def enter():
+        if LIBC.unshare(CLONE_NEWNET) != 0:
+            return False
+        return run(["ip", "link", "set", "lo", "up"], check=False).returncode == 0
+
+    with concurrent.futures.ThreadPoolExecutor(1) as thread:
+        if os.getuid() != 0 or not shutil.which("ip") or not thread.submit(enter).result():
+            pytest.skip("no network namespaces here")
+        yield lambda function, *arguments: thread.submit(function, *arguments).result()
+
+
+@pytest.mark.may_skip
+def test_CN_1_an_address_that_comes_ends_the_waiting(mount, imap_server, network):
+    """By what the kernel tells, long before it would be tried again."""
+    server = serve(imap_server, start=False)
+    network(server.start)
+    m = mount(server, ["name=uid", "poll=0"], start=False)
+    network(m.start)
+    m.list("INBOX")
+    server.refuse()
+    server.drop()
+    m.wait_status(lambda status: status["retry-in-ms"] > 5000, 60)
+    network(server.start)
+    left = m.status()["retry-in-ms"] / 1000
+    begin = time.monotonic()
+    network(run, ["ip", "address", "add", "192.0.2.1/24", "dev", "lo"])
+    m.wait_status(is_state("online"))
+    assert time.monotonic() - begin < left - 1
+    assert m.read("INBOX", "2.eml") == message(2)
