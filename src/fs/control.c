@@ -253,6 +253,7 @@ static void put_status(struct fs *fs, struct status_writer *writer)
 	put_number(writer, "kept-bytes", status.kept_bytes);
 	put_number(writer, "syncs", status.syncs);
 	put_number(writer, "sweeps", status.sweeps);
+	put_number(writer, "invalidations", notifier_told(fs->notifier));
 	put_number(writer, "loop-longest-ms", (uint64_t)watchdog_longest_us() / 1000);
 	put_text(writer, "view", fs->config.view->name);
 	put_text(writer, "mountpoint", fs->config.mountpoint);

@@ -37,6 +37,7 @@ struct notifier {
 	int wake_fd;       /* likewise: an eventfd. The loop's own is none of the thread's. */
 	GAsyncQueue *said; /* struct note *, NOTE_CALL: for the loop */
 	GSource *source;
+	uint64_t told; /* the loop's: what was fed, but pages and calls */
 	/* atomic */
 	gint is_stopped;
 	gint is_over; /* the thread has seen the end of the feed */
@@ -205,6 +206,7 @@ static void feed(struct notifier *notifier, const struct note *values)
 	struct note *note = g_memdup2(values, sizeof(*values));
 
 	note->notifier = notifier;
+	notifier->told += note->what < NOTE_PAGES;
 	g_atomic_int_inc(&notifier->unsaid);
 	post_to_thread(notifier->thread, on_thread, note);
 }
@@ -256,6 +258,11 @@ void notifier_stop_feed(struct notifier *notifier)
 bool notifier_is_over(const struct notifier *notifier)
 {
 	return g_atomic_int_get(&notifier->is_over) != 0;
+}
+
+uint64_t notifier_told(const struct notifier *notifier)
+{
+	return notifier->told;
 }
 
 bool notifier_is_behind(const struct notifier *notifier)

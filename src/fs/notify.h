@@ -34,6 +34,8 @@ void notifier_pages(struct notifier *notifier, GArray *pages);
 /* fn runs on the loop after everything that was told before; also after the feed was stopped. */
 void notifier_then(struct notifier *notifier, void (*fn)(void *data), void *data);
 
+/* How often the kernel was told that something is other than it remembers. */
+uint64_t notifier_told(const struct notifier *notifier);
 /* Some of what was fed is not told yet. */
 bool notifier_is_behind(const struct notifier *notifier);
 

@@ -6,6 +6,7 @@ import os
 import select
 import signal
 import struct
+import sys
 import time
 
 import pytest
@@ -152,13 +153,16 @@ def test_a_large_arrival_is_a_few_events(mount, make_dovecot, watch):
     m = mount(server, ["name=uid", "poll=0"])
     m.list("INBOX")
     inbox = watch(m.join("INBOX"))
+    before = m.status()["syncs"]
     server.add("INBOX", messages(2, 401))
     refresh(m, "INBOX")
     inbox.wait((ATTRIB | ISDIR, ""), 20)
     time.sleep(0.5)
     created = [name for mask, name in inbox.read() if mask == CREATE]
     assert 1 <= len(created) <= 300
-    assert len([event for event in inbox.events if event[0] == ATTRIB | ISDIR]) <= 8
+    # On a slow machine they do not come all at once.
+    syncs = m.status()["syncs"] - before
+    assert len([event for event in inbox.events if event[0] == ATTRIB | ISDIR]) <= max(8, 3 * syncs)
     assert len(m.list("INBOX")) == 401
 
 
@@ -179,12 +183,13 @@ def test_the_helper_is_nobody_and_ends_with_the_daemon(mount, make_dovecot):
     server = make_dovecot({"INBOX": messages(1, 1)})
     m = mount(server, ["name=uid", "poll=0"], environment={"CANARY": "xyzzy"})
     helper, = helpers(m)
-    with open("/proc/%d/environ" % helper, "rb") as file:
-        assert file.read() == b""
-    assert os.readlink("/proc/%d/cwd" % helper) == "/"
-    kinds = {os.readlink("/proc/%d/fd/%s" % (helper, fd)).split(":")[0]
-             for fd in os.listdir("/proc/%d/fd" % helper)}
-    assert kinds <= {"socket", "/dev/null"}
+    if os.getuid() == 0:  # its own user may not look
+        with open("/proc/%d/environ" % helper, "rb") as file:
+            assert file.read() == b""
+        assert os.readlink("/proc/%d/cwd" % helper) == "/"
+        kinds = {os.readlink("/proc/%d/fd/%s" % (helper, fd)).split(":")[0]
+                 for fd in os.listdir("/proc/%d/fd" % helper)}
+        assert kinds <= {"socket", "/dev/null"}
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         os.kill(helper, number)
     m.stop()
@@ -237,3 +242,43 @@ def test_KC_2_storm_of_everything_in_one_directory(mount, make_dovecot, watch, e
         for child in storm:
             child.kill()
             child.communicate(timeout=20 * SLOW)
+
+
+WATCHER = """
+import ctypes, os, struct, sys
+libc = ctypes.CDLL(None)
+fd = libc.inotify_init1(0)
+assert libc.inotify_add_watch(fd, os.fsencode(sys.argv[1]), 0x300) >= 0
+print(sorted(os.listdir(sys.argv[1])), flush=True)
+while True:
+    data = os.read(fd, 65536)
+    while data:
+        mask, length = struct.unpack_from("iIII", data)[1::2]
+        print("%x %s" % (mask, data[16:16 + length].rstrip(b"\\0").decode()), flush=True)
+        data = data[16 + length:]
+"""
+
+
+@pytest.mark.may_skip
+def test_a_watcher_of_another_user(mount, make_dovecot):
+    """allow_other, with the mail of another user: mounted by root, watched by nobody."""
+    if os.getuid() != 0:
+        pytest.skip("not root")
+    server = make_dovecot({"INBOX": messages(1, 2)})
+    m = mount(server, ["name=uid", "poll=0", "allow_other", "default_permissions", "uid=65534"])
+    os.chmod(m.home, 0o711)
+    m.list("INBOX")
+    watcher = popen([sys.executable, "-c", WATCHER, m.join("INBOX")], user=65534, group=65534,
+                    extra_groups=[])
+    try:
+        assert watcher.stdout.readline() == b"['1.eml', '2.eml']\n", watcher.stderr.read()
+        server.add("INBOX", messages(3, 3))
+        refresh(m, "INBOX")
+        assert watcher.stdout.readline() == b"100 3.eml\n"
+        server.doveadm("expunge", "-u", server.user, "mailbox", "INBOX", "uid", "1")
+        refresh(m, "INBOX")
+        assert watcher.stdout.readline() == b"200 1.eml\n"
+    finally:
+        watcher.kill()
+        watcher.communicate()
+    assert server.uids("INBOX") == [2, 3]

@@ -130,6 +130,23 @@ def test_a_burst_is_few_syncs(watched):
     assert m.status()["syncs"] - syncs <= 8
 
 
+@pytest.mark.parametrize("options", [[], ["name=uid", "ro"]])
+def test_ten_thousand_arrivals_are_one_invalidation(mount, imap_server, options):
+    """Of their directory."""
+    server = imap_server()
+    inbox = server.account["INBOX"]
+    inbox.add_all([mailgen.Mail(mail("first %d" % at)) for at in range(100)])
+    m = mount(server, options + ["poll=0"])
+    assert len(m.list("INBOX")) == 100
+    before = m.status()
+    inbox.add_all([mailgen.Mail(mail("heap %d" % at)) for at in range(10_000)])
+    wait_until(lambda: len(names(m, "INBOX")) == 10_100, PATIENCE, "ten thousand")
+    after = m.status()
+    assert after["syncs"] - before["syncs"] <= 4
+    # One for each sync that saw some of them.
+    assert 1 <= after["invalidations"] - before["invalidations"] <= 8
+
+
 def count(server, pattern):
     """Of what was sent by sessions that have ended."""
     text = b"\n".join(server.commands())
