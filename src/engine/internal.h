@@ -215,6 +215,8 @@ bool syncer_is_told_otherwise(const struct folder *folder);
 void syncer_note_moot(const struct folder *folder);
 /* Its STATUS was told in the last few seconds. */
 bool syncer_has_fresh_status(const struct folder *folder);
+/* It is looked at as if it had been opened. */
+void syncer_note_use(struct engine *engine, struct folder *folder);
 int64_t syncer_used_us(const struct folder *folder); /* opened last; 0 = never */
 
 /* ---- fetcher.c: bodies ---- */

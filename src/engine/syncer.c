@@ -293,6 +293,11 @@ void syncer_note_behind(struct engine *engine, struct folder *folder)
 		sync_want_run(sync);
 }
 
+void syncer_note_use(struct engine *engine, struct folder *folder)
+{
+	syncer_get(engine, folder)->is_in_use = true;
+}
+
 int64_t syncer_used_us(const struct folder *folder)
 {
 	const struct sync *sync = folder->engine;

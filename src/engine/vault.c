@@ -201,8 +201,10 @@ void vault_online(struct vault *vault)
 	struct folder *folder =
 		vault->is_on ? tree_by_name(engine->tree, engine->config.backend->only_folder) : NULL;
 
-	if (folder && engine->was_started && pool_state(engine->pool) == ENGINE_ONLINE)
-		syncer_sync(engine, folder, NULL, NULL);
+	if (!folder || !engine->was_started || pool_state(engine->pool) != ENGINE_ONLINE)
+		return;
+	syncer_note_use(engine, folder);
+	syncer_sync(engine, folder, NULL, NULL);
 }
 
 /* ---- life ------------------------------------------------------------------------------------- */
