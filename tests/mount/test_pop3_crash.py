@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Mail that leaves a POP3 server, when everything stops halfway: it is on the server, or kept here.
 
-Killed at every fault point, and the disk full at every write, of a round in which two messages are
+The connection cut after every byte of RETR, DELE and QUIT, by a scripted server. Killed at every fault point, and the disk full at every write, of a round in which two messages are
 stored and deleted (-o pop3-keep=no), on a real Dovecot; how many of them: as test_crash.py. A build
 with -Dfaults=true.
 """
@@ -106,3 +106,67 @@ def test_P3_7_nothing_is_lost(mount, make_dovecot, mailfs_binary, one_round):
     assert has_faults(mailfs_binary), "built without -Dfaults=true"
     server = make_dovecot({"INBOX": []}, pop3=True)
     each_number(lambda number: one_round(server, mount, number))
+
+
+class Cutter:
+    """Ends the connection after each byte of the answers to one command, one byte more each time; then
+    comes the whole answer, and all again so often as there are passes."""
+
+    def __init__(self, server, name, acts_first, passes):
+        self.server, self.name, self.acts_first = server, name, acts_first
+        self.passes = passes
+        self.at = 0
+        self.cuts = 0
+        server.on(name, self.answer)
+
+    def answer(self, c, _tag, _line):
+        if self.name == "QUIT" and not c.deleted:
+            c.default()
+            return
+        before = list(self.server.drop_box)
+        answer = c.capture()
+        if self.at >= len(answer):
+            self.at = 0
+            self.passes -= 1
+            if self.passes == 0:
+                self.server.off(self.name)
+            c.send(answer)
+            return
+        # What QUIT removed is removed, whatever the client has heard of it; or not.
+        if not self.acts_first:
+            self.server.drop_box[:] = before
+        self.cuts += 1
+        c.send(answer[: self.at])
+        self.at += 1
+        c.fin()
+
+
+@pytest.mark.deadline(120)
+@pytest.mark.parametrize("name, acts_first, passes, cuts",
+                         [("RETR", False, 2, 90), ("DELE", False, 1, 9), ("QUIT", False, 1, 9),
+                          ("QUIT", True, 1, 1)])
+def test_P3_7_cut_at_every_byte(mount, pop3_server, name, acts_first, passes, cuts):
+    """RETR twice: when it is stored, and when it is compared."""
+    server = pop3_server()
+    raw = b"Subject: cut\r\n\r\n.one\r\ntwo\r\n"
+    server.add(raw)
+    cutter = Cutter(server, name, acts_first, passes)
+    m = mount(server, OPTIONS)
+
+    def is_here():
+        held = server.bodies()
+        for path in kept_files(m):
+            with open(path, "rb") as file:
+                held.append(file.read())
+        return raw in held
+
+    def is_over():
+        refresh(m)
+        time.sleep(0.05)
+        assert is_here()
+        return states(m) == {b"local"}
+
+    wait_until(is_over, 60, "an empty maildrop")
+    assert cutter.cuts >= cuts
+    assert contents(m) == {"1.eml": sha(raw)}
+    assert server.bodies() == []
