@@ -175,6 +175,19 @@ static void reader_free(gpointer data)
 	g_free(reader);
 }
 
+static void on_inbox_known(void *user, const GError *error)
+{
+}
+
+/* Whoever listens wants to hear of new mail without ever having looked at a folder. */
+static void make_inbox_known(struct fs *fs)
+{
+	struct folder *inbox = tree_by_name(engine_tree(fs->engine), "INBOX");
+
+	if (inbox && inbox->box_id == 0 && *fs->config.root == '\0')
+		engine_open_folder(fs->engine, inbox, on_inbox_known, NULL);
+}
+
 void events_open(struct fs *fs, fuse_req_t req, struct fuse_file_info *fi)
 {
 	struct reader *reader;
@@ -197,6 +210,7 @@ void events_open(struct fs *fs, fuse_req_t req, struct fuse_file_info *fi)
 	/* An interrupted open sends no release. */
 	if (fuse_reply_open(req, fi) == -ENOENT)
 		g_ptr_array_remove(fs->stream->readers, reader);
+	make_inbox_known(fs);
 }
 
 static void read_release(struct op *op)

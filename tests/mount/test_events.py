@@ -7,6 +7,7 @@ import os
 import select
 import signal
 import subprocess
+import threading
 import time
 
 import pytest
@@ -216,3 +217,34 @@ def test_it_is_not_there_without_opens(mount, make_dovecot, stream):
         run("cat %s/*.eml > /dev/null" % m.join("INBOX"))
         return not os.path.exists(m.join(".mailfs", "events"))
     wait_until(is_gone, 10, "a mount without opens")
+
+
+def test_poll_waits_until_there_is_something(mount, imap_server):
+    server = imap_server()
+    m = mount(server, ["name=uid", "poll=0"])
+    m.list("INBOX")
+    fd = os.open(m.join(".mailfs", "events"), os.O_RDONLY | os.O_NONBLOCK)
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    assert poll.poll(300) == []
+    later = threading.Timer(0.3, server.account["INBOX"].add, [mail("new")])
+    later.start()
+    # One call, that IDLE ends: nobody looks again by the clock.
+    assert poll.poll(20_000 * SLOW) == [(fd, select.POLLIN)]
+    assert b'"event":"new"' in os.read(fd, 4096)
+    wait_until(lambda: not poll.poll(0) or not os.read(fd, 4096), 5, "silence")
+    os.close(fd)
+
+
+def test_a_listener_hears_of_mail_though_nobody_ever_looked(mount, imap_server, stream):
+    """A script that waits for mail on a fresh mount: INBOX becomes known for its sake."""
+    server = imap_server()
+    inbox = server.account["INBOX"]
+    for message in messages(1, 3):
+        inbox.add(message.raw)
+    m = mount(server, ["name=uid", "poll=0"])
+    reader = stream(m)
+    m.wait_status(lambda status: "idle: INBOX" in (status["watch"] or "") and status["folders-loaded"] == 1)
+    inbox.add(messages(4, 4)[0].raw)
+    event = reader.take(until=lambda e: e["event"] == "new")[-1]
+    assert event["uid"] == 4
