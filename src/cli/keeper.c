@@ -106,6 +106,15 @@ bool keeper_run(const char *account, int out, int status)
 	return keeper_send(keeper_fd, &order, sizeof(order), fds);
 }
 
+bool keeper_name(pid_t pid, int out)
+{
+	struct keeper_order order = { .verb = KEEPER_NAME };
+	const int fds[2] = { out, -1 };
+
+	g_snprintf(order.account, sizeof(order.account), "%d", (int)pid);
+	return keeper_send(keeper_fd, &order, sizeof(order), fds);
+}
+
 void keeper_reload(void)
 {
 	order(KEEPER_RELOAD);

@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "cli/account.h"
 #include "fs/mounter.h"
@@ -39,6 +40,9 @@ void keeper_abandon(void);
  * an int is written to `status`: as of waitpid(2), or -errno: it could not be started. It is killed
  * when nobody reads from `status` any more. Both fds stay the caller's. False: errno. */
 bool keeper_run(const char *account, int out, int status);
+/* Tells `out` what the program of that process is called (15 bytes of it), which the daemon may not
+ * find out for itself. False: errno. */
+bool keeper_name(pid_t pid, int out);
 /* SIGHUP: reads the configuration file again, too. */
 void keeper_reload(void);
 /* Leaves terminal and session, as daemon_ready() does. */
@@ -53,6 +57,7 @@ enum keeper_verb {
 	KEEPER_UNMOUNT, /* answered by an int */
 	KEEPER_ABANDON,
 	KEEPER_RUN, /* comes with two fds */
+	KEEPER_NAME, /* comes with a fd; `account` is a process id */
 	KEEPER_RELOAD,
 	KEEPER_DETACH,
 };

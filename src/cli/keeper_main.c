@@ -13,6 +13,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/parse.h"
 #include "cli/keeper.h"
 #include "cli/mountpoint.h"
 
@@ -158,6 +159,23 @@ static void reload(const struct keeper_config *config)
 	forget_secrets(config);
 }
 
+static void tell_name(const char *pid, int out)
+{
+	char path[48], name[16];
+	SCOPED(fd_closep) int fd = -1;
+	uint32_t number;
+	ssize_t got;
+
+	if (!parse_u32(pid, strlen(pid), &number))
+		return;
+	g_snprintf(path, sizeof(path), "/proc/%u/comm", number);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	got = fd >= 0 ? read(fd, name, sizeof(name)) : 0;
+	/* Without the end of line. */
+	if (got > 1 && write(out, name, (size_t)got - 1) < 0)
+		return; /* nobody wants to know any more */
+}
+
 static void detach(void)
 {
 	SCOPED(fd_closep) int null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -185,6 +203,9 @@ static void carry_out(int socket, const struct keeper_config *config, const stru
 		break;
 	case KEEPER_RUN:
 		run(socket, config, order->account, fds[0], fds[1]);
+		break;
+	case KEEPER_NAME:
+		tell_name(order->account, fds[0]);
 		break;
 	case KEEPER_RELOAD:
 		reload(config);

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/parse.h"
 #include "cli/confine.h"
+#include "cli/keeper.h"
 #include "engine/changes.h"
 
 /* After the last close of a new file: long enough for a rename into place. */
@@ -204,6 +205,7 @@ static struct fs *make_fs(struct served *served, const char *mountpoint,
 	struct fs_config config = {
 		.mountpoint = mountpoint,
 		.confinement = confine_describe(),
+		.name_program = keeper_is_there() ? keeper_name : NULL,
 		.root = served->account->source.folder,
 		.view = served->account->view,
 		.uid = options->uid == OPTION_UNSET ? getuid() : (uid_t)options->uid,

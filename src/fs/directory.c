@@ -34,6 +34,7 @@ static void directory_unref(struct directory *directory)
 void directory_close(struct fs *fs, struct directory *directory)
 {
 	g_hash_table_remove(fs->directories, directory);
+	skim_end(fs, directory);
 	directory->is_released = true;
 	directory_unref(directory);
 }

@@ -21,6 +21,7 @@ struct directory {
 	bool has_page;
 	unsigned reads_waiting; /* requests that wait with a pointer to this */
 	bool is_released;
+	bool is_skimmed; /* whoever reads it wants names only, so far */
 };
 
 /* The fs' until directory_close(); `fh` of the kernel's handle points to it. */
@@ -31,6 +32,28 @@ void directory_close(struct fs *fs, struct directory *directory);
 /* A request waits with a pointer to it; and does not any more. */
 void directory_hold(struct directory *directory);
 void directory_release(struct directory *directory);
+
+/* ---- skim.c: listings of names only ---- */
+
+/* What is the program called that opens a directory? */
+struct skim_question {
+	void (*done)(void *user, bool wants_names); /* once, soon */
+	void *user;
+	/* reset by each answer */
+	int fd;
+	bool is_open;
+	guint source, timer;
+};
+
+/* The folder is large, and somebody can be asked. */
+bool skim_may_pay(const struct fs *fs, const struct folder *folder);
+/* False: there is no answer to come. */
+bool skim_ask(struct fs *fs, struct skim_question *question, pid_t pid);
+void skim_forget(struct skim_question *question);
+
+/* The listing is of names only. It ends with the directory, or when somebody looks at what it holds. */
+void skim_begin(struct fs *fs, struct directory *directory);
+void skim_end(struct fs *fs, struct directory *directory);
 
 /* The subfolders that are there now; later ones are not listed by this handle. */
 void directory_take_folders(struct directory *directory, const struct folder *folder);

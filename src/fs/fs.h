@@ -33,6 +33,9 @@ struct fs_config {
 	bool marks_seen;            /* -o seen=read: a read from offset 0 sets \Seen */
 	struct helper helper;       /* for inotify events; its fd is -1: none. Borrowed */
 	bool is_debug;              /* libfuse's own trace */
+	/* Tells `out` what the program of that process is called, soon; `out` stays the caller's. False:
+	 * nobody can. NULL = likewise. */
+	bool (*name_program)(pid_t pid, int out);
 	const char *confinement;    /* for the status: what this process may do; static */
 	unsigned timeout_ms;        /* of a request that waits */
 };

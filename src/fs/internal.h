@@ -47,6 +47,7 @@ struct fs {
 	GHashTable *handles; /* set of struct handle: those that no release came for */
 	GHashTable *draft_handles; /* set of struct draft_handle, likewise */
 	GHashTable *directories; /* set of struct directory, likewise */
+	unsigned skims; /* those of them that are skimmed */
 	GHashTable *waiting; /* set of struct waiting */
 	GHashTable *texts;  /* set of struct text, by inode: .mailfs; until the kernel forgets them */
 	uint32_t last_text;
@@ -132,6 +133,11 @@ void requests_done(struct fs *fs);
 
 void push_init(struct fs *fs);
 void push_done(struct fs *fs);
+
+/* ---- skim.c: listings of names only ---- */
+
+/* Somebody looks at what the directory holds. */
+void skim_note_lookup(struct fs *fs, uint64_t parent);
 
 /* ---- holds.c: names that the kernel is to forget ---- */
 

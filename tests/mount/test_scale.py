@@ -3,6 +3,7 @@
 
 import os
 import re
+import signal
 import subprocess
 import time
 
@@ -58,6 +59,47 @@ def test_SZ_9_a_hundred_thousand_messages(mount, make_dovecot, mailfs_binary):
     server.doveadm("expunge", "-u", "demo", "mailbox", "Big", "uid", "1:100")
     refresh(m, "Big")
     wait_until(lambda: count_names(m, "Big") == count - 100, 10, "the expunge")
+
+
+def kernel_knows(m, names, timeout):
+    """It tells of one of them without asking mailfs."""
+    m.process.send_signal(signal.SIGSTOP)
+    try:
+        found = run(["stat", "-c", "%s", *[m.join("Big", name) for name in names]], timeout)
+        return found.stdout.strip() != b""
+    except subprocess.TimeoutExpired:
+        return False
+    finally:
+        m.process.send_signal(signal.SIGCONT)
+        m.status()
+
+
+@pytest.mark.deadline(120)
+def test_a_plain_ls_of_a_large_folder_makes_no_inodes(mount, make_dovecot):
+    count = 16_500
+    server = make_dovecot()
+    mailgen.fill_cheap(server, "Big", count)
+    m = mount(server, ["name=uid", "timeout=100"])
+    some = ["%d.eml" % uid for uid in range(9000, 9040)]
+    for left in (2, 1, 0):  # who lists is found out in time, or not
+        names = run(["ls", m.join("Big")], 100).stdout.split()
+        assert len(set(names)) == count
+        if not kernel_knows(m, some[:1], 1):
+            break
+        assert left > 0
+        m.stop()
+        m.remount()
+    # The next one is kept by the kernel, with all that is told of each message.
+    assert run(["ls", m.join("Big")], 100).stdout.split() == names
+    assert kernel_knows(m, some, 20)
+    m.stop()
+    m.remount()
+    # Who looks at the files gets all: after the first of them, from mailfs, not from the kernel.
+    lines = run(["ls", "-l", m.join("Big")], 100).stdout.splitlines()[1:]
+    assert [line.split()[-1] for line in lines] == names
+    sizes = run(["stat", "-c", "%s", *[m.join("Big", name) for name in some]], 20).stdout.split()
+    assert [line.split()[4] for line in lines if line.split()[-1].decode() in some] == sizes
+    assert kernel_knows(m, some, 20)
 
 
 @pytest.mark.deadline(120)

@@ -131,6 +131,7 @@ void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 
 	if (inotify_takes_lookup(fs, req, parent, name))
 		return;
+	skim_note_lookup(fs, parent);
 	if (what.kind == INO_KIND_CONTROL) {
 		control_lookup(fs, req, name);
 		return;

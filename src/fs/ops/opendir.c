@@ -5,32 +5,50 @@
 
 #include "fs/directory.h"
 
-/* The kernel keeps the listing it has if nothing changed since it was told to. */
-static bool may_keep_cache(struct fs *fs, uint64_t ino, const struct folder *folder)
-{
-	uint64_t *seen = g_hash_table_lookup(fs->listed, &ino);
-	const struct mailbox *box = folder_listing(folder);
-	uint64_t now = (uint64_t)folder->generation << 24 | (box ? box->id : 0);
-	uint64_t *pair;
+#define WAS_SKIMMED (1ull << 63) /* once is enough: the next one is to be kept */
 
-	if (seen && seen[1] == now)
-		return true;
-	pair = g_new(uint64_t, 2);
+static void note_listed(struct fs *fs, uint64_t ino, uint64_t what)
+{
+	uint64_t *pair = g_new(uint64_t, 2);
+
 	pair[0] = ino;
-	pair[1] = now;
+	pair[1] = what;
 	g_hash_table_replace(fs->listed, pair, pair);
-	return false;
 }
 
-static void reply_directory(struct fs *fs, fuse_req_t req, uint64_t ino, const struct folder *folder)
+static uint64_t listing_of(const struct folder *folder)
+{
+	const struct mailbox *box = folder_listing(folder);
+
+	return ((uint64_t)folder->generation << 24 | (box ? box->id : 0)) & ~WAS_SKIMMED;
+}
+
+/* The kernel keeps the listing it has if nothing changed since it was told to. */
+static void choose_cache(struct fs *fs, struct directory *directory, const struct folder *folder,
+	bool wants_names, struct fuse_file_info *fi)
+{
+	const uint64_t *pair = g_hash_table_lookup(fs->listed, &directory->ino);
+	uint64_t now = listing_of(folder);
+
+	fi->cache_readdir = !wants_names;
+	fi->keep_cache = pair && pair[1] == now;
+	if (wants_names) {
+		skim_begin(fs, directory);
+		note_listed(fs, directory->ino, now | WAS_SKIMMED);
+	} else if (!fi->keep_cache) {
+		note_listed(fs, directory->ino, now);
+	}
+}
+
+static void reply_directory(struct fs *fs, fuse_req_t req, uint64_t ino, const struct folder *folder,
+	bool wants_names)
 {
 	struct directory *directory = directory_new(fs, ino);
 	struct fuse_file_info fi = { 0 };
 
 	if (folder) {
 		directory_take_folders(directory, folder);
-		fi.cache_readdir = 1;
-		fi.keep_cache = may_keep_cache(fs, ino, folder);
+		choose_cache(fs, directory, folder, wants_names, &fi);
 	}
 	fi.fh = (uint64_t)(uintptr_t)directory;
 	/* An interrupted open sends no release. */
@@ -41,27 +59,56 @@ static void reply_directory(struct fs *fs, fuse_req_t req, uint64_t ino, const s
 struct opendir {
 	struct op op;
 	uint64_t ino;
+	struct skim_question question;
+	bool wants_names;
 };
+
+static void opendir_release(struct op *op)
+{
+	skim_forget(&((struct opendir *)op)->question);
+}
 
 static void opendir_reply(fuse_req_t req, void *data)
 {
+	const struct opendir *opendir = data;
 	struct fs *fs = fs_of(req);
-	uint64_t ino = *(uint64_t *)data;
-	struct folder *folder = fs_folder(fs, ino);
+	struct folder *folder = fs_folder(fs, opendir->ino);
 
 	if (folder)
-		reply_directory(fs, req, ino, folder);
+		reply_directory(fs, req, opendir->ino, folder, opendir->wants_names);
 	else
 		fuse_reply_err(req, ESTALE);
+}
+
+static void on_named(void *user, bool wants_names)
+{
+	struct opendir *opendir = user;
+
+	opendir->wants_names = wants_names;
+	op_finish(&opendir->op, opendir_reply, opendir);
+}
+
+/* The kernel has no listing of it, nor was one of names given already. */
+static bool is_new_to_kernel(const struct fs *fs, uint64_t ino, const struct folder *folder)
+{
+	const uint64_t *pair = g_hash_table_lookup(fs->listed, &ino);
+
+	return !pair || (pair[1] & ~WAS_SKIMMED) != listing_of(folder);
 }
 
 /* Offline, what is on its way is not shown. */
 static void on_arrived(void *user, const GError *error)
 {
 	struct opendir *opendir = user;
+	struct fs *fs = opendir->op.fs;
+	const struct folder *folder = fs_folder(fs, opendir->ino);
 
 	opendir->op.ticket = 0;
-	op_finish(&opendir->op, opendir_reply, &opendir->ino);
+	opendir->question.done = on_named;
+	opendir->question.user = opendir;
+	if (!folder || !skim_may_pay(fs, folder) || !is_new_to_kernel(fs, opendir->ino, folder) ||
+		!skim_ask(fs, &opendir->question, fuse_req_ctx(opendir->op.req)->pid))
+		op_finish(&opendir->op, opendir_reply, opendir);
 }
 
 /* What was moved here is listed here, though the move was answered early. */
@@ -94,14 +141,14 @@ void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	engine_ticket ticket;
 
 	if (ino_split(ino).kind == INO_KIND_CONTROL) {
-		reply_directory(fs, req, ino, NULL);
+		reply_directory(fs, req, ino, NULL, false);
 		return;
 	}
 	if (!folder) {
 		fuse_reply_err(req, fs_awaits_root(fs, ino) ? EHOSTUNREACH : ESTALE);
 		return;
 	}
-	opendir = (struct opendir *)op_new(fs, req, sizeof(*opendir), NULL);
+	opendir = (struct opendir *)op_new(fs, req, sizeof(*opendir), opendir_release);
 	if (!opendir)
 		return;
 	opendir->ino = ino;

@@ -160,7 +160,7 @@ static enum listed add_messages(struct listing *listing, const struct directory 
 		}
 		fs_message_attr(listing->fs, folder, message, &attr);
 		*ret_is_full = !add_entry(listing, name, &attr, OFFSET_UID + message->uid,
-			!fs_lacks_size(listing->fs, message));
+			!directory->is_skimmed && !fs_lacks_size(listing->fs, message));
 		if (*ret_is_full)
 			return LISTED_ALL;
 		*offset = OFFSET_UID + message->uid;
