@@ -1,11 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Watchers of directories hear what other clients do. The helper that makes it so changes nothing."""
 
-import ctypes
 import os
-import select
 import signal
-import struct
 import sys
 import time
 
@@ -13,41 +10,13 @@ import pytest
 
 from mailgen import Mail
 from mounting import SLOW, run
-from tools import LIBC, files, mail, popen, refresh, wait_until
+from tools import ATTRIB, CREATE, DELETE, Watch, files, mail, popen, refresh, wait_until
 
-CREATE, DELETE, ATTRIB = 0x100, 0x200, 0x4
-MOVED = 0xC0
 ISDIR = 0x40000000
 
 
 def messages(first, last):
     return [Mail(mail("arrival %d" % number, 600)) for number in range(first, last + 1)]
-
-
-class Watch:
-    """inotify(7) of one directory: [(mask, name)]."""
-
-    def __init__(self, path):
-        self.fd = LIBC.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
-        assert LIBC.inotify_add_watch(self.fd, os.fsencode(path),
-                                      ctypes.c_uint32(CREATE | DELETE | ATTRIB | MOVED)) >= 0
-        self.events = []
-
-    def read(self, timeout=0.0):
-        while select.select([self.fd], [], [], timeout)[0]:
-            data = os.read(self.fd, 65536)
-            while data:
-                _wd, mask, _cookie, length = struct.unpack_from("iIII", data)
-                name = data[16:16 + length].rstrip(b"\0").decode()
-                self.events.append((mask, name))
-                data = data[16 + length:]
-        return self.events
-
-    def wait(self, event, timeout=15):
-        wait_until(lambda: event in self.read(0.05), timeout, "%r" % (event,))
-
-    def close(self):
-        os.close(self.fd)
 
 
 @pytest.fixture

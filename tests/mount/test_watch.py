@@ -10,7 +10,7 @@ import time
 
 import mailgen
 import pytest
-from tools import mail, uid_of, wait_until
+from tools import ATTRIB, CREATE, DELETE, Watch, mail, uid_of, wait_until
 
 ROUNDS = int(os.environ.get("MAILFS_WATCH_ROUNDS", "6"))
 PATIENCE = 30  # the machine may be busy; what it takes otherwise is printed
@@ -77,25 +77,37 @@ def report(m, what, times):
         m.variant, what, len(times), max(times), sorted(times)[len(times) // 2]))
 
 
+def hear(watch, kind):
+    """How long inotify(7) took to tell of the next thing of that kind, in s; there is nothing else."""
+    took = until(lambda: any(mask == kind for mask, _name in watch.read()), "inotify")
+    watch.events.clear()
+    return took
+
+
 @pytest.mark.deadline(60 + 8 * ROUNDS)
 @pytest.mark.parametrize("folder", ["INBOX", "Archive"])
 def test_new_mail_expunge_and_flags(watched, folder):
     """By another client, in INBOX and in another folder in use, again and again."""
     m, server = watched, watched.server
-    came, flagged, went = [], [], []
+    came, flagged, went, heard = [], [], [], []
+    watch = Watch(m.join(folder))
     for at in range(ROUNDS):
         before = names(m, folder)
         deliver(server, folder, "new %d" % at)
         came.append(until(lambda: len(names(m, folder)) == len(before) + 1, "new mail"))
+        heard.append(came[-1] + hear(watch, CREATE))
         new = (names(m, folder) - before).pop()
         path = m.join(folder, new)
         assert b"Subject: new %d\r\n" % at in m.read(folder, new)
         server.doveadm("flags", "add", "-u", "demo", "\\Seen", "mailbox", folder, "uid", str(uid_of(new)))
         flagged.append(until(lambda: b"\\Seen" in os.getxattr(path, "user.mailfs.flags"), "flags"))
+        heard.append(flagged[-1] + hear(watch, ATTRIB))
         server.doveadm("expunge", "-u", "demo", "mailbox", folder, "uid", str(uid_of(new)))
         went.append(until(lambda: not os.path.exists(path), "expunge"))
+        heard.append(went[-1] + hear(watch, DELETE))
         assert names(m, folder) == before
-    for what, times in (("new mail", came), ("flags", flagged), ("expunge", went)):
+    watch.close()
+    for what, times in (("new mail", came), ("flags", flagged), ("expunge", went), ("inotify", heard)):
         report(m, what + " in " + folder, times)
 
 

@@ -8,6 +8,8 @@ import hashlib
 import io
 import os
 import re
+import select
+import struct
 import subprocess
 import sys
 import tarfile
@@ -290,6 +292,36 @@ def resources(mount):
         except FileNotFoundError:
             pass  # closed meanwhile
     return len(os.listdir(base + "task")), kinds
+
+
+CREATE, DELETE, ATTRIB = 0x100, 0x200, 0x4
+MOVED = 0xC0
+
+
+class Watch:
+    """inotify(7) of one directory: [(mask, name)]."""
+
+    def __init__(self, path):
+        self.fd = LIBC.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+        assert LIBC.inotify_add_watch(self.fd, os.fsencode(path),
+                                      ctypes.c_uint32(CREATE | DELETE | ATTRIB | MOVED)) >= 0
+        self.events = []
+
+    def read(self, timeout=0.0):
+        while select.select([self.fd], [], [], timeout)[0]:
+            data = os.read(self.fd, 65536)
+            while data:
+                _wd, mask, _cookie, length = struct.unpack_from("iIII", data)
+                name = data[16:16 + length].rstrip(b"\0").decode()
+                self.events.append((mask, name))
+                data = data[16 + length:]
+        return self.events
+
+    def wait(self, event, timeout=15):
+        wait_until(lambda: event in self.read(0.05), timeout, "%r" % (event,))
+
+    def close(self):
+        os.close(self.fd)
 
 
 # Messages and scripted servers.
