@@ -17,7 +17,7 @@
 #include "backend/pop3/verdict.h"
 #include "mailfs/error.h"
 
-#define POP3_QUEUE_MAX   200u
+#define POP3_QUEUE_MAX   500u /* headers are small: fewer would not fill a long line */
 #define POP3_QUEUE_BYTES (2u * 1024 * 1024)
 
 struct mailfs_session;
