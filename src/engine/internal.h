@@ -318,7 +318,7 @@ bool outbox_flush(struct outbox *outbox);
 void outbox_each(struct outbox *outbox, engine_pending_fn fn, void *user);
 bool outbox_retry(struct outbox *outbox, uint64_t id); /* 0 = all; false: none of that id */
 bool outbox_discard(struct outbox *outbox, uint64_t id);
-/* The message is being replaced by a draft. */
+/* The message is being replaced by a draft, or may be one that is being uploaded. */
 bool outbox_hides(struct outbox *outbox, const struct folder *folder, uint32_t uid);
 /* A sync has put this message into a mailbox that is shown, and will tell of the listing. */
 void outbox_message_came(struct engine *engine, const struct folder *folder, uint32_t uidvalidity,

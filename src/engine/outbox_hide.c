@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Messages that are hidden because a new one takes their place. */
+/*
+ * Messages that are hidden: because a new one takes their place, or because they may be what an upload
+ * of unknown outcome has become. Who moved or removed such a one would make it go out once more, and
+ * its bytes would be there under two names. WR-5.
+ */
 #include "engine/outbox_impl.h"
 
 #include <string.h>
@@ -46,6 +50,32 @@ static bool item_hides(const struct outbox_item *item, const struct folder *fold
 		       item->wire.uidvalidity == uidvalidity);
 }
 
+static bool is_upload_of(const struct outbox_item *item, const struct folder *folder, uint32_t uid)
+{
+	const struct message *message;
+
+	if (item->phase < OUTBOX_SENDING || item->phase > OUTBOX_RESOLVING || item->uid != 0 ||
+		uid <= item->wire.uid_floor || item->wire.uidvalidity != folder->box->uidvalidity ||
+		strcmp(item->wire.folder, folder->name) != 0)
+		return false;
+	message = mailbox_find(folder->box, uid);
+	return message && message->size == item->wire.size;
+}
+
+/* Those that were given a name are known to be others. */
+static bool may_be_upload(const struct outbox *outbox, const struct folder *folder, uint32_t uid)
+{
+	GHashTableIter iter;
+	gpointer item;
+
+	g_hash_table_iter_init(&iter, outbox->flying);
+	while (g_hash_table_iter_next(&iter, &item, NULL)) {
+		if (is_upload_of(item, folder, uid))
+			return !engine_given_name(outbox->engine, folder->box->id, uid);
+	}
+	return false;
+}
+
 bool outbox_hides(struct outbox *outbox, const struct folder *folder, uint32_t uid)
 {
 	GHashTableIter iter;
@@ -54,6 +84,8 @@ bool outbox_hides(struct outbox *outbox, const struct folder *folder, uint32_t u
 
 	if (g_hash_table_size(outbox->by_id) == 0 || !folder->box)
 		return false;
+	if (may_be_upload(outbox, folder, uid))
+		return true;
 	if (!outbox->hidden)
 		make_hidden(outbox);
 	key = (gint64)folder->box->uidvalidity << 32 | uid;

@@ -241,6 +241,8 @@ void outbox_again(struct outbox_item *item, const GError *error)
 	struct outbox *outbox = item->outbox;
 
 	outbox_hold(item);
+	if (item->phase >= OUTBOX_SENDING)
+		outbox_touch(item); /* what might have been it is shown again */
 	if (!end_without(item)) {
 		if (item->draft.state == DRAFT_UPLOADING || item->draft.state == DRAFT_STORED) {
 			item->draft.state = DRAFT_SPOOLED;

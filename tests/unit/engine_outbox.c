@@ -742,6 +742,32 @@ static void a_lost_connection_leaves_one_copy(void)
 	}
 }
 
+/* Whoever moved it away meanwhile would make it go out once more. */
+static bool is_hidden_until_known(void *user)
+{
+	const struct mailbox *box = inbox()->box;
+
+	if (box && mailbox_count(box) > 0 && !engine_given_name(world->engine, box->id, 1)) {
+		g_assert_true(engine_is_hidden(world->engine, box->id, 1));
+		++*(unsigned *)user;
+	}
+	return drafts() == 0;
+}
+
+static void what_may_be_an_upload_is_hidden_until_it_is_known(void)
+{
+	unsigned hidden = 0;
+
+	setup();
+	fake_die(world->server, FAKE_APPEND_END, MAILFS_ERROR_CONNECTION_LOST);
+	cp("x", MAIL_A);
+	world_until(is_hidden_until_known, &hidden);
+	g_assert_cmpuint(hidden, >, 0);
+	g_assert_false(engine_is_hidden(world->engine, inbox()->box->id, 1));
+	g_assert_cmpuint(engine_given_uid(world->engine, inbox()->box->id, "x"), ==, 1);
+	teardown();
+}
+
 static void without_appenduid_it_is_found_by_its_bytes(void)
 {
 	begin();
@@ -996,6 +1022,7 @@ int main(int argc, char **argv)
 	T("WR-9 ", a_replaced_message_stays_until_the_new_one_is_stored);
 	T("WR-9 ", replace_is_one_stroke_where_the_server_can);
 	T("WR-5 ", a_lost_connection_leaves_one_copy);
+	T("WR-5 ", what_may_be_an_upload_is_hidden_until_it_is_known);
 	T("WR-5 ", without_appenduid_it_is_found_by_its_bytes);
 	T("WR-4 ", one_that_the_server_altered_is_found_by_its_message_id);
 	T("WR-5 ", offline_files_are_kept_and_sent_later);
