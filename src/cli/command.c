@@ -210,14 +210,15 @@ static bool spawn(struct command *command, char **argv, int out, GError **error)
 	return true;
 }
 
-static bool order(struct command *command, const char *account, int out, GError **error)
+/* `argv` NULL: the keyring. */
+static bool order(struct command *command, const char *account, char **argv, int out, GError **error)
 {
 	int fds[2];
 	bool is_good;
 
 	if (!g_unix_open_pipe(fds, FD_CLOEXEC, error))
 		return false;
-	is_good = keeper_run(account, out, fds[1]);
+	is_good = argv ? keeper_run(account, out, fds[1]) : keeper_ask_keyring(account, out, fds[1]);
 	if (!is_good)
 		g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_FAILED, "%s", g_strerror(errno));
 	close(fds[1]);
@@ -234,7 +235,7 @@ static bool start(struct command *command, const char *account, char **argv, GEr
 	bool is_good = g_unix_open_pipe(pipe_fds, FD_CLOEXEC, &wrong);
 
 	if (is_good) {
-		is_good = keeper_is_there() ? order(command, account, pipe_fds[1], &wrong)
+		is_good = keeper_is_there() ? order(command, account, argv, pipe_fds[1], &wrong)
 					    : spawn(command, argv, pipe_fds[1], &wrong);
 		close(pipe_fds[1]);
 		command->fd = pipe_fds[0];
@@ -246,22 +247,14 @@ static bool start(struct command *command, const char *account, char **argv, GEr
 	return is_good;
 }
 
-struct command *command_run(const char *account, const char *text, unsigned timeout_ms, command_fn done,
+static struct command *begin(const char *account, char **argv, unsigned timeout_ms, command_fn done,
 	void *user, GError **error)
 {
-	g_autoptr(GError) wrong = NULL;
-	g_auto(GStrv) argv = NULL;
-	struct command *command;
+	struct command *command = g_new0(struct command, 1);
 
-	if (!g_shell_parse_argv(text, NULL, &argv, &wrong)) {
-		g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_INVALID, "password or token command: %s",
-			wrong->message);
-		return NULL;
-	}
-	command = g_new0(struct command, 1);
 	command->done = done;
 	command->user = user;
-	command->name = g_strdup(argv[0]);
+	command->name = g_strdup(argv ? argv[0] : "the keyring");
 	command->fd = command->status_fd = -1;
 	command->output = g_malloc0(SECRET_MAX + 2);
 	if (!start(command, account, argv, error)) {
@@ -271,4 +264,22 @@ struct command *command_run(const char *account, const char *text, unsigned time
 	command->fd_source = g_unix_fd_add(command->fd, G_IO_IN | G_IO_HUP, on_output, command);
 	command->timer = g_timeout_add(timeout_ms, on_timeout, command);
 	return command;
+}
+
+struct command *command_run(const char *account, const char *text, unsigned timeout_ms, command_fn done,
+	void *user, GError **error)
+{
+	g_autoptr(GError) wrong = NULL;
+	g_auto(GStrv) argv = NULL;
+
+	if (g_shell_parse_argv(text, NULL, &argv, &wrong))
+		return begin(account, argv, timeout_ms, done, user, error);
+	g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_INVALID, "password or token command: %s", wrong->message);
+	return NULL;
+}
+
+struct command *command_ask_keyring(const char *account, unsigned timeout_ms, command_fn done, void *user,
+	GError **error)
+{
+	return begin(account, NULL, timeout_ms, done, user, error);
 }

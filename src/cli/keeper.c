@@ -94,9 +94,9 @@ void keeper_abandon(void)
 	order(KEEPER_ABANDON);
 }
 
-bool keeper_run(const char *account, int out, int status)
+static bool order_for(int verb, const char *account, int out, int status)
 {
-	struct keeper_order order = { .verb = KEEPER_RUN };
+	struct keeper_order order = { .verb = verb };
 	const int fds[2] = { out, status };
 
 	if (g_strlcpy(order.account, account, sizeof(order.account)) >= sizeof(order.account)) {
@@ -113,6 +113,16 @@ bool keeper_name(pid_t pid, int out)
 
 	g_snprintf(order.account, sizeof(order.account), "%d", (int)pid);
 	return keeper_send(keeper_fd, &order, sizeof(order), fds);
+}
+
+bool keeper_run(const char *account, int out, int status)
+{
+	return order_for(KEEPER_RUN, account, out, status);
+}
+
+bool keeper_ask_keyring(const char *account, int out, int status)
+{
+	return order_for(KEEPER_KEYRING, account, out, status);
 }
 
 void keeper_reload(void)

@@ -40,6 +40,8 @@ void keeper_abandon(void);
  * an int is written to `status`: as of waitpid(2), or -errno: it could not be started. It is killed
  * when nobody reads from `status` any more. Both fds stay the caller's. False: errno. */
 bool keeper_run(const char *account, int out, int status);
+/* The same of what the keyring has for it. */
+bool keeper_ask_keyring(const char *account, int out, int status);
 /* Tells `out` what the program of that process is called (15 bytes of it), which the daemon may not
  * find out for itself. False: errno. */
 bool keeper_name(pid_t pid, int out);
@@ -56,8 +58,9 @@ enum keeper_verb {
 	KEEPER_MOUNT,   /* answered by an int, and the fd */
 	KEEPER_UNMOUNT, /* answered by an int */
 	KEEPER_ABANDON,
-	KEEPER_RUN, /* comes with two fds */
-	KEEPER_NAME, /* comes with a fd; `account` is a process id */
+	KEEPER_RUN,     /* comes with two fds */
+	KEEPER_KEYRING, /* likewise */
+	KEEPER_NAME,    /* comes with a fd; `account` is a process id */
 	KEEPER_RELOAD,
 	KEEPER_DETACH,
 };

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/parse.h"
 #include "cli/keeper.h"
+#include "cli/keyring.h"
 #include "cli/mountpoint.h"
 
 static const int signals[] = { SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGTSTP, SIGUSR1, SIGUSR2, SIGPIPE };
@@ -33,15 +34,24 @@ static void tell_status(int to, int status)
 		return; /* nobody wants to know any more */
 }
 
-static void G_GNUC_NORETURN become(char **argv, int out, int status)
+/* What is run: a program, or (`argv` is NULL) the keyring asked. */
+struct job {
+	char **argv;
+	const char *account;
+	int out, status;
+};
+
+static void G_GNUC_NORETURN become(const struct job *job)
 {
 	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
 	if (!isatty(STDIN_FILENO) && null >= 0)
 		dup2(null, STDIN_FILENO);
-	if (dup2(out, STDOUT_FILENO) >= 0 && chdir("/") == 0)
-		execvp(argv[0], argv);
-	tell_status(status, -errno);
+	if (!job->argv)
+		keyring_tell(job->account, job->out);
+	if (dup2(job->out, STDOUT_FILENO) >= 0 && chdir("/") == 0)
+		execvp(job->argv[0], job->argv);
+	tell_status(job->status, -errno);
 	_exit(127);
 }
 
@@ -57,7 +67,7 @@ static bool wait_for_end(pid_t pid, int status)
 }
 
 /* Its own process: the keeper goes on meanwhile. */
-static void G_GNUC_NORETURN supervise(char **argv, int out, int status)
+static void G_GNUC_NORETURN supervise(const struct job *job)
 {
 	pid_t pid;
 	int how = 0;
@@ -65,18 +75,18 @@ static void G_GNUC_NORETURN supervise(char **argv, int out, int status)
 	set_signals(SIG_DFL);
 	pid = fork();
 	if (pid == 0)
-		become(argv, out, status);
-	close(out);
+		become(job);
+	close(job->out);
 	if (pid < 0) {
-		tell_status(status, -errno);
+		tell_status(job->status, -errno);
 		_exit(1);
 	}
 	signal(SIGPIPE, SIG_IGN);
-	if (!wait_for_end(pid, status))
+	if (!wait_for_end(pid, job->status))
 		kill(pid, SIGKILL);
 	while (waitpid(pid, &how, 0) < 0 && errno == EINTR)
 		;
-	tell_status(status, how);
+	tell_status(job->status, how);
 	_exit(0);
 }
 
@@ -90,7 +100,7 @@ static struct account *find_account(const struct keeper_config *config, const ch
 }
 
 /* Init takes care of who supervises. */
-static void fork_supervisor(int socket, char **argv, int out, int status)
+static void fork_supervisor(int socket, const struct job *job)
 {
 	pid_t pid = fork();
 
@@ -98,29 +108,33 @@ static void fork_supervisor(int socket, char **argv, int out, int status)
 		close(socket);
 		pid = fork();
 		if (pid == 0)
-			supervise(argv, out, status);
+			supervise(job);
 		if (pid < 0)
-			tell_status(status, -errno);
+			tell_status(job->status, -errno);
 		_exit(0);
 	}
 	if (pid < 0)
-		tell_status(status, -errno);
+		tell_status(job->status, -errno);
 	while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
 		;
 }
 
-static void run(int socket, const struct keeper_config *config, const char *name, int out, int status)
+static void run(int socket, const struct keeper_config *config, const struct keeper_order *order,
+	const int fds[2])
 {
-	const struct account *account = find_account(config, name);
+	const struct account *account = find_account(config, order->account);
+	struct job job = { .account = order->account, .out = fds[0], .status = fds[1] };
 	const char *command = account ? secret_command(account->secret) : NULL;
 	g_auto(GStrv) argv = NULL;
 
-	if (out < 0 || status < 0)
+	if (job.out < 0 || job.status < 0)
 		return;
-	if (command && g_shell_parse_argv(command, NULL, &argv, NULL))
-		fork_supervisor(socket, argv, out, status);
+	if (order->verb == KEEPER_RUN && command && g_shell_parse_argv(command, NULL, &argv, NULL))
+		job.argv = argv;
+	if (account && (job.argv || order->verb == KEEPER_KEYRING))
+		fork_supervisor(socket, &job);
 	else
-		tell_status(status, -EINVAL);
+		tell_status(job.status, -EINVAL);
 }
 
 /* ---- the mount --------------------------------------------------------------------------------- */
@@ -202,7 +216,8 @@ static void carry_out(int socket, const struct keeper_config *config, const stru
 			keeper_send(socket, &error, sizeof(error), (const int[]){ -1, -1 });
 		break;
 	case KEEPER_RUN:
-		run(socket, config, order->account, fds[0], fds[1]);
+	case KEEPER_KEYRING:
+		run(socket, config, order, fds);
 		break;
 	case KEEPER_NAME:
 		tell_name(order->account, fds[0]);

@@ -19,24 +19,6 @@
 
 #define TIMEOUT_US (60 * G_USEC_PER_SEC)
 
-static void G_GNUC_NORETURN ask_in_child(const char *account, int to)
-{
-	static const SecretSchema schema = {
-		.name = "org.mailfs.Password",
-		.flags = SECRET_SCHEMA_DONT_MATCH_NAME,
-		.attributes = { { "service", SECRET_SCHEMA_ATTRIBUTE_STRING },
-			{ "account", SECRET_SCHEMA_ATTRIBUTE_STRING } },
-	};
-	char *password = secret_password_lookup_nonpageable_sync(&schema, NULL, NULL, "service", "mailfs",
-		"account", account, NULL);
-	size_t len = password ? strlen(password) : 0;
-
-	/* One write: a pipe takes it whole, or nobody is there. */
-	if (len > 0 && len <= SECRET_MAX && write(to, password, len) == (ssize_t)len)
-		secret_password_free(password);
-	_exit(0);
-}
-
 /* No keyring without a session: libsecret would try to start one. */
 static bool has_session(void)
 {
@@ -44,6 +26,25 @@ static bool has_session(void)
 	g_autofree char *path = runtime ? g_build_filename(runtime, "bus", NULL) : NULL;
 
 	return g_getenv("DBUS_SESSION_BUS_ADDRESS") || (path && access(path, F_OK) == 0);
+}
+
+void keyring_tell(const char *account, int to)
+{
+	static const SecretSchema schema = {
+		.name = "org.mailfs.Password",
+		.flags = SECRET_SCHEMA_DONT_MATCH_NAME,
+		.attributes = { { "service", SECRET_SCHEMA_ATTRIBUTE_STRING },
+			{ "account", SECRET_SCHEMA_ATTRIBUTE_STRING } },
+	};
+	char *password = has_session() ? secret_password_lookup_nonpageable_sync(&schema, NULL, NULL, "service",
+						 "mailfs", "account", account, NULL)
+				       : NULL;
+	size_t len = password ? strlen(password) : 0;
+
+	/* One write: a pipe takes it whole, or nobody is there. */
+	if (len > 0 && len <= SECRET_MAX && write(to, password, len) == (ssize_t)len)
+		secret_password_free(password);
+	_exit(0);
 }
 
 /* Up to the end of file, or of the time. */
@@ -80,7 +81,7 @@ char *keyring_lookup(const char *account)
 	from = fds[0];
 	pid = fork();
 	if (pid == 0)
-		ask_in_child(account, fds[1]);
+		keyring_tell(account, fds[1]);
 	close(fds[1]);
 	if (pid < 0)
 		return NULL;
@@ -104,10 +105,16 @@ bool keyring_is_there(void)
 #else
 
 #include <stddef.h>
+#include <unistd.h>
 
 char *keyring_lookup(const char *account)
 {
 	return NULL;
+}
+
+void keyring_tell(const char *account, int to)
+{
+	_exit(0);
 }
 
 bool keyring_is_there(void)

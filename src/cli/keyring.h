@@ -13,4 +13,6 @@
  */
 char *keyring_lookup(const char *account);
 /* Was it built in? */
+/* The whole life of a child process: writes it to the fd, and ends. */
+void keyring_tell(const char *account, int to) __attribute__((noreturn));
 bool keyring_is_there(void);

@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "base/locked.h"
 #include "base/log.h"
+#include "cli/keeper.h"
 #include "cli/keyring.h"
 
 #define COMMAND_TIMEOUT_MS 60000u
@@ -269,6 +270,29 @@ const char *secret_peek(const struct secret *secret)
 	return secret->kept;
 }
 
+static void answer_soon(struct secret *secret);
+
+/* Whoever wants to know meanwhile waits. Without an answer all stays as it was. */
+static void on_keyring(void *user, const char *line, const GError *error)
+{
+	struct secret *secret = user;
+
+	secret->command = NULL;
+	if (line)
+		keep(secret, g_strdup(line), KEPT_KEYRING);
+	else
+		log_info("cli", "%s", error->message);
+	if (secret->questions->len > 0)
+		answer_soon(secret);
+}
+
+static void ask_keyring(struct secret *secret)
+{
+	if (!secret->command)
+		secret->command = command_ask_keyring(secret->account, COMMAND_TIMEOUT_MS, on_keyring, secret,
+			NULL);
+}
+
 const char *secret_command(const struct secret *secret)
 {
 	return secret->command_text;
@@ -302,6 +326,8 @@ void secret_reload(struct secret *secret, const struct secret_config *config)
 		secret->kept_from = KEPT_NOTHING;
 	} else if (secret->password) {
 		keep_locked(secret, locked_ref(secret->password), KEPT_CONFIG);
+	} else if (secret->kept_from == KEPT_KEYRING && keeper_is_there()) {
+		ask_keyring(secret);
 	}
 }
 
@@ -362,6 +388,12 @@ static gboolean on_due(gpointer user)
 	return G_SOURCE_REMOVE;
 }
 
+static void answer_soon(struct secret *secret)
+{
+	if (secret->answer_source == 0)
+		secret->answer_source = g_idle_add_full(G_PRIORITY_DEFAULT, on_due, secret, NULL);
+}
+
 static void secret_get(void *source_user, mailfs_secret_fn done, void *user)
 {
 	struct secret *secret = source_user;
@@ -369,8 +401,8 @@ static void secret_get(void *source_user, mailfs_secret_fn done, void *user)
 
 	*question = (struct question){ .done = done, .user = user };
 	g_ptr_array_add(secret->questions, question);
-	if (!secret->command && secret->answer_source == 0)
-		secret->answer_source = g_idle_add_full(G_PRIORITY_DEFAULT, on_due, secret, NULL);
+	if (!secret->command)
+		answer_soon(secret);
 }
 
 struct mailfs_secret_source secret_source(struct secret *secret)

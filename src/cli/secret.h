@@ -68,4 +68,7 @@ typedef void (*command_fn)(void *user, const char *line, const GError *error);
 /* NULL: could not be started, *error (MAILFS_ERROR_INVALID) says why; `done` does not come. */
 struct command *command_run(const char *account, const char *text, unsigned timeout_ms, command_fn done,
 	void *user, GError **error);
+/* The same of what the keyring has for the account. Wants a keeper: libsecret may stay away for long. */
+struct command *command_ask_keyring(const char *account, unsigned timeout_ms, command_fn done, void *user,
+	GError **error);
 void command_cancel(struct command *command); /* ends and frees it; `done` does not come */

@@ -3,6 +3,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -37,7 +38,7 @@ class Service(dbus.service.Object):
 
     @dbus.service.method(PREFIX + "Service", in_signature="aoo", out_signature="a{o(oayays)}")
     def GetSecrets(self, items, session):
-        return {item: (session, dbus.ByteArray(b""), dbus.ByteArray(sys.argv[1].encode()), "text/plain")
+        return {item: (session, dbus.ByteArray(b""), dbus.ByteArray(open(sys.argv[1], "rb").read()), "text/plain")
                 for item in items}
 
     @dbus.service.method("org.freedesktop.DBus.Properties", in_signature="s", out_signature="a{sv}")
@@ -70,7 +71,8 @@ def bus(mailfs_binary, tmp_path):
     service = None
     try:
         env = {"DBUS_SESSION_BUS_ADDRESS": daemon.stdout.readline().strip()}
-        service = subprocess.Popen([sys.executable, "-c", SERVICE, CANARY], env=dict(os.environ, **env),
+        (tmp_path / "secret").write_text(CANARY)
+        service = subprocess.Popen([sys.executable, "-c", SERVICE, str(tmp_path / "secret")], env=dict(os.environ, **env),
                                    stdout=subprocess.PIPE, text=True)
         assert service.stdout.readline() == "ready\n"
         yield env
@@ -97,6 +99,23 @@ def test_password_of_the_keyring(mount, imap_server, bus):
     assert CANARY not in one.stderr
     one.source = "other"
     assert one.fails().code == 78  # the keyring has none for it, and there is no terminal
+
+
+@pytest.mark.may_skip
+def test_hangup_asks_the_keyring_again(mount, imap_server, bus, tmp_path):
+    server = imap_server(users={"demo": CANARY})
+    one = mount(server, password=None, start=False, environment=bus)
+    write_config(one, "[account work]\nsource = %s\ntls = none\n" % one.source)
+    one.source, one.options = "work", ["connections=1"]
+    one.start()
+    server.users["demo"] = "another"
+    (tmp_path / "secret").write_text("another")
+    server.drop()
+    one.wait_status(lambda status: status["state"] == "login refused")
+    os.kill(one.pid, signal.SIGHUP)
+    one.wait_status(lambda status: status["state"] == "online")
+    assert server.logins[-1][:3] == ("demo", "another", True)
+    assert CANARY not in one.stderr and "another" not in one.stderr
 
 
 @pytest.mark.may_skip
