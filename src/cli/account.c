@@ -10,7 +10,7 @@
 
 static bool load_section(struct account *account, struct options *options, GError **error)
 {
-	struct config *config = config_load(account->config_path, true, error);
+	struct config *config = config_load_sections(account->config_path, true, error);
 	const struct config_account *section;
 	bool is_good;
 
@@ -182,6 +182,24 @@ struct account *account_new(const char *source, const char *config_path, struct 
 		return NULL;
 	}
 	fill_names(account);
+	return account;
+}
+
+struct account *account_stub(const char *name, const char *config_path, struct options *options)
+{
+	struct account *account = g_new0(struct account, 1);
+	struct secret_config config;
+
+	account->options = *options;
+	options_init(options);
+	account->given = g_strdup(name);
+	account->name = g_strdup(name);
+	account->directory = g_strdup(name);
+	account->where = g_strdup(name);
+	account->config_path = config_path ? g_canonicalize_filename(config_path, NULL)
+					   : config_default_path();
+	config = secret_config(account, &account->options);
+	account->secret = secret_new(&config);
 	return account;
 }
 

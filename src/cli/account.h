@@ -39,6 +39,9 @@ struct account {
  */
 struct account *account_new(const char *source, const char *config_path, struct options *options,
 	GError **error);
+/* An account whose section is wrong, as far as it is known: its name and places. `options` as above. Serves
+ * nobody, but account_reload() may find its commands. */
+struct account *account_stub(const char *name, const char *config_path, struct options *options);
 void account_free(struct account *account); /* NULL is fine */
 
 /* SIGHUP: the password settings anew. What else has changed in the file counts at the next mount. */

@@ -8,11 +8,13 @@
 
 #define USAGE                                                                                      \
 	"usage: mailfs [options] SOURCE MOUNTPOINT\n"                                              \
+	"       mailfs [options] --all MOUNTPOINT\n"                                               \
 	"\n"                                                                                       \
 	"Mounts a mailbox: folders are directories, messages are files. SOURCE is a URL,\n"        \
 	"imaps://USER@HOST[:PORT][/FOLDER] (imap:// for STARTTLS), or the name of an account in\n" \
 	"the configuration file.\n"                                                                \
 	"\n"                                                                                       \
+	"        --all                       all accounts of the configuration, one directory each\n" \
 	"    -f, --foreground                do not go to the background\n"                        \
 	"    -d, --debug                     as -f, and log everything, the wire and FUSE too\n"   \
 	"    -v, --verbose                   log more; twice: more still\n"                        \
@@ -23,7 +25,10 @@
 	"    -V, --version                   the version\n"                                        \
 	"\n"
 
+#define LETTER_ALL 256 /* there is no letter */
+
 static const struct option long_options[] = {
+	{ "all", no_argument, NULL, LETTER_ALL },
 	{ "foreground", no_argument, NULL, 'f' },
 	{ "debug", no_argument, NULL, 'd' },
 	{ "verbose", no_argument, NULL, 'v' },
@@ -55,6 +60,9 @@ static bool take_letter(struct cmdline *line, int letter, char **argv, GError **
 	char unknown[] = { '-', (char)optopt, '\0' };
 
 	switch (letter) {
+	case LETTER_ALL:
+		line->is_all = true;
+		return true;
 	case 'f':
 		line->is_foreground = true;
 		return true;
@@ -111,6 +119,21 @@ static bool take_names(struct cmdline *line, int argc, char **argv, bool is_chec
 	return true;
 }
 
+/* Behind --all. */
+static bool take_mountpoint(struct cmdline *line, int argc, char **argv, bool is_check, GError **error)
+{
+	if (is_check)
+		return refuse(error, "unknown option:", "--all");
+	if (argc - optind > 1)
+		return refuse(error, "one word too many (--all takes no SOURCE):", argv[optind]);
+	if (argc - optind < 1)
+		return refuse(error, "MOUNTPOINT is missing:", "a directory");
+	if (line->options.passfd != OPTION_UNSET)
+		return refuse(error, "with --all there is not one password:", "passfd");
+	line->mountpoint = g_strdup(argv[optind]);
+	return true;
+}
+
 static void finish(struct cmdline *line)
 {
 	if (!line->options.debug)
@@ -131,6 +154,8 @@ bool cmdline_parse(struct cmdline *line, int argc, char **argv, bool is_check, G
 			return true;
 	}
 	finish(line);
+	if (line->is_all)
+		return take_mountpoint(line, argc, argv, is_check, error);
 	return take_names(line, argc, argv, is_check, error);
 }
 
@@ -173,6 +198,21 @@ void cmdline_done(struct cmdline *line)
 	g_free(line->config_path);
 	g_free(line->source);
 	g_free(line->mountpoint);
+}
+
+/* The -o part. */
+static char *options_help(void)
+{
+	GString *help = g_string_new(NULL);
+
+	for (size_t i = 0; i < option_count; i++) {
+		const struct option_info *info = &option_table[i];
+		g_autofree char *left = g_strconcat(info->name, info->value, NULL);
+
+		if ((info->places & OPTION_IN_O) != 0)
+			g_string_append_printf(help, "    -o %-27s %s\n", left, info->help);
+	}
+	return g_string_free(help, FALSE);
 }
 
 char *cmdline_help(void)

@@ -15,6 +15,7 @@ struct cmdline {
 	char *source, *mountpoint;
 	enum log_level level;
 	bool is_foreground;
+	bool is_all;  /* every account of the configuration; no `source` */
 	bool is_fake; /* mount -f: everything but the mount */
 	bool want_help, want_version;
 };

@@ -19,6 +19,7 @@ struct reader {
 	struct config_account *account; /* of the section; NULL = before the first */
 	const struct option_info *password;
 	bool is_private;
+	bool is_lenient; /* a mistake below [account NAME] is that account's */
 	unsigned line;
 	GError **error;
 };
@@ -53,6 +54,7 @@ static void account_free(gpointer data)
 
 	g_ptr_array_unref(account->entries);
 	g_free(account->name);
+	g_free(account->mistake);
 	g_free(account);
 }
 
@@ -150,6 +152,17 @@ static bool take_key(struct reader *reader, char *text)
 	return true;
 }
 
+/* False: the file cannot be used. */
+static bool take_mistake(struct reader *reader)
+{
+	if (!reader->is_lenient || !reader->account)
+		return false;
+	if (!reader->account->mistake)
+		reader->account->mistake = g_strdup((*reader->error)->message);
+	g_clear_error(reader->error);
+	return true;
+}
+
 static bool take_line(struct reader *reader, char *text)
 {
 	if (!g_utf8_validate(text, -1, NULL))
@@ -157,7 +170,9 @@ static bool take_line(struct reader *reader, char *text)
 	g_strstrip(text);
 	if (!*text || *text == '#' || *text == ';')
 		return true;
-	return *text == '[' ? take_section(reader, text) : take_key(reader, text);
+	if (*text == '[')
+		return take_section(reader, text);
+	return take_key(reader, text) || take_mistake(reader);
 }
 
 static bool read_lines(struct reader *reader, const char *text)
@@ -180,23 +195,32 @@ static bool read_lines(struct reader *reader, const char *text)
 	return is_good;
 }
 
-struct config *config_parse(const char *path, const char *text, bool is_private, GError **error)
+static struct config *parse(const char *path, const char *text, bool is_private, bool is_lenient,
+	GError **error)
 {
 	struct config *config = g_new0(struct config, 1);
+	GError *wrong = NULL;
 	struct reader reader = {
 		.config = config,
 		.password = option_find("password", OPTION_IN_CONFIG),
 		.is_private = is_private,
-		.error = error,
+		.is_lenient = is_lenient,
+		.error = &wrong,
 	};
 
 	config->path = g_strdup(path);
 	config->accounts = g_ptr_array_new_with_free_func(account_free);
 	if (!read_lines(&reader, text)) {
+		g_propagate_error(error, wrong);
 		config_free(config);
 		return NULL;
 	}
 	return config;
+}
+
+struct config *config_parse(const char *path, const char *text, bool is_private, GError **error)
+{
+	return parse(path, text, is_private, false, error);
 }
 
 char *config_default_path(void)
@@ -210,7 +234,7 @@ static struct config *refuse_file(const char *path, const char *why, GError **er
 	return NULL;
 }
 
-struct config *config_load(const char *path, bool must_exist, GError **error)
+static struct config *load(const char *path, bool must_exist, bool is_lenient, GError **error)
 {
 	SCOPED(fd_closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	struct config *config;
@@ -234,10 +258,20 @@ struct config *config_load(const char *path, bool must_exist, GError **error)
 	if (strlen(text) != len)
 		config = refuse_file(path, "has a NUL byte in it", error);
 	else
-		config = config_parse(path, text, (st.st_mode & 077) == 0, error);
+		config = parse(path, text, (st.st_mode & 077) == 0, is_lenient, error);
 	explicit_bzero(text, len);
 	g_free(text);
 	return config;
+}
+
+struct config *config_load(const char *path, bool must_exist, GError **error)
+{
+	return load(path, must_exist, false, error);
+}
+
+struct config *config_load_sections(const char *path, bool must_exist, GError **error)
+{
+	return load(path, must_exist, true, error);
 }
 
 const struct config_account *config_find(const struct config *config, const char *name)
@@ -265,6 +299,10 @@ bool config_apply(const struct config *config, const struct config_account *acco
 	g_autofree char *dir = g_path_get_dirname(config->path);
 	g_autofree char *base_dir = g_canonicalize_filename(dir, NULL);
 
+	if (account->mistake) {
+		g_set_error_literal(error, CLI_ERROR, EX_CONFIG, account->mistake);
+		return false;
+	}
 	for (guint i = 0; i < account->entries->len; i++) {
 		const struct config_entry *entry = g_ptr_array_index(account->entries, i);
 		g_autoptr(GError) wrong = NULL;

@@ -23,6 +23,7 @@ struct config_account {
 	char *name;
 	GPtrArray *entries; /* struct config_entry * */
 	unsigned line;
+	char *mistake; /* the first, with its place: config_load_sections() */
 };
 
 struct config {
@@ -35,7 +36,10 @@ char *config_default_path(void);
 
 /* NULL + error (EX_CONFIG). A missing file is an error only if `must_exist`; else it is empty. */
 struct config *config_load(const char *path, bool must_exist, GError **error);
-/* The same from memory. `is_private`: a password in it is honoured. */
+/* Mistakes below [account NAME] are that account's: config_apply() tells of them, and the others are
+ * none the worse. */
+struct config *config_load_sections(const char *path, bool must_exist, GError **error);
+/* As config_load() from memory. `is_private`: a password in it is honoured. */
 struct config *config_parse(const char *path, const char *text, bool is_private, GError **error);
 void config_free(struct config *config); /* wipes; NULL is fine */
 

@@ -47,8 +47,11 @@ int ctl_usage(const char *verb);
 
 /* ---- ctl_mount.c: talking to a mount ---- */
 
-/* The canonical path if a mailfs is there, else NULL and the complaint was made. g_free() it. */
+/* The canonical path if a mailfs is there, or an account in a mount of several; else NULL and the
+ * complaint was made. g_free() it. */
 char *ctl_find_mount(const char *path);
+/* Is it the mount itself, and not an account in it? */
+bool ctl_is_mount(const char *mountpoint);
 
 /*
  * Reads .mailfs/NAME in a child process, so that a mount that hangs cannot hold us. Several may be

@@ -29,13 +29,27 @@ struct ctl_read {
 	gint64 deadline;
 };
 
+static bool is_mailfs(const struct mount_entry *entry)
+{
+	return entry && strcmp(entry->type, MOUNT_TYPE) == 0;
+}
+
+bool ctl_is_mount(const char *mountpoint)
+{
+	g_autoptr(GPtrArray) table = mount_table_read();
+
+	return is_mailfs(mount_table_find(table, mountpoint));
+}
+
 char *ctl_find_mount(const char *path)
 {
 	g_autofree char *canonical = mountpoint_canonical(path);
+	g_autofree char *parent = g_path_get_dirname(canonical);
 	g_autoptr(GPtrArray) table = mount_table_read();
-	const struct mount_entry *entry = mount_table_find(table, canonical);
+	const struct mount_entry *above = mount_table_find(table, parent);
 
-	if (entry && strcmp(entry->type, MOUNT_TYPE) == 0)
+	if (is_mailfs(mount_table_find(table, canonical)) ||
+		(is_mailfs(above) && strcmp(above->source, MOUNT_SOURCE_ALL) == 0))
 		return g_steal_pointer(&canonical);
 	ctl_fail(EX_NOINPUT, "%s: no mailfs is mounted there", path);
 	return NULL;

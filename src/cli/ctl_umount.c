@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* mailfsctl umount: and the wait for the daemon's end. */
+#include <libgen.h>
 #include <poll.h>
 #include <stdio.h>
 #include <sys/pidfd.h>
@@ -32,6 +33,9 @@ int ctl_umount(int argc, char **argv)
 	mountpoint = ctl_find_mount(argv[1]);
 	if (!mountpoint)
 		return EX_NOINPUT;
+	if (!ctl_is_mount(mountpoint))
+		return ctl_fail(EX_USAGE, "%s: one account of several; unmount all of them: mailfsctl umount %s",
+			mountpoint, dirname(mountpoint));
 	pid = ctl_find_pid(mountpoint);
 	pidfd = pid > 0 ? pidfd_open(pid, 0) : -1;
 	if (!mountpoint_unmount(mountpoint, false, &error))

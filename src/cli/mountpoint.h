@@ -10,6 +10,7 @@
 #include <glib.h>
 
 #define MOUNT_TYPE "fuse.mailfs"
+#define MOUNT_SOURCE_ALL "mailfs-all:" /* of several accounts */
 
 struct mount_entry {
 	char *path;

@@ -168,6 +168,20 @@ void options_done(struct options *options)
 	options_init(options);
 }
 
+void options_copy(struct options *options, const struct options *from)
+{
+	*options = *from;
+	for (size_t i = 0; i < option_count; i++) {
+		const struct option_info *info = &option_table[i];
+		void *at = member(options, info);
+
+		if (is_text(info->kind))
+			*(char **)at = g_strdup(*(char **)at);
+		else if (info->kind == OPTION_LIST)
+			*(char ***)at = g_strdupv(*(char ***)at);
+	}
+}
+
 static bool is_same_name(const char *a, const char *b)
 {
 	for (; *a && *b; a++, b++) {
@@ -477,18 +491,4 @@ bool options_parse(struct options *options, const char *text, bool is_sloppy, GE
 			return true;
 		g_string_truncate(word, 0);
 	}
-}
-
-char *options_help(void)
-{
-	GString *help = g_string_new(NULL);
-
-	for (size_t i = 0; i < option_count; i++) {
-		const struct option_info *info = &option_table[i];
-		g_autofree char *left = g_strconcat(info->name, info->value, NULL);
-
-		if ((info->places & OPTION_IN_O) != 0)
-			g_string_append_printf(help, "    -o %-27s %s\n", left, info->help);
-	}
-	return g_string_free(help, FALSE);
 }

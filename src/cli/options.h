@@ -77,6 +77,7 @@ struct options {
 
 void options_init(struct options *options); /* the defaults */
 void options_done(struct options *options); /* frees; wipes the password */
+void options_copy(struct options *options, const struct options *from); /* `options` is not set yet */
 
 enum option_kind {
 	OPTION_FLAG,   /* bool; "ro", or "ro = yes" in the file */
@@ -128,6 +129,3 @@ bool options_parse(struct options *options, const char *text, bool is_sloppy, GE
 
 /* Is it a word of mount(8) that means nothing here? */
 bool option_is_generic(const char *word);
-
-/* The -o part of --help; g_free() it. */
-char *options_help(void);

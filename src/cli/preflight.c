@@ -37,9 +37,8 @@ bool preflight_allow_other(const struct account *account, GError **error)
 }
 
 /* It stays open until the process ends. */
-bool preflight_debug_wire(const struct account *account, GError **error)
+bool preflight_debug_wire(const char *path, GError **error)
 {
-	const char *path = account->options.debug_wire;
 	int fd;
 
 	if (!path)

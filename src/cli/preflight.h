@@ -15,5 +15,5 @@ bool preflight_is_mounted(const struct account *account, const char *mountpoint)
 bool preflight_allow_other(const struct account *account, GError **error);
 /* SEC-55: a mount over its own cache waits for itself. EX_CONFIG. */
 bool preflight_own_files(const struct account *account, const char *mountpoint, GError **error);
-/* -o debug-wire: opens the file and lets the log write to it. EX_CANTCREAT. */
-bool preflight_debug_wire(const struct account *account, GError **error);
+/* -o debug-wire (NULL = not given): opens the file and lets the log write to it. EX_CANTCREAT. */
+bool preflight_debug_wire(const char *path, GError **error);

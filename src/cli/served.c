@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* An account, its engine and its fs put together. */
+/* An account, its engine and its fs put together; its failures. */
 #include "cli/served.h"
 
 #include <string.h>
@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/parse.h"
 #include "cli/confine.h"
+#include "cli/exit_code.h"
 #include "cli/keeper.h"
 #include "engine/changes.h"
 
@@ -31,6 +32,15 @@ static const char *last_reason(const struct served *served)
 	const char *text = strchr(last, ' '); /* behind the time */
 
 	return text ? text : "";
+}
+
+void served_warn(const struct served *served, const GError *error)
+{
+	const char *advice = exit_code_advice(error);
+
+	log_warn(served->given, "%s", error->message);
+	if (advice)
+		log_warn(served->given, "%s", advice);
 }
 
 /* The server is away, and the mount shows what is in the cache. */
@@ -73,6 +83,7 @@ static void on_started(void *user, const GError *error)
 {
 	struct served *served = user;
 
+	served->has_started = true;
 	served->events->started(served->user, served, error);
 }
 
@@ -136,12 +147,7 @@ static void on_state_changed(void *user, enum engine_state state)
 	served->events->state_changed(served->user, served, state);
 }
 
-/* ---- putting it together ----------------------------------------------------------------------- */
-
-bool served_open(struct served *served, GError **error)
-{
-	return storage_open(&served->storage, served->account, error);
-}
+/* ---- its disk and its engine ------------------------------------------------------------------- */
 
 /* For tests, which do not want to list a million messages first. 0 = as the engine has it. */
 static size_t loaded_max(void)
@@ -198,46 +204,146 @@ static struct engine *make_engine(struct served *served)
 	return engine_new(&config, &events, served);
 }
 
-static struct fs *make_fs(struct served *served, const char *mountpoint,
-	const struct fs_events *events, const struct helper *helper)
+static struct fs_config fs_config(const struct served *served)
 {
-	const struct options *options = &served->account->options;
+	const struct account *account = served->account;
+	const struct options *options = account ? &account->options : NULL;
 	struct fs_config config = {
-		.mountpoint = mountpoint,
+		.name = served->place != 0 ? served->given : NULL,
+		.place = served->place,
+		.path = served->path,
 		.confinement = confine_describe(),
 		.name_program = keeper_is_there() ? keeper_name : NULL,
-		.root = served->account->source.folder,
-		.view = served->account->view,
-		.uid = options->uid == OPTION_UNSET ? getuid() : (uid_t)options->uid,
-		.gid = options->gid == OPTION_UNSET ? getgid() : (gid_t)options->gid,
-		.umask = options->umask == OPTION_UNSET ? 0 : (mode_t)options->umask,
-		.is_read_only = options->is_read_only,
-		.allow_other = options->allow_other,
-		.default_permissions = options->default_permissions,
-		.flag_bits = options->flag_bits,
-		.ctime_is_mtime = options->ctime == CTIME_MTIME,
-		.exact_size = options->exact_size,
-		.marks_seen = options->seen == SEEN_READ,
-		.helper = *helper,
-		.is_debug = options->debug,
-		.timeout_ms = options->timeout * 1000,
+		.root = "",
+		.helper = served->helper,
 	};
 
-	return fs_new(&config, events, served->user);
+	if (!account)
+		return config;
+	config.root = account->source.folder;
+	config.view = account->view;
+	config.uid = options->uid == OPTION_UNSET ? getuid() : (uid_t)options->uid;
+	config.gid = options->gid == OPTION_UNSET ? getgid() : (gid_t)options->gid;
+	config.umask = options->umask == OPTION_UNSET ? 0 : (mode_t)options->umask;
+	config.is_read_only = options->is_read_only;
+	config.flag_bits = options->flag_bits;
+	config.ctime_is_mtime = options->ctime == CTIME_MTIME;
+	config.exact_size = options->exact_size;
+	config.marks_seen = options->seen == SEEN_READ;
+	config.timeout_ms = options->timeout * 1000;
+	return config;
 }
 
-void served_make(struct served *served, const char *mountpoint, const struct fs_events *fs_events,
-	const struct helper *helper)
+static bool fail(struct served *served, GError *failure, GError **error)
 {
-	served->fs = make_fs(served, mountpoint, fs_events, helper);
-	served->engine = make_engine(served);
-	fs_set_engine(served->fs, served->engine);
+	g_clear_error(&served->failure);
+	served->failure = failure;
+	served->has_started = true;
+	if (served->fs)
+		fs_set_failure(served->fs, failure);
+	g_propagate_error(error, g_error_copy(failure));
+	return false;
 }
 
-void served_reload(struct served *served)
+bool served_open(struct served *served, GError **error)
+{
+	GError *wrong = NULL;
+	struct fs_config config;
+
+	if (!storage_open(&served->storage, served->account, &wrong)) {
+		storage_close(&served->storage);
+		return fail(served, wrong, error);
+	}
+	config = fs_config(served);
+	fs_configure(served->fs, &config);
+	served->engine = make_engine(served);
+	served->has_started = false;
+	g_clear_error(&served->failure);
+	fs_set_engine(served->fs, served->engine);
+	return true;
+}
+
+void served_start(struct served *served)
+{
+	if (served->engine)
+		engine_start(served->engine);
+}
+
+/* ---- life -------------------------------------------------------------------------------------- */
+
+struct served *served_new(const char *given, const char *mountpoint, unsigned place)
+{
+	struct served *served = g_new0(struct served, 1);
+
+	served->given = g_strdup(given);
+	served->place = place;
+	served->path = place != 0 ? g_build_filename(mountpoint, given, NULL) : g_strdup(mountpoint);
+	served->helper.fd = -1;
+	return served;
+}
+
+bool served_load(struct served *served, const char *config_path, const struct options *options,
+	GError **error)
+{
+	GError *wrong = NULL;
+	struct options own;
+
+	options_copy(&own, options);
+	account_free(served->account);
+	served->account = account_new(served->given, config_path, &own, &wrong);
+	options_done(&own);
+	return served->account ? true : fail(served, wrong, error);
+}
+
+const struct account *served_known(struct served *served, const char *config_path,
+	const struct options *options)
+{
+	struct options own;
+
+	if (served->account)
+		return served->account;
+	options_copy(&own, options);
+	if (!served->stub)
+		served->stub = account_stub(served->given, config_path, &own);
+	options_done(&own);
+	return served->stub;
+}
+
+bool served_ask(struct served *served, GError **error)
+{
+	GError *wrong = NULL;
+
+	return secret_prepare(served->account->secret, &wrong) ? true : fail(served, wrong, error);
+}
+
+void served_show(struct served *served, struct mount *mount)
+{
+	struct fs_config config = fs_config(served);
+
+	served->fs = fs_new(mount, &config);
+	if (served->failure)
+		fs_set_failure(served->fs, served->failure);
+}
+
+static void try_again(struct served *served, const char *config_path, const struct options *options)
 {
 	g_autoptr(GError) error = NULL;
 
+	if (!served_load(served, config_path, options, &error) || !served_ask(served, &error) ||
+		!served_open(served, &error))
+		served_warn(served, error);
+	else
+		served_start(served);
+}
+
+void served_reload(struct served *served, const char *config_path, const struct options *options)
+{
+	g_autoptr(GError) error = NULL;
+
+	if (!served->engine) {
+		try_again(served, config_path, options);
+		return;
+	}
 	if (!account_reload(served->account, &error))
 		log_warn(served->account->name, "%s; nothing was changed", error->message);
 	fs_drop_caches(served->fs);
@@ -247,13 +353,53 @@ void served_reload(struct served *served)
 	engine_refresh(served->engine, NULL, NULL, NULL);
 }
 
-/* Those above before those below. */
-void served_close(struct served *served, bool is_stopped)
+void served_refresh(struct served *served)
 {
-	if (is_stopped && served->engine)
+	if (served->engine)
+		engine_refresh(served->engine, NULL, NULL, NULL);
+}
+
+struct stopping {
+	struct served *served;
+	void (*stopped)(void *user);
+	void *user;
+};
+
+static void on_stopped(void *user)
+{
+	struct stopping *stopping = user;
+
+	stopping->served->is_stopped = true;
+	stopping->stopped(stopping->user);
+	g_free(stopping);
+}
+
+void served_stop(struct served *served, void (*stopped)(void *user), void *user)
+{
+	struct stopping *stopping = g_new(struct stopping, 1);
+
+	*stopping = (struct stopping){ served, stopped, user };
+	if (served->engine)
+		engine_stop(served->engine, on_stopped, stopping);
+	else
+		on_stopped(stopping);
+}
+
+/* Those above before those below. An engine that has not stopped may not be freed: it stays. */
+void served_free(struct served *served)
+{
+	if (served->engine && served->is_stopped)
 		engine_free(served->engine);
 	/* Both answer what is still due, and an engine that stays passes it on. */
 	storage_close(&served->storage);
-	if (served->fs)
-		fs_free(served->fs);
+	fs_free(served->fs);
+	helper_end(&served->helper);
+	/* An engine that stays has borrowed it. */
+	if (!served->engine || served->is_stopped)
+		account_free(served->account);
+	account_free(served->stub);
+	g_clear_error(&served->failure);
+	g_free(served->given);
+	g_free(served->path);
+	g_free(served);
 }

@@ -21,18 +21,21 @@ static void step_unmount(struct shutdown *shutdown)
 	if (shutdown->timer != 0)
 		g_source_remove(shutdown->timer);
 	shutdown->timer = 0;
-	if (shutdown->fs)
-		fs_unmount(shutdown->fs);
+	mount_end(shutdown->mount);
 	signals_set_mountpoint(NULL);
 	g_main_loop_quit(shutdown->loop);
 }
 
+/* True: that was the last, and nobody is in a hurry. */
+static bool count_down(struct shutdown *shutdown)
+{
+	return --shutdown->left == 0 && !shutdown->is_over;
+}
+
 static void on_stopped(void *user)
 {
-	struct shutdown *shutdown = user;
-
-	shutdown->is_stopped = true;
-	step_unmount(shutdown);
+	if (count_down(user))
+		step_unmount(user);
 }
 
 static gboolean on_timeout(gpointer user)
@@ -46,14 +49,33 @@ static gboolean on_timeout(gpointer user)
 }
 
 /* Changes are on the server, or stay in the journal. */
-static void step_stop(void *user)
+static void step_stop(struct shutdown *shutdown)
 {
-	struct shutdown *shutdown = user;
-
-	if (shutdown->is_over)
-		return;
 	shutdown->timer = g_timeout_add(ENGINE_MS, on_timeout, shutdown);
-	engine_stop(shutdown->engine, on_stopped, shutdown);
+	shutdown->left = shutdown->served->len + 1; /* this, too */
+	for (guint i = 0; i < shutdown->served->len; i++)
+		served_stop(g_ptr_array_index(shutdown->served, i), on_stopped, shutdown);
+	on_stopped(shutdown);
+}
+
+static void on_flushed(void *user)
+{
+	if (count_down(user))
+		step_stop(user);
+}
+
+static void step_flush(struct shutdown *shutdown)
+{
+	shutdown->left = 1; /* this */
+	for (guint i = 0; i < shutdown->served->len; i++) {
+		struct served *served = g_ptr_array_index(shutdown->served, i);
+
+		if (!served->engine)
+			continue;
+		shutdown->left++;
+		engine_flush(served->engine, FLUSH_MS, on_flushed, shutdown);
+	}
+	on_flushed(shutdown);
 }
 
 void shutdown_begin(struct shutdown *shutdown)
@@ -64,10 +86,5 @@ void shutdown_begin(struct shutdown *shutdown)
 		return;
 	}
 	shutdown->is_running = true;
-	if (!shutdown->was_started) {
-		shutdown->is_stopped = true;
-		step_unmount(shutdown);
-		return;
-	}
-	engine_flush(shutdown->engine, FLUSH_MS, step_stop, shutdown);
+	step_flush(shutdown);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The end of a mount, one step after the other: send what waits (bounded), stop the engine (bounded), unmount, let the loop
- * end. What is freed after the loop is in the caller's hands. Loop thread.
+ * The end of a mount, one step after the other: send what waits (bounded), stop the engines (bounded),
+ * unmount, let the loop end. What is freed after the loop is in the caller's hands. Loop thread.
  */
 #pragma once
 
@@ -9,19 +9,17 @@
 
 #include <glib.h>
 
-#include "engine/engine.h"
-#include "fs/fs.h"
+#include "cli/served.h"
 
 struct shutdown {
 	GMainLoop *loop;
-	struct engine *engine; /* NULL = not there (yet) */
-	struct fs *fs;
-	bool was_started; /* engine_start() was called */
+	struct mount *mount;
+	GPtrArray *served; /* struct served *; borrowed */
 
 	/* its own */
 	bool is_running;
-	bool is_stopped; /* the engine may be freed */
 	bool is_over;
+	unsigned left; /* that are flushed, then that are stopped */
 	guint timer;
 };
 

@@ -4,7 +4,7 @@
 
     completions.py bash|zsh|fish OPTIONS_C CMDLINE_C CTL_C TEMPLATE
 
-Reads the rows of option_table[], the letters of the usage text and the rows of ctl_verbs[]; writes the
+Reads the rows of option_table[], the letters and words of the usage text and the rows of ctl_verbs[]; writes the
 template with its @WORDS@ filled in.
 """
 
@@ -14,6 +14,7 @@ import sys
 ROW = re.compile(r'\{\s*"([\w-]+)",\s*(OPTION_\w+),\s*(O|C|BOTH),\s*AT\(\w+\),\s*(NULL|"[^"]*"),\s*'
                  r'(NULL|"[^"]*"),\s*\w+,\s*[^,]+,\s*"((?:[^"\\]|\\.)*)"')
 LETTER = re.compile(r'"    (-\w), (--[\w-]+)( [A-Z]+)? +(.*?)\\n"')
+LONG = re.compile(r'"        (--[\w-]+) +(.*?)\\n"')
 VERB = re.compile(r'\{\s*"([a-z]+)",\s*ctl_\w+,\s*("(?:[^"\\]|\\.)*"),\s*("(?:[^"\\]|\\.)*")((?:,\s*"[^"]*"(?:\s*"[^"]*")*)?)\s*\}')
 
 
@@ -35,7 +36,9 @@ def options(text):
 
 
 def letters(text):
-    return [(short, long, bool(value), help_text) for short, long, value, help_text in LETTER.findall(text)]
+    """(letter or "", word, needs a value, help)."""
+    return [("", long, False, help_text) for long, help_text in LONG.findall(text)] + \
+        [(short, long, bool(value), help_text) for short, long, value, help_text in LETTER.findall(text)]
 
 
 def verbs(text):
@@ -59,7 +62,7 @@ def bash(opts, chars, all_verbs):
         "OPTIONS": " ".join(name + "=" * value for name, value, _words, _help in opts),
         "VALUES": "\n".join("\t\t%s) echo '%s' ;;" % (name, " ".join(words))
                             for name, _value, words, _help in opts if words),
-        "LETTERS": " ".join("%s %s" % (short, long) for short, long, _value, _help in chars),
+        "LETTERS": " ".join(("%s %s" % (short, long)).strip() for short, long, _value, _help in chars),
         "VERBS": " ".join(name for name, _arguments, _help in all_verbs),
         "FLAGS": "\n".join("\t\t%s) echo '%s' ;;" % (name, " ".join(flags(arguments)))
                            for name, arguments, _help in all_verbs if flags(arguments)),
@@ -81,6 +84,8 @@ def zsh(opts, chars, all_verbs):
 
     def letter(short, long, value, help_text):
         action = {"-o": "", "-F": ":file:_files"}.get(short, "")
+        if not short:
+            return "\t\t'%s[%s]'" % (long, zsh_text(help_text))
         return None if short == "-o" else "\t\t'(%s %s)'{%s,%s}'[%s]%s'" % (
             short, long, short, long, zsh_text(help_text), action)
 
@@ -116,8 +121,8 @@ def fish(opts, chars, all_verbs):
             verb_lines.append("complete -c mailfsctl -f -n '__fish_seen_subcommand_from %s' -a '%s'" % (name, words))
     return {
         "OPTIONS": "\n".join(lines),
-        "LETTERS": "\n".join("complete -c mailfs -s %s -l %s%s -d %s" % (
-            short[1], long[2:], " -r -F" if value else "", fish_text(help_text))
+        "LETTERS": "\n".join("complete -c mailfs%s -l %s%s -d %s" % (
+            " -s " + short[1] if short else "", long[2:], " -r -F" if value else "", fish_text(help_text))
             for short, long, value, help_text in chars),
         "VERBS": "\n".join(verb_lines),
     }

@@ -343,8 +343,8 @@ static bool is_opened_at_once(struct engine *engine, const struct folder *folder
 	g_autoptr(GError) error = NULL;
 
 	/* An empty account would be a lie. */
-	if (listing_count(engine->listing) == 0 && pool_state(engine->pool) != ENGINE_ONLINE)
-		error = g_error_new(MAILFS_ERROR, MAILFS_ERROR_OFFLINE, "the folders are not known yet");
+	if (!listing_is_known(engine->listing))
+		error = g_error_new(MAILFS_ERROR, online_excuse(engine), "the folders are not known yet");
 	if (!error && (folder->flags & MAILFS_FOLDER_NOSELECT) == 0)
 		return false;
 	done(user, error);

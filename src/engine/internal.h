@@ -128,6 +128,8 @@ bool engine_has_rough_sizes(const struct engine *engine);
 void online_start(struct engine *engine);
 void online_refused(struct engine *engine);
 void online_ready(struct engine *engine);
+/* Why an account that was never listed cannot be: enum mailfs_error. */
+int online_excuse(const struct engine *engine);
 void online_free(struct engine *engine); /* after the pool */
 
 /* ---- refresh.c ---- */
@@ -169,6 +171,7 @@ void listing_note_rename(struct listing *listing, const char *from, const char *
 /* The tree from the index, without network. Tells nobody. */
 void listing_from_store(struct listing *listing);
 uint32_t listing_count(const struct listing *listing);
+bool listing_is_known(const struct listing *listing); /* from the index or the server */
 
 /* ---- syncer.c: the messages of a folder ---- */
 

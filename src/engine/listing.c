@@ -438,6 +438,11 @@ void listing_from_store(struct listing *listing)
 	show(listing);
 }
 
+bool listing_is_known(const struct listing *listing)
+{
+	return listing->is_shown || listing->count > 0;
+}
+
 uint32_t listing_count(const struct listing *listing)
 {
 	return listing->count;

@@ -92,6 +92,12 @@ void online_ready(struct engine *engine)
 	g_clear_handle_id(&engine->look_timer, g_source_remove);
 }
 
+int online_excuse(const struct engine *engine)
+{
+	return pool_state(engine->pool) == ENGINE_LOGIN_REFUSED ? MAILFS_ERROR_LOGIN
+								: MAILFS_ERROR_OFFLINE;
+}
+
 void engine_go_offline(struct engine *engine)
 {
 	log_info("engine", "%s: offline by request", engine->config.account);

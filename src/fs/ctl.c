@@ -8,7 +8,10 @@
 
 #include "base/parse.h"
 #include "fs/command.h"
+#include "fs/ctl.h"
+#include "fs/errno_map.h"
 #include "fs/internal.h"
+#include "fs/top.h"
 
 static void refuse(struct fs *fs, fuse_req_t req, int error, const char *verb, const char *why)
 {
@@ -24,8 +27,7 @@ static struct folder *find_folder(struct fs *fs, const char *path)
 	return tree_by_shown_path(engine_tree(fs->engine), whole);
 }
 
-/* `size`: of the write; 0 = it came by ioctl. */
-static void reply_carried_out(fuse_req_t req, size_t size)
+void ctl_reply(fuse_req_t req, size_t size)
 {
 	if (size > 0)
 		fuse_reply_write(req, size);
@@ -42,7 +44,7 @@ struct ctl_op {
 
 static void reply_written(fuse_req_t req, void *data)
 {
-	reply_carried_out(req, *(size_t *)data);
+	ctl_reply(req, *(size_t *)data);
 }
 
 static void on_told(void *user)
@@ -107,7 +109,7 @@ static void ctl_pending(struct fs *fs, fuse_req_t req, const char *word, size_t 
 	if (r < 0)
 		fuse_reply_err(req, -r);
 	else
-		reply_carried_out(req, size);
+		ctl_reply(req, size);
 }
 
 static void ctl_retry(struct fs *fs, fuse_req_t req, const char *word, size_t size)
@@ -125,7 +127,7 @@ static void ctl_drop(struct fs *fs, fuse_req_t req, const char *word, size_t siz
 static void ctl_offline(struct fs *fs, fuse_req_t req, const char *word, size_t size)
 {
 	engine_go_offline(fs->engine);
-	reply_carried_out(req, size);
+	ctl_reply(req, size);
 }
 
 /* Ends when a session has logged in, or could not. */
@@ -139,20 +141,20 @@ static void ctl_online(struct fs *fs, fuse_req_t req, const char *word, size_t s
 
 void fs_fill(struct fs *fs)
 {
-	engine_fill(fs->engine, fs_folder(fs, INO_ROOT), true);
+	engine_fill(fs->engine, fs_folder(fs, fs->root), true);
 }
 
 /* "prefetch" or "prefetch FOLDER", and what is below it. It is done in the background. */
 static void ctl_prefetch(struct fs *fs, fuse_req_t req, const char *path, size_t size)
 {
-	const struct folder *folder = *path != '\0' ? find_folder(fs, path) : fs_folder(fs, INO_ROOT);
+	const struct folder *folder = *path != '\0' ? find_folder(fs, path) : fs_folder(fs, fs->root);
 
 	if (!folder) {
 		refuse(fs, req, ENOENT, "prefetch", "there is no such folder");
 		return;
 	}
 	engine_fill(fs->engine, folder, false);
-	reply_carried_out(req, size);
+	ctl_reply(req, size);
 }
 
 /* ---- commands ---------------------------------------------------------------------------------- */
@@ -170,6 +172,19 @@ static const struct {
 	{ "drop", WORD_MUST, ctl_drop },
 };
 
+void ctl_run(struct fs *fs, fuse_req_t req, const char *verb, const char *word, size_t size)
+{
+	for (size_t i = 0; fs->engine && i < G_N_ELEMENTS(commands); i++) {
+		bool fits = word ? commands[i].word != WORD_NONE : commands[i].word != WORD_MUST;
+
+		if (!fits || strcmp(commands[i].verb, verb) != 0)
+			continue;
+		commands[i].fn(fs, req, word ? word : "", size);
+		return;
+	}
+	fuse_reply_err(req, fs->failure ? errno_of(fs->failure) : EINVAL);
+}
+
 void control_command(struct fs *fs, fuse_req_t req, const char *text, size_t size)
 {
 	g_autofree char *line = g_strchomp(g_strdup(text));
@@ -177,15 +192,10 @@ void control_command(struct fs *fs, fuse_req_t req, const char *text, size_t siz
 
 	if (word)
 		*word++ = '\0';
-	for (size_t i = 0; i < G_N_ELEMENTS(commands); i++) {
-		bool fits = word ? commands[i].word != WORD_NONE : commands[i].word != WORD_MUST;
-
-		if (!fits || strcmp(commands[i].verb, line) != 0)
-			continue;
-		commands[i].fn(fs, req, word ? word : "", size);
-		return;
-	}
-	fuse_reply_err(req, EINVAL);
+	if (top_is(fs))
+		ctl_run_all(fs, req, line, word, size);
+	else
+		ctl_run(fs, req, line, word, size);
 }
 
 void control_write(struct fs *fs, fuse_req_t req, uint32_t file, const char *bytes, size_t size)

@@ -42,10 +42,15 @@ static struct timespec time_of(int64_t ns)
 	return time;
 }
 
+uint64_t fs_draft_ino(const struct fs *fs, const struct draft *draft)
+{
+	return fs->base | ino_draft(draft->id);
+}
+
 void fs_draft_attr(struct fs *fs, const struct draft *draft, struct stat *ret_attr)
 {
 	memset(ret_attr, 0, sizeof(*ret_attr));
-	ret_attr->st_ino = ino_draft(draft->id);
+	ret_attr->st_ino = fs_draft_ino(fs, draft);
 	ret_attr->st_mode = S_IFREG | 0600;
 	if (fs->config.flag_bits && (draft->flags & MAILFS_FLAG_FLAGGED) != 0)
 		ret_attr->st_mode |= 0100;
@@ -125,7 +130,7 @@ void draft_open(fuse_req_t req, struct draft *draft, struct fuse_file_info *fi)
 	change = change_new(fs, req, on_truncated);
 	if (!change)
 		return;
-	change->ino = ino_draft(draft->id);
+	change->ino = fs_draft_ino(fs, draft);
 	engine_draft_truncate(fs->engine, draft, 0, change_done_ref, op_ref_new(&change->op));
 }
 

@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "fs/internal.h"
+#include "fs/top.h"
 #include "fs/watch.h"
 
 #define READERS_MAX 64u
@@ -58,7 +59,15 @@ static const char *folder_change(enum engine_news_kind kind)
 	return kind == ENGINE_NEWS_FOLDER_GONE ? "gone" : "reset";
 }
 
-static GString *line_of(const struct watch_item *item)
+/* Where all accounts are told of, a folder's path begins with its account's name. */
+static void put_folder(GString *line, const char *account, const char *folder)
+{
+	g_autofree char *path = account ? g_build_filename(account, folder, NULL) : g_strdup(folder);
+
+	put_text(line, "folder", path);
+}
+
+static GString *line_of(const struct watch_item *item, const char *account)
 {
 	static const char *const events[] = {
 		[ENGINE_NEWS_MESSAGE] = "new",
@@ -68,7 +77,7 @@ static GString *line_of(const struct watch_item *item)
 	GString *line = g_string_new(NULL);
 
 	begin_line(line, item->uid != 0 ? events[item->kind] : "folder");
-	put_text(line, "folder", item->folder);
+	put_folder(line, account, item->folder);
 	if (item->uid != 0) {
 		g_string_append_printf(line, ",\"uid\":%u", item->uid);
 		if (item->name)
@@ -131,31 +140,54 @@ static void put_all(struct fs *fs, const GString *line)
 	}
 }
 
+static bool has_readers(const struct fs *fs)
+{
+	return fs && fs->stream && fs->stream->readers->len > 0;
+}
+
+/* Who reads there hears of all accounts; NULL: there is one only. */
+static struct fs *top_of(const struct fs *fs)
+{
+	return fs->mount->config.has_accounts ? fs->mount->accounts[0] : NULL;
+}
+
 bool events_are_wanted(const struct fs *fs)
 {
-	return fs->stream && fs->stream->readers->len > 0;
+	return has_readers(fs) || has_readers(top_of(fs));
+}
+
+static void put_once(struct fs *fs, GString *line)
+{
+	put_all(fs, line);
+	g_string_free(line, TRUE);
 }
 
 void events_put(struct fs *fs, const struct watch_item *item)
 {
-	GString *line;
-
-	if (!events_are_wanted(fs))
-		return;
-	line = line_of(item);
-	put_all(fs, line);
-	g_string_free(line, TRUE);
+	if (has_readers(fs))
+		put_once(fs, line_of(item, NULL));
+	if (has_readers(top_of(fs)))
+		put_once(top_of(fs), line_of(item, fs->config.name));
 }
 
-void events_put_state(struct fs *fs, enum engine_state state)
+static GString *line_of_state(enum engine_state state, const char *account)
 {
 	GString *line = g_string_new(NULL);
 
 	begin_line(line, "state");
+	if (account)
+		put_text(line, "account", account);
 	put_text(line, "state", control_state_name(state));
 	g_string_append(line, "}\n");
-	put_all(fs, line);
-	g_string_free(line, TRUE);
+	return line;
+}
+
+void events_put_state(struct fs *fs, enum engine_state state)
+{
+	if (has_readers(fs))
+		put_once(fs, line_of_state(state, NULL));
+	if (has_readers(top_of(fs)))
+		put_once(top_of(fs), line_of_state(state, fs->config.name));
 }
 
 /* ---- operations -------------------------------------------------------------------------------- */
@@ -188,6 +220,20 @@ static void make_inbox_known(struct fs *fs)
 		engine_open_folder(fs->engine, inbox, on_inbox_known, NULL);
 }
 
+/* Of all, at the top; none, where there is no engine. */
+static void each_account(struct fs *fs, void (*fn)(struct fs *fs))
+{
+	unsigned at = 0;
+	struct fs *account;
+
+	if (fs->engine)
+		fn(fs);
+	while (top_is(fs) && (account = top_next(fs->mount, &at))) {
+		if (account->engine)
+			fn(account);
+	}
+}
+
 void events_open(struct fs *fs, fuse_req_t req, struct fuse_file_info *fi)
 {
 	struct reader *reader;
@@ -210,7 +256,7 @@ void events_open(struct fs *fs, fuse_req_t req, struct fuse_file_info *fi)
 	/* An interrupted open sends no release. */
 	if (fuse_reply_open(req, fi) == -ENOENT)
 		g_ptr_array_remove(fs->stream->readers, reader);
-	make_inbox_known(fs);
+	each_account(fs, make_inbox_known);
 }
 
 static void read_release(struct op *op)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The mount: FUSE requests answered from an engine and shown through a view. Loop thread, with a
- * notifier thread of its own for what is told to the kernel.
+ * An account in a mount: FUSE requests answered from an engine and shown through a view. Loop thread.
  */
 #pragma once
 
@@ -16,23 +15,23 @@
 #include "mailfs/view.h"
 
 struct fs;
+struct mount;
 
 struct fs_config {
-	const char *mountpoint;     /* absolute */
+	const char *name;           /* of its directory, where the mount has several; else NULL */
+	unsigned place;             /* in the mount: 1 … MOUNT_ACCOUNTS_MAX where it has several, else 0 */
+	const char *path;           /* where its root is */
 	const char *root;           /* shown path of the folder that is the root; "" = the account */
 	const struct mailfs_view *view;
 	uid_t uid;
 	gid_t gid;
 	mode_t umask;
 	bool is_read_only;          /* -o ro */
-	bool allow_other;           /* implies default_permissions */
-	bool default_permissions;
 	bool flag_bits;             /* u+x = \Flagged */
 	bool ctime_is_mtime;
 	bool exact_size;            /* fetch at stat */
 	bool marks_seen;            /* -o seen=read: a read from offset 0 sets \Seen */
 	struct helper helper;       /* for inotify events; its fd is -1: none. Borrowed */
-	bool is_debug;              /* libfuse's own trace */
 	/* Tells `out` what the program of that process is called, soon; `out` stays the caller's. False:
 	 * nobody can. NULL = likewise. */
 	bool (*name_program)(pid_t pid, int out);
@@ -40,23 +39,16 @@ struct fs_config {
 	unsigned timeout_ms;        /* of a request that waits */
 };
 
-struct fs_events {
-	/* The kernel ended the mount (umount, fusermount3 -u, abort). Once. */
-	void (*ended)(void *user);
-	/* Whoever has mounted it (mounter.h) shall unmount it, lazily. From fs_unmount(). */
-	void (*unmount)(void *user);
-};
-
-/* The config's strings are borrowed for the fs' life. */
-struct fs *fs_new(const struct fs_config *config, const struct fs_events *events, void *user);
-/* Before the mount: whose mail it is. */
+/* The config's strings are borrowed for the fs' life, which ends between mount_end() and mount_free(). */
+struct fs *fs_new(struct mount *mount, const struct fs_config *config);
+void fs_free(struct fs *fs); /* NULL is fine */
+/* Another config of the same name and place, while there is no engine. */
+void fs_configure(struct fs *fs, const struct fs_config *config);
+/* Whose mail it is: before the mount, or later where there is a failure until then. */
 void fs_set_engine(struct fs *fs, struct engine *engine);
-
-/* Begins to answer for what mounter_mount() has mounted; takes the fd. Error: MAILFS_ERROR_INVALID. */
-bool fs_mount(struct fs *fs, int fd, GError **error);
-/* Fails what waits, stops the notifier's feed, unmounts, joins. May take a moment, never long. */
-void fs_unmount(struct fs *fs);
-void fs_free(struct fs *fs);
+/* Where the mount has several accounts, one may have no engine: its directory is there and cannot be
+ * entered; .mailfs/status of the mount says why. */
+void fs_set_failure(struct fs *fs, const GError *failure);
 
 /* Give these to engine_new(): they tell the kernel. */
 void fs_listing_changed(struct fs *fs, const struct folder *folder);
@@ -79,7 +71,7 @@ void fs_state_changed(struct fs *fs, enum engine_state state);
 bool fs_is_in_use(struct fs *fs, const struct folder *folder);
 /* -o prefetch=all: once the engine has started. */
 void fs_fill(struct fs *fs);
-/* SIGHUP: the kernel forgets its directory caches. */
+/* The kernel forgets its directory caches. */
 void fs_drop_caches(struct fs *fs);
 
 /* The component function for engine_config: how a folder's name is shown. */

@@ -26,38 +26,38 @@ static void hold_free(gpointer data)
 	g_free(hold);
 }
 
-void holds_init(struct fs *fs)
+void holds_init(struct mount *mount)
 {
-	fs->holds = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, hold_free);
+	mount->holds = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, hold_free);
 }
 
-void holds_done(struct fs *fs)
+void holds_done(struct mount *mount)
 {
-	g_hash_table_unref(fs->holds);
+	g_hash_table_unref(mount->holds);
 }
 
-static void add(struct fs *fs, uint64_t ino)
+static void add(struct mount *mount, uint64_t ino)
 {
-	struct hold *hold = g_hash_table_lookup(fs->holds, &ino);
+	struct hold *hold = g_hash_table_lookup(mount->holds, &ino);
 
 	if (!hold) {
 		hold = g_new0(struct hold, 1);
 		hold->ino = ino;
 		hold->names = g_ptr_array_new_with_free_func(g_free);
-		g_hash_table_insert(fs->holds, &hold->ino, hold);
+		g_hash_table_insert(mount->holds, &hold->ino, hold);
 	}
 	hold->ops++;
 }
 
-static void drop(struct fs *fs, uint64_t ino)
+static void drop(struct mount *mount, uint64_t ino)
 {
-	struct hold *hold = g_hash_table_lookup(fs->holds, &ino);
+	struct hold *hold = g_hash_table_lookup(mount->holds, &ino);
 
 	if (--hold->ops > 0)
 		return;
-	for (guint i = 0; fs->session && i < hold->names->len; i++)
-		notifier_entry(fs->notifier, ino, g_ptr_array_index(hold->names, i));
-	g_hash_table_remove(fs->holds, &ino);
+	for (guint i = 0; mount->session && i < hold->names->len; i++)
+		notifier_entry(mount->notifier, ino, g_ptr_array_index(hold->names, i));
+	g_hash_table_remove(mount->holds, &ino);
 }
 
 /* The directories that the kernel has locked for this request. */
@@ -90,31 +90,31 @@ static void find(const struct fuse_buf *buf, uint64_t *ret_dirs)
 	}
 }
 
-void holds_begin(struct fs *fs, uint64_t *ret_dirs)
+void holds_begin(struct mount *mount, uint64_t *ret_dirs)
 {
-	if (fs->current)
-		find(fs->current, ret_dirs);
-	else if (fs->ending) /* one that begins anew */
-		memcpy(ret_dirs, fs->ending->dirs, sizeof(fs->ending->dirs));
+	if (mount->current)
+		find(mount->current, ret_dirs);
+	else if (mount->ending) /* one that begins anew */
+		memcpy(ret_dirs, mount->ending->dirs, sizeof(mount->ending->dirs));
 	if (ret_dirs[1] == ret_dirs[0])
 		ret_dirs[1] = 0;
 	for (unsigned i = 0; i < OP_DIRS; i++) {
 		if (ret_dirs[i] != 0)
-			add(fs, ret_dirs[i]);
+			add(mount, ret_dirs[i]);
 	}
 }
 
-void holds_end(struct fs *fs, const uint64_t *dirs)
+void holds_end(struct mount *mount, const uint64_t *dirs)
 {
 	for (unsigned i = 0; i < OP_DIRS; i++) {
 		if (dirs[i] != 0)
-			drop(fs, dirs[i]);
+			drop(mount, dirs[i]);
 	}
 }
 
 void fs_tell_entry(struct fs *fs, uint64_t parent, const char *name)
 {
-	const struct hold *hold = g_hash_table_lookup(fs->holds, &parent);
+	const struct hold *hold = g_hash_table_lookup(fs->mount->holds, &parent);
 
 	if (hold)
 		g_ptr_array_add(hold->names, g_strdup(name));

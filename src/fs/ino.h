@@ -5,6 +5,10 @@
  * remount and after the cache was lost; another UIDVALIDITY is another id.
  *
  * What programs see as st_ino has round 0. What the kernel goes by may have another one: rounds.c.
+ *
+ * Where a mount has several accounts there are no rounds, and kinds need 3 bits: there it is
+ * account:5 | kind:3 | id:24 | uid:32, account 0 being the top. So the account of an inode is a shift
+ * and a mask (of 0 where there is one account).
  */
 #pragma once
 
@@ -31,6 +35,20 @@ enum control_file {
 
 #define INO_ROUND_MAX 15u
 
+#define INO_ACCOUNT_SHIFT 59
+#define INO_ACCOUNT_MASK  31u /* of a mount with several; else 0 */
+
+static inline unsigned ino_account(uint64_t value, unsigned mask)
+{
+	return (unsigned)(value >> INO_ACCOUNT_SHIFT) & mask;
+}
+
+/* What all inodes of an account have in common. */
+static inline uint64_t ino_base(unsigned account)
+{
+	return (uint64_t)account << INO_ACCOUNT_SHIFT;
+}
+
 struct ino {
 	enum ino_kind kind;
 	unsigned round;
@@ -51,7 +69,7 @@ static inline uint64_t ino_with_round(uint64_t ino, unsigned round)
 static inline struct ino ino_split(uint64_t value)
 {
 	return (struct ino){
-		.kind = (enum ino_kind)(value >> 56 & 15),
+		.kind = (enum ino_kind)(value >> 56 & 7),
 		.round = (unsigned)(value >> 60),
 		.id = (uint32_t)(value >> 32) & 0xffffff,
 		.uid = (uint32_t)value,

@@ -286,7 +286,7 @@ bool inotify_takes_lookup(struct fs *fs, fuse_req_t req, uint64_t parent, const 
 
 	if (!is_helper(fs, req))
 		return false;
-	if (parent == INO_ROOT && strcmp(name, HELPER_PROBE) == 0) {
+	if (parent == fs->root && strcmp(name, HELPER_PROBE) == 0) {
 		fs->inotify->is_trusted = true;
 		fuse_reply_err(req, ENOENT);
 		return true;
@@ -355,7 +355,7 @@ void inotify_begin(struct fs *fs)
 	g_queue_init(&inotify->queue);
 	fs->inotify = inotify;
 	inotify->source = g_unix_fd_add(inotify->helper.fd, G_IO_IN | G_IO_HUP | G_IO_ERR, on_answer, fs);
-	send_order(fs, HELPER_MOUNT, fs->config.mountpoint, "");
+	send_order(fs, HELPER_MOUNT, fs->config.path, "");
 }
 
 void inotify_end(struct fs *fs)

@@ -10,21 +10,26 @@
 #include "engine/changes.h"
 #include "fs/fs.h"
 #include "fs/ino.h"
+#include "fs/mount.h"
 #include "fs/notify.h"
 #include "fs/op.h"
 
 /* The kernel may keep what we told it: the notifier corrects it. In seconds. */
 #define FS_LONG_TIMEOUT 86400.0
 
-struct fs {
-	struct fs_config config;
-	struct fs_events events;
+struct mount {
+	struct mount_config config;
+	struct mount_events events;
 	void *user;
-	struct engine *engine;
-	struct fuse_session *session;
+	struct fs *accounts[INO_ACCOUNT_MASK + 1]; /* by ino_account(); of one account: the first */
+	unsigned account_mask;
+	struct fs *fs; /* whose request is being processed or answered */
+	struct fuse_session *session; /* NULL = not mounted */
 	struct notifier *notifier;
 	GSource *source;
 	bool is_ended;
+	bool can_be_openless; /* the kernel understands, and there is one account */
+	time_t mounted_at;
 
 	/* requests.c */
 	struct fuse_buf input;
@@ -37,12 +42,25 @@ struct fs {
 	GHashTable *holds;       /* struct hold *, by inode */
 	const struct op *ending; /* the op whose request is being answered; or NULL */
 
+	uint64_t last_op;
+};
+
+struct fs {
+	struct fs_config config;
+	struct mount *mount;
+	struct engine *engine; /* NULL: the top, or an account that does not work */
+	GError *failure;       /* why it does not */
+	uint64_t base;         /* of its inodes, but the mount's root */
+	uint64_t root;         /* inode of its root */
+	/* The mount's, as long as it is mounted. */
+	struct fuse_session *session;
+	struct notifier *notifier;
+
 	/* push.c */
 	GArray *pushes; /* struct notifier_page, of this turn */
 	guint push_source;
 
 	GHashTable *ops; /* id → struct op */
-	uint64_t last_op;
 	GHashTable *files;  /* inode → struct open_file, of open messages */
 	GHashTable *handles; /* set of struct handle: those that no release came for */
 	GHashTable *draft_handles; /* set of struct draft_handle, likewise */
@@ -52,7 +70,6 @@ struct fs {
 	GHashTable *texts;  /* set of struct text, by inode: .mailfs; until the kernel forgets them */
 	uint32_t last_text;
 	GHashTable *listed; /* directory inode → generation that the kernel may have cached */
-	time_t mounted_at;
 	bool awaits_root;
 
 	/* watch.c */
@@ -61,12 +78,33 @@ struct fs {
 	unsigned names_asked;
 
 	/* rounds.c */
-	bool can_be_openless; /* the kernel understands */
 	bool is_openless;
 	bool is_relooked;      /* once is enough */
 	GHashTable *rounds;    /* set of inodes: each round of a message so far, but the first */
 	struct relook *relook; /* NULL = not under way */
 };
+
+/* ---- mount.c ---- */
+
+void mount_on_init(void *user, struct fuse_conn_info *conn);
+
+static inline struct fs *mount_fs(const struct mount *mount, uint64_t ino)
+{
+	return mount->accounts[ino_account(ino, mount->account_mask)];
+}
+
+/* The account's place in the mount. */
+void mount_add(struct mount *mount, struct fs *fs);
+void mount_remove(struct mount *mount, struct fs *fs);
+/* It is mounted, or will not be for long: the account begins and ends to show itself. */
+void fs_begin(struct fs *fs);
+void fs_end(struct fs *fs);   /* before the unmount: nobody waits any more */
+void fs_close(struct fs *fs); /* after it: no release comes */
+
+static inline uint64_t fs_ino(const struct fs *fs, enum ino_kind kind, uint32_t id, uint32_t uid)
+{
+	return fs->base | ino_make(kind, id, uid);
+}
 
 /* ---- what an inode is ---- */
 
@@ -124,10 +162,10 @@ bool fs_lacks_size(struct fs *fs, const struct message *message);
 /* ---- requests.c ---- */
 
 /* Answers what the kernel asks, or begins to. False: it has ended the mount. */
-bool requests_take(struct fs *fs);
-void requests_process(struct fs *fs, const struct fuse_buf *buf); /* one, now */
-void requests_init(struct fs *fs);
-void requests_done(struct fs *fs);
+bool requests_take(struct mount *mount);
+void requests_process(struct mount *mount, const struct fuse_buf *buf); /* one, now */
+void requests_init(struct mount *mount);
+void requests_done(struct mount *mount);
 
 /* ---- push.c: what was fetched ahead, to the page cache ---- */
 
@@ -144,11 +182,11 @@ void skim_note_lookup(struct fs *fs, uint64_t parent);
 /* The name in this directory leads somewhere else, or nowhere: told as soon as no request of ours
  * has the directory locked. */
 void fs_tell_entry(struct fs *fs, uint64_t parent, const char *name);
-/* The directories of an op that begins (from fs->current or fs->ending), and that has ended. */
-void holds_begin(struct fs *fs, uint64_t *ret_dirs);
-void holds_end(struct fs *fs, const uint64_t *dirs);
-void holds_init(struct fs *fs);
-void holds_done(struct fs *fs);
+/* The directories of an op that begins (from mount->current or ->ending), and that has ended. */
+void holds_begin(struct mount *mount, uint64_t *ret_dirs);
+void holds_end(struct mount *mount, const uint64_t *dirs);
+void holds_init(struct mount *mount);
+void holds_done(struct mount *mount);
 
 /* ---- rounds.c: mounts without opens ---- */
 
@@ -211,6 +249,7 @@ void wait_end_all(struct fs *fs);
 struct draft *fs_draft(struct fs *fs, uint64_t ino);
 /* The same, also of one that has left its place and is still open; `fi` may be NULL. */
 struct draft *fs_draft_of(struct fs *fs, uint64_t ino, const struct fuse_file_info *fi);
+uint64_t fs_draft_ino(const struct fs *fs, const struct draft *draft);
 void fs_draft_attr(struct fs *fs, const struct draft *draft, struct stat *ret_attr);
 
 /* What fi->fh of a draft points to. It holds the draft and counts as one of its handles. */
@@ -240,7 +279,15 @@ void control_write(struct fs *fs, fuse_req_t req, uint32_t file, const char *byt
 void control_append_json(GString *out, const char *text); /* with its quotes */
 const char *control_state_name(enum engine_state state);
 void control_init(struct fs *fs); /* fs->texts */
-const char *control_name(uint32_t index, uint64_t *ret_ino); /* listing of .mailfs; NULL = end */
+/* Listing of .mailfs; NULL = end. */
+const char *control_name(const struct fs *fs, uint32_t index, uint64_t *ret_ino);
+
+/* ---- status.c ---- */
+
+void status_put(struct fs *fs, GString *out, bool is_json);
+/* A line for each: id, kind, state, folder, what, why; with tabs between them. At the top of several
+ * accounts the id is ACCOUNT:ID. */
+void status_put_pending(struct fs *fs, GString *out);
 
 /* ---- ops/: one file per operation ---- */
 
@@ -291,7 +338,8 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length,
 	struct fuse_file_info *fi);
 
+/* The account that the request is for: while it is being processed or answered, on the loop. */
 static inline struct fs *fs_of(fuse_req_t req)
 {
-	return fuse_req_userdata(req);
+	return ((struct mount *)fuse_req_userdata(req))->fs;
 }

@@ -132,7 +132,7 @@ struct notifier *notifier_new(struct fuse_session *session)
 	notifier->source = g_unix_fd_source_new(notifier->wake_fd, G_IO_IN);
 	g_source_set_callback(
 		notifier->source, (GSourceFunc)(void (*)(void))on_wake, notifier, NULL);
-	g_source_set_can_recurse(notifier->source, TRUE); /* as in fs/session.c */
+	g_source_set_can_recurse(notifier->source, TRUE); /* as in fs/mount.c */
 	g_source_attach(notifier->source, NULL);
 	notifier->thread = post_thread_new("notifier");
 	post_to_thread(notifier->thread, leave_files, notifier);

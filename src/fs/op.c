@@ -65,11 +65,11 @@ struct op *op_new(struct fs *fs, fuse_req_t req, size_t size, op_free_fn release
 	op = g_malloc0(size);
 	op->fs = fs;
 	op->req = req;
-	op->id = ++fs->last_op;
+	op->id = ++fs->mount->last_op;
 	op->release = release;
 	op->timer = g_timeout_add(fs->config.timeout_ms, on_deadline, op);
 	g_hash_table_insert(fs->ops, &op->id, op);
-	holds_begin(fs, op->dirs);
+	holds_begin(fs->mount, op->dirs);
 	fuse_req_interrupt_func(req, on_interrupt, op);
 	return op;
 }
@@ -81,7 +81,9 @@ void op_wait_for_ever(struct op *op)
 
 void op_finish(struct op *op, op_reply_fn reply, void *data)
 {
-	const struct op *outer = op->fs->ending;
+	struct mount *mount = op->fs->mount;
+	const struct op *outer = mount->ending;
+	struct fs *outer_fs = mount->fs;
 
 	/* A barrier too: after it no interrupt handler runs with this op. */
 	fuse_req_interrupt_func(op->req, NULL, NULL);
@@ -90,10 +92,12 @@ void op_finish(struct op *op, op_reply_fn reply, void *data)
 		g_source_remove(op->timer);
 	if (op->ticket != 0)
 		engine_cancel(op->fs->engine, op->ticket);
-	op->fs->ending = op;
+	mount->ending = op;
+	mount->fs = op->fs;
 	reply(op->req, data);
-	op->fs->ending = outer;
-	holds_end(op->fs, op->dirs);
+	mount->ending = outer;
+	mount->fs = outer_fs;
+	holds_end(mount, op->dirs);
 	if (op->release)
 		op->release(op);
 	g_free(op);

@@ -40,7 +40,7 @@ static gboolean on_turn(gpointer user)
 
 	fs->push_source = 0;
 	push_init(fs);
-	if (fs->session && !fs->is_ended)
+	if (fs->session && !fs->mount->is_ended)
 		notifier_pages(fs->notifier, pages);
 	else
 		g_array_unref(pages);
@@ -52,14 +52,14 @@ bool fs_message_came(struct fs *fs, const struct folder *folder, uint32_t uid, u
 {
 	struct notifier_page page;
 
-	if (!fs->session || fs->is_ended || fs->config.marks_seen || engine_is_unproven(fs->engine) ||
+	if (!fs->session || fs->mount->is_ended || fs->config.marks_seen || engine_is_unproven(fs->engine) ||
 		(fs->is_openless && nth % LEFT_OUT == 0))
 		return false;
-	page.ino = fs_node(fs, ino_make(INO_KIND_MESSAGE, folder->box->id, uid));
+	page.ino = fs_node(fs, fs_ino(fs, INO_KIND_MESSAGE, folder->box->id, uid));
 	page.bytes = g_bytes_ref(bytes);
 	g_array_append_val(fs->pushes, page);
 	/* There is better to do than to wait for requests: the next bytes come. */
-	fs->haste = 0;
+	fs->mount->haste = 0;
 	if (fs->push_source == 0)
 		fs->push_source = g_idle_add_full(G_PRIORITY_DEFAULT, on_turn, fs, NULL);
 	return true;

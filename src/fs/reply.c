@@ -41,7 +41,7 @@ void fs_message_attr(struct fs *fs, const struct folder *folder, const struct me
 	bool is_exact = (message->bits & MESSAGE_SIZE_EXACT) != 0;
 
 	memset(ret_attr, 0, sizeof(*ret_attr));
-	ret_attr->st_ino = ino_make(INO_KIND_MESSAGE, folder_listing(folder)->id, message->uid);
+	ret_attr->st_ino = fs_ino(fs, INO_KIND_MESSAGE, folder_listing(folder)->id, message->uid);
 	ret_attr->st_mode = S_IFREG | (may_change_flags(fs, folder) ? 0600 : 0400);
 	if (fs->config.flag_bits && (message->flags & MAILFS_FLAG_FLAGGED) != 0)
 		ret_attr->st_mode |= 0100;
@@ -96,14 +96,14 @@ static bool fs_any_message_attr(struct fs *fs, uint64_t ino, struct stat *ret_at
 
 bool fs_awaits_root(const struct fs *fs, uint64_t ino)
 {
-	return ino == INO_ROOT && fs->awaits_root;
+	return ino == fs->root && fs->awaits_root;
 }
 
 /* Before the server was reached for the first time. */
 static void unknown_root_attr(struct fs *fs, struct stat *ret_attr)
 {
 	fs_folder_attr(fs, engine_tree(fs->engine)->root, ret_attr);
-	ret_attr->st_ino = INO_ROOT;
+	ret_attr->st_ino = fs->root;
 }
 
 bool fs_attr(struct fs *fs, uint64_t ino, struct stat *ret_attr)
@@ -157,19 +157,22 @@ void fs_reply_entry(struct fs *fs, fuse_req_t req, const struct stat *attr)
 
 struct folder *fs_folder(struct fs *fs, uint64_t ino)
 {
-	struct tree *tree = engine_tree(fs->engine);
 	struct ino what = ino_split(ino);
+	struct tree *tree;
 
-	if (ino == INO_ROOT)
+	if (!fs->engine)
+		return NULL;
+	tree = engine_tree(fs->engine);
+	if (ino == fs->root)
 		return tree_by_shown_path(tree, fs->config.root);
 	return what.kind == INO_KIND_FOLDER ? tree_by_id(tree, what.id) : NULL;
 }
 
 uint64_t fs_folder_ino(struct fs *fs, const struct folder *folder)
 {
-	if (folder == fs_folder(fs, INO_ROOT))
-		return INO_ROOT;
-	return ino_make(INO_KIND_FOLDER, folder->dir_id, 0);
+	if (folder == fs_folder(fs, fs->root))
+		return fs->root;
+	return fs_ino(fs, INO_KIND_FOLDER, folder->dir_id, 0);
 }
 
 struct message *fs_message(struct fs *fs, uint64_t ino, struct folder **ret_folder)

@@ -9,6 +9,9 @@
  * turn, and a machine with one CPU has no time for it.
  */
 #include <errno.h>
+#include <string.h>
+
+#include <linux/fuse.h>
 
 #include "base/clock.h"
 #include "fs/internal.h"
@@ -22,79 +25,94 @@
 #define HASTE_MAX   64
 #define HASTE_MISS  4 /* … this, each time that one was not */
 
-static void note_haste(struct fs *fs, bool was_quick)
+static void note_haste(struct mount *mount, bool was_quick)
 {
 	if (was_quick)
-		fs->haste = MIN(fs->haste + 1, HASTE_MAX);
+		mount->haste = MIN(mount->haste + 1, HASTE_MAX);
 	else
-		fs->haste -= MIN(fs->haste, HASTE_MISS);
+		mount->haste -= MIN(mount->haste, HASTE_MISS);
 }
 
 /* Another request will come within LOITER_US, most likely. */
-static bool is_in_haste(const struct fs *fs)
+static bool is_in_haste(const struct mount *mount)
 {
-	return fs->haste >= HASTE_ENTER && fs->has_cpus && !fs->is_ended;
+	return mount->haste >= HASTE_ENTER && mount->has_cpus && !mount->is_ended;
 }
 
-void requests_process(struct fs *fs, const struct fuse_buf *buf)
+/* The account that the request is for. */
+static struct fs *fs_for(struct mount *mount, const struct fuse_buf *buf)
 {
-	fs->current = buf;
-	fuse_session_process_buf(fs->session, buf);
-	fs->current = NULL;
+	struct fuse_in_header head;
+
+	if (buf->size < sizeof(head))
+		return mount->fs;
+	memcpy(&head, buf->mem, sizeof(head));
+	return mount_fs(mount, head.nodeid);
 }
 
-static void process(struct fs *fs, int got)
+void requests_process(struct mount *mount, const struct fuse_buf *buf)
 {
-	uint64_t last_op = fs->last_op;
+	struct fs *outer = mount->fs;
 
-	note_haste(fs, clock_monotonic_us() - fs->answered_us <= QUICK_US);
-	fs->input.size = (size_t)got;
-	if (!wait_for_box(fs, &fs->input))
-		requests_process(fs, &fs->input);
+	mount->fs = fs_for(mount, buf);
+	mount->current = buf;
+	fuse_session_process_buf(mount->session, buf);
+	mount->current = NULL;
+	mount->fs = outer;
+}
+
+static void process(struct mount *mount, int got)
+{
+	uint64_t last_op = mount->last_op;
+
+	note_haste(mount, clock_monotonic_us() - mount->answered_us <= QUICK_US);
+	mount->input.size = (size_t)got;
+	if (!wait_for_box(fs_for(mount, &mount->input), &mount->input))
+		requests_process(mount, &mount->input);
 	/* Who waits for the network or a disk asks nothing more meanwhile. */
-	if (fs->last_op != last_op)
-		fs->haste = 0;
-	fs->answered_us = clock_monotonic_us();
+	if (mount->last_op != last_op)
+		mount->haste = 0;
+	mount->answered_us = clock_monotonic_us();
 	if (got > (int)BUFFER_KEPT)
-		g_clear_pointer(&fs->input.mem, free);
+		g_clear_pointer(&mount->input.mem, free);
 }
 
 /* Nothing is there now. True: look again. */
-static bool loiter(struct fs *fs)
+static bool loiter(struct mount *mount)
 {
-	if (!is_in_haste(fs))
+	if (!is_in_haste(mount))
 		return false;
-	if (clock_monotonic_us() - fs->answered_us < LOITER_US)
+	if (clock_monotonic_us() - mount->answered_us < LOITER_US)
 		return true;
-	note_haste(fs, false);
+	note_haste(mount, false);
 	return false;
 }
 
-bool requests_take(struct fs *fs)
+bool requests_take(struct mount *mount)
 {
 	int turns = 0;
 
-	while (turns < REQUESTS_PER_TURN && !fuse_session_exited(fs->session)) {
-		int got = fuse_session_receive_buf(fs->session, &fs->input);
+	while (turns < REQUESTS_PER_TURN && !fuse_session_exited(mount->session)) {
+		int got = fuse_session_receive_buf(mount->session, &mount->input);
 
-		if (got == -EAGAIN && !loiter(fs))
+		if (got == -EAGAIN && !loiter(mount))
 			break;
 		if (got == -EAGAIN || got == -EINTR)
 			continue;
 		if (got <= 0)
 			return false;
 		turns++;
-		process(fs, got);
+		process(mount, got);
 	}
-	return !fuse_session_exited(fs->session);
+	return !fuse_session_exited(mount->session);
 }
 
-void requests_init(struct fs *fs)
+void requests_init(struct mount *mount)
 {
-	fs->has_cpus = g_get_num_processors() > 1;
+	mount->has_cpus = g_get_num_processors() > 1;
 }
 
-void requests_done(struct fs *fs)
+void requests_done(struct mount *mount)
 {
-	g_clear_pointer(&fs->input.mem, free);
+	g_clear_pointer(&mount->input.mem, free);
 }

@@ -28,7 +28,7 @@ void rounds_init(struct fs *fs)
 bool fs_wants_no_open(struct fs *fs)
 {
 	/* What is open was promised a release, and none comes any more. */
-	if (!fs->is_openless && fs->can_be_openless && fs->config.is_read_only &&
+	if (!fs->is_openless && fs->mount->can_be_openless && fs->config.is_read_only &&
 		!engine_is_unproven(fs->engine) && g_hash_table_size(fs->handles) == 0 &&
 		!events_are_wanted(fs))
 		fs->is_openless = true;
@@ -145,7 +145,7 @@ void fs_message_resized(struct fs *fs, const struct folder *folder, uint32_t uid
 
 	if (!fs->session || !fs->is_openless || !folder->box)
 		return;
-	ino = ino_make(INO_KIND_MESSAGE, folder->box->id, uid);
+	ino = fs_ino(fs, INO_KIND_MESSAGE, folder->box->id, uid);
 	node = fs_node(fs, ino);
 	round = round_of(fs, ino);
 	next = ino_with_round(ino, round < INO_ROUND_MAX ? round + 1 : 0);

@@ -60,7 +60,7 @@ static struct folder *unloaded(struct fs *fs, uint64_t ino)
 }
 
 /* Where rename(2) brings it; what bears the name there is in the way. 0 = no rename. */
-static uint64_t second_directory(const struct fuse_buf *buf, uint32_t opcode)
+static uint64_t second_directory(struct fs *fs, const struct fuse_buf *buf, uint32_t opcode)
 {
 	const char *bytes = buf->mem;
 	uint64_t ino;
@@ -71,7 +71,8 @@ static uint64_t second_directory(const struct fuse_buf *buf, uint32_t opcode)
 		buf->size < sizeof(struct fuse_in_header) + sizeof(ino))
 		return 0;
 	memcpy(&ino, bytes + sizeof(struct fuse_in_header), sizeof(ino));
-	return ino;
+	/* Nothing gets from one account to another. */
+	return mount_fs(fs->mount, ino) == fs ? ino : 0;
 }
 
 /* The folder whose mailbox the request needs and that left memory; NULL: it can be processed. */
@@ -94,7 +95,7 @@ static struct folder *lacking(struct fs *fs, const struct fuse_buf *buf)
 	if (folder && folder->coming &&
 		(head.opcode == FUSE_READDIR || head.opcode == FUSE_READDIRPLUS))
 		return NULL;
-	return folder ? folder : unloaded(fs, second_directory(buf, head.opcode));
+	return folder ? folder : unloaded(fs, second_directory(fs, buf, head.opcode));
 }
 
 static void waiting_end(struct waiting *waiting)
@@ -105,7 +106,7 @@ static void waiting_end(struct waiting *waiting)
 	g_clear_handle_id(&waiting->timer, g_source_remove);
 	if (waiting->ticket != 0)
 		engine_cancel(fs->engine, waiting->ticket);
-	requests_process(fs, &waiting->buf);
+	requests_process(fs->mount, &waiting->buf);
 	g_free(waiting->buf.mem);
 	g_free(waiting);
 }
@@ -154,7 +155,7 @@ bool wait_for_box(struct fs *fs, const struct fuse_buf *buf)
 	struct waiting *waiting;
 	struct folder *folder;
 
-	if (tree_unloaded(engine_tree(fs->engine)) == 0 || fs->is_ended ||
+	if (!fs->engine || tree_unloaded(engine_tree(fs->engine)) == 0 || fs->mount->is_ended ||
 		(buf->flags & FUSE_BUF_IS_FD) != 0 || buf->size < sizeof(struct fuse_in_header) ||
 		g_hash_table_size(fs->waiting) >= WAITING_MAX)
 		return false;

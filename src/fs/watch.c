@@ -140,7 +140,7 @@ void fs_news(struct fs *fs, const struct engine_news *news)
 		return;
 	item.folder = path;
 	item.parent = fs_folder_ino(fs, news->folder);
-	item.ino = ino_make(INO_KIND_MESSAGE, news->folder->box->id, news->uid);
+	item.ino = fs_ino(fs, INO_KIND_MESSAGE, news->folder->box->id, news->uid);
 	if (name_now(fs, news, name)) {
 		item.name = name;
 		deliver(fs, &item);

@@ -13,12 +13,14 @@ import common
 
 ROW = re.compile(r'\{\s*"([\w-]+)",\s*OPTION_\w+,\s*(O|C|BOTH),\s*AT\(\w+\),\s*(NULL|"[^"]*"),')
 VERB = re.compile(r'\{\s*"([a-z]+)",\s*ctl_\w+,((?:\s*"(?:[^"\\\\]|\\\\.)*",?)+)\s*\}')
+LONG = re.compile(r'"        (--[\w-]+) ')
 LETTER = re.compile(r'"    (-\w), (--[\w-]+)')
 
 
 def check(root):
     table = ROW.findall(text_of(root, "src/cli/options.c"))
     letters = LETTER.findall(text_of(root, "src/cli/cmdline.c"))
+    letters += [("", long) for long in LONG.findall(text_of(root, "src/cli/cmdline.c"))]
     page = text_of(root, "src/data/mailfs.1.scd")
     file_page = text_of(root, "src/data/mailfs.conf.5.scd")
     complaints = []
@@ -80,7 +82,7 @@ def documented_keys(page):
 
 def documented_letters(page):
     return {found for line in heads(page)
-            for found in re.findall(r"^\*(-\w)\*, \*(--[\w-]+)\*", line)}
+            for found in re.findall(r"^(?:\*(-\w)\*, )?\*(--[\w-]+)\*", line)}
 
 
 def plain(line):
@@ -99,14 +101,14 @@ OPTIONS_C = '''	{ "ro", OPTION_FLAG, BOTH, AT(x), NULL, NULL },
 	{ "passfd", OPTION_NUMBER, O, AT(x), "=N", NULL },
 	{ "password", OPTION_TEXT, C, AT(x), "=TEXT", NULL },
 '''
-CMDLINE_C = '"    -f, --foreground      text\\n"\n'
+CMDLINE_C = '"        --all             text\\n"\n"    -f, --foreground      text\\n"\n'
 CTL_C = '''	{ "add", ctl_add, "ADDRESS", "help", "--name=NAME "
 		"--yes" },
 	{ "cache", ctl_cache, "[--clear] ACCOUNT", "help" },
 '''
 PAGE_CTL = ("# VERBS\n\n*add* _ADDRESS_\n\ttext *--other* text\n\n\t*--name=*_NAME_\n\t\ttext\n\n"
             "\t*--yes*\n\t\ttext\n\n*cache* [*--clear*] _ACCOUNT_\n\ttext\n\n# OPTIONS\n")
-PAGE_1 = "*-f*, *--foreground*\n\ttext\n\n*-o ro*\n\ttext\n\n*-o passfd=*_N_\n\ttext\n"
+PAGE_1 = "*--all*\n\ttext\n\n*-f*, *--foreground*\n\ttext\n\n*-o ro*\n\ttext\n\n*-o passfd=*_N_\n\ttext\n"
 PAGE_5 = "*ro = yes|no*\n\ttext\n\n*password = *_TEXT_\n\ttext\n"
 
 
@@ -126,6 +128,8 @@ EXAMPLES = [
     (tree(page1=PAGE_1.replace("*-o ro*", "*-o rw*")), "-o ro is not explained"),
     (tree(page1=PAGE_1.replace("*-o ro*", "*-o rw*")), "-o rw does not exist"),
     (tree(page1=PAGE_1.replace("*-f*", "*-g*")), "-f --foreground is not explained"),
+    (tree(page1=PAGE_1.replace("*--all*", "*--every*")), " --all is not explained"),
+    (tree(page1=PAGE_1.replace("*--all*", "*--every*")), " --every does not exist"),
     (tree(page5=PAGE_5.replace("password", "pass")), "mailfs.conf.5.scd: password is not explained"),
     (tree(page5=PAGE_5 + "\n*passfd = *_N_\n\ttext\n"), "passfd does not exist"),
     (tree(table=""), "no rows"),

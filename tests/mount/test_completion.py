@@ -56,6 +56,7 @@ def bash(place, line):
     ("mailfs ", ["Mail", "config", "home.org", "work"]),
     ("mailfs work Ma", ["Mail"]),
     ("mailfs --fo", ["--foreground"]),
+    ("mailfs --al", ["--all"]),
     ("mailfs -o na", ["name="]),
     ("mailfs -o ro,del", ["ro,delay_connect", "ro,delete="]),
     ("mailfs -o name=u", ["uid"]),  # bash replaces what is behind the "="
@@ -83,7 +84,8 @@ def test_completions_know_every_word_of_the_help(mailfs_binary, tmp_path):
     texts = [made(shell) for shell in ("bash", "zsh", "fish")]
     page = mailfs(mailfs_binary, "--help").stdout
     options = re.findall(r"^    -o ([\w-]+)", page, re.M)[1:]  # the first one explains -o itself
-    letters = re.findall(r"^    -\w, --([\w-]+)", page, re.M)
+    letters = re.findall(r"^    (?:-\w,|   ) --([\w-]+)", page, re.M)
+    assert "all" in letters
     page = mailfs(mailfs_binary, "--help", name="mailfsctl", tmp=tmp_path).stdout
     verbs = re.findall(r"^    ([a-z]+) ?", page, re.M)
     flags = [flag for flag in re.findall(r"--([a-z][\w-]+)", page) if flag not in ("help", "version")]

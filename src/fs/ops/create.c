@@ -26,7 +26,7 @@ static int check_place(struct fs *fs, uint64_t parent, const char *name, struct 
 	if (strlen(name) > 255)
 		return ENAMETOOLONG;
 	if (fs_find(fs, parent, name, &attr, NULL) == 0 ||
-		(parent == INO_ROOT && strcmp(name, ".mailfs") == 0))
+		(parent == fs->root && strcmp(name, ".mailfs") == 0))
 		return EEXIST;
 	*ret_folder = folder;
 	return 0;
@@ -48,7 +48,7 @@ static int create(fuse_req_t req, uint64_t parent, const char *name, mode_t mode
 
 static struct fuse_entry_param entry_of(struct fs *fs, const struct draft *draft)
 {
-	struct fuse_entry_param entry = { .ino = ino_draft(draft->id) };
+	struct fuse_entry_param entry = { .ino = fs_draft_ino(fs, draft) };
 
 	fs_draft_attr(fs, draft, &entry.attr);
 	return entry;

@@ -136,7 +136,7 @@ void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 		control_lookup(fs, req, name);
 		return;
 	}
-	if (parent == INO_ROOT && strcmp(name, ".mailfs") == 0) {
+	if (parent == fs->root && strcmp(name, ".mailfs") == 0) {
 		control_lookup(fs, req, NULL);
 		return;
 	}

@@ -45,7 +45,7 @@ void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 	else if (!g_utf8_validate(name, -1, NULL))
 		error = EILSEQ;
 	else if (fs_find(fs, parent, name, &attr, NULL) == 0 ||
-		(parent == INO_ROOT && strcmp(name, ".mailfs") == 0))
+		(parent == fs->root && strcmp(name, ".mailfs") == 0))
 		error = EEXIST;
 	if (error != 0) {
 		fuse_reply_err(req, error);

@@ -275,7 +275,7 @@ static void control_listing(struct listing *listing, off_t offset)
 	uint64_t ino;
 
 	for (uint32_t at = offset < 2 ? 0 : (uint32_t)(offset - 2);
-		(name = control_name(at, &ino)); at++) {
+		(name = control_name(listing->fs, at, &ino)); at++) {
 		struct stat attr;
 
 		fs_attr(listing->fs, ino, &attr);

@@ -187,10 +187,10 @@ static bool is_inside(const struct folder *folder, const struct folder *ancestor
 	return false;
 }
 
-static bool is_control(uint64_t parent, const char *name)
+static bool is_control(const struct fs *fs, uint64_t parent, const char *name)
 {
 	return ino_split(parent).kind == INO_KIND_CONTROL ||
-		(parent == INO_ROOT && strcmp(name, ".mailfs") == 0);
+		(parent == fs->root && strcmp(name, ".mailfs") == 0);
 }
 
 /* An errno when the two do not go together. */
@@ -258,7 +258,7 @@ void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t n
 		fs_begin_again(req, newparent, newname, &again))
 		return;
 
-	if (is_control(parent, name) || is_control(newparent, newname))
+	if (is_control(fs, parent, name) || is_control(fs, newparent, newname))
 		error = EPERM;
 	else if (fs->config.is_read_only)
 		error = EROFS;

@@ -11,7 +11,7 @@
 static int check_place(struct fs *fs, uint64_t parent, const char *name)
 {
 	if (ino_split(parent).kind == INO_KIND_CONTROL ||
-		(parent == INO_ROOT && strcmp(name, ".mailfs") == 0))
+		(parent == fs->root && strcmp(name, ".mailfs") == 0))
 		return EPERM;
 	return fs->config.is_read_only ? EROFS : 0;
 }
