@@ -88,6 +88,7 @@ struct mailfs_server_info {
 	uint64_t append_limit;  /* octets; 0 = unknown */
 	bool can_range;         /* fetches of a range are possible */
 	bool can_delta;         /* sync of a known folder costs no full sweep */
+	const char *keeps;      /* how long it keeps messages, for people; NULL = not told */
 	unsigned login_delay;   /* s that the server wants between two logins; 0 = none */
 	/* How changes can be heard of; none of them: by asking. */
 	bool can_idle;          /* watch of the selected folder */

@@ -62,6 +62,8 @@ static void print_report(const struct probe *probe, const struct account *accoun
 	print("tls:", tls);
 	print("login:", probe->auth ? probe->auth : "?");
 	print("software:", probe->server_id ? probe->server_id : "not told");
+	if (probe->keeps)
+		print("keeps mail:", probe->keeps);
 	print("capabilities:", probe->capabilities ? probe->capabilities : "");
 	for (guint i = 0; i < probe->alerts->len; i++)
 		print("alert:", g_ptr_array_index(probe->alerts, i));
@@ -128,6 +130,7 @@ static void json_report(struct json *json, const struct probe *probe, const stru
 	json_text(json, "cipher", probe->tls_cipher);
 	json_text(json, "login", probe->auth);
 	json_text(json, "software", probe->server_id);
+	json_text(json, "keeps", probe->keeps);
 	json_words(json, "capabilities", probe->capabilities);
 	json_begin(json, "alerts", '[');
 	for (guint i = 0; i < probe->alerts->len; i++)

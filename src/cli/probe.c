@@ -116,6 +116,7 @@ static void on_ready(void *user, const struct mailfs_server_info *info)
 	probe->tls_cipher = g_strdup(info->tls_cipher);
 	probe->auth = g_strdup(info->auth);
 	probe->server_id = g_strdup(info->server_id);
+	probe->keeps = g_strdup(info->keeps);
 	probe->capabilities = g_strdup(info->capabilities);
 	probe->is_compressed = info->compressed;
 	probe->can_range = info->can_range;
@@ -188,6 +189,7 @@ void probe_done(struct probe *probe)
 	g_free(probe->tls_cipher);
 	g_free(probe->auth);
 	g_free(probe->server_id);
+	g_free(probe->keeps);
 	g_free(probe->capabilities);
 	g_clear_pointer(&probe->folders, g_ptr_array_unref);
 	g_clear_pointer(&probe->alerts, g_ptr_array_unref);

@@ -23,7 +23,7 @@ struct probe_folder {
 struct probe {
 	const struct mailfs_backend *backend;
 	char *tls_version, *tls_cipher; /* NULL = clear text */
-	char *auth, *server_id, *capabilities; /* NULL = not told */
+	char *auth, *server_id, *capabilities, *keeps; /* NULL = not told */
 	bool is_compressed, can_range, can_delta;
 	unsigned max_pipeline;
 	uint64_t append_limit; /* 0 = not told */

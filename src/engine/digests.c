@@ -2,7 +2,7 @@
 /* Digests of messages on the server, a hundred at a time. */
 #include "engine/digests.h"
 
-#include "engine/pool.h"
+#include "engine/internal.h"
 
 #define BATCH_MAX 100u
 
@@ -61,12 +61,16 @@ static void on_fetched(void *user, const GError *error)
 static mailfs_ticket job_start(struct pool_job *job, struct mailfs_session *session)
 {
 	struct digests *digests = of_job(job);
+	const uint32_t *uids = &g_array_index(digests->uids, uint32_t, digests->at);
+	g_autofree const char **keys = NULL;
 
 	digests->batch = MIN(digests->uids->len - digests->at, BATCH_MAX);
+	keys = syncer_keys(digests->engine, digests->folder, uids, digests->batch);
 	return digests->engine->config.backend->fetch(session, &(struct mailfs_fetch_request){
 		.folder = digests->folder,
 		.uidvalidity = digests->uidvalidity,
-		.uids = &g_array_index(digests->uids, uint32_t, digests->at),
+		.uids = uids,
+		.keys = keys,
 		.uid_count = digests->batch,
 		.begin = on_begin,
 		.data = on_data,

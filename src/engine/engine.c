@@ -90,9 +90,11 @@ static void on_ready(void *user, const struct mailfs_server_info *info)
 	struct engine *engine = user;
 
 	g_free(engine->server_id);
+	g_free(engine->server_keeps);
 	g_free(engine->tls);
 	g_free(engine->auth);
 	engine->server_id = g_strdup(info->server_id);
+	engine->server_keeps = g_strdup(info->keeps);
 	engine->tls = NULL;
 	if (info->tls_version)
 		engine->tls = g_strjoin(" ", info->tls_version, info->tls_cipher, NULL);
@@ -318,6 +320,7 @@ void engine_free(struct engine *engine)
 	g_ptr_array_unref(engine->reasons);
 	g_free(engine->server);
 	g_free(engine->server_id);
+	g_free(engine->server_keeps);
 	g_free(engine->tls);
 	g_free(engine->auth);
 	g_free(engine->compression);

@@ -203,7 +203,7 @@ struct engine_fill_status {
 };
 struct engine_status {
 	enum engine_state state;
-	const char *account, *server, *tls, *auth, *server_id;
+	const char *account, *server, *tls, *auth, *server_id, *server_keeps;
 	const char *compression; /* on or off, and why */
 	unsigned sessions, sessions_max;
 	unsigned waiting;        /* requests not yet given to a session */

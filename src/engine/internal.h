@@ -81,7 +81,7 @@ struct engine {
 	/* for status */
 	GPtrArray *reasons;
 	char *server; /* "imaps://me@host:993" */
-	char *server_id, *tls, *auth;
+	char *server_id, *server_keeps, *tls, *auth;
 	char *compression; /* of the last status */
 	bool can_range;
 	uint64_t append_limit; /* octets; 0 = not known */

@@ -62,6 +62,7 @@ void engine_get_status(struct engine *engine, struct engine_status *ret_status)
 		.tls = engine->tls,
 		.auth = engine->auth,
 		.server_id = engine->server_id,
+		.server_keeps = engine->server_keeps,
 		.compression = engine->compression,
 		.sessions = pool_sessions(engine->pool),
 		.sessions_max = pool_sessions_max(engine->pool),

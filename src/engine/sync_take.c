@@ -259,9 +259,10 @@ static void restore(struct sync *sync, const struct journal_kept *row)
 		},
 	};
 
-	if (!row->is_gone)
-		keys_put(sync->keys, row->uid, row->key);
+	keys_put(sync->keys, row->uid, row->key);
 	take_info(sync, &info);
+	if (row->is_gone)
+		take_key_away(sync, mailbox_find(sync->target, row->uid));
 	mailbox_find(sync->target, row->uid)->bits |= MESSAGE_SIZE_EXACT;
 }
 
@@ -311,12 +312,12 @@ uint32_t sync_uid_of_key(void *user, const char *key, unsigned *ret_wanted)
 	if (!sync->folder || !sync->target)
 		return 0;
 	uid = keys_find(sync->keys, key);
-	/* It was deleted from the server: its key is another message's. */
-	if (uid != 0 && vault_is_gone(sync->engine->vault, sync->folder, uid)) {
-		keys_remove(sync->keys, uid);
-		uid = 0;
-	}
 	message = uid != 0 ? mailbox_find(sync->target, uid) : NULL;
+	/* It was deleted from the server: its key is another message's. */
+	if (message && vault_is_gone(sync->engine->vault, sync->folder, uid)) {
+		take_key_away(sync, message);
+		message = NULL;
+	}
 	/* A message that is no more does not come back under its UID: the server may have given the key
 	 * to another one (P3-2). */
 	if (!message) {

@@ -142,6 +142,8 @@ static void put_engine(struct fs *fs, struct status_writer *writer)
 	put_text(writer, "tls", status.tls);
 	put_text(writer, "auth", status.auth);
 	put_text(writer, "server-id", status.server_id);
+	if (status.server_keeps)
+		put_text(writer, "server-keeps", status.server_keeps);
 	put_text(writer, "compression", status.compression);
 	put_number(writer, "connections", status.sessions);
 	put_number(writer, "connections-max", status.sessions_max);

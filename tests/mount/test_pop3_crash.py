@@ -12,6 +12,7 @@ import time
 import pytest
 
 import mailgen
+import mounting
 from test_crash import each_number, has_faults, is_dead, message
 from test_full import writes
 from test_pop3 import all_bodies, refresh, sha
@@ -59,13 +60,13 @@ def check(server, m):
 def killed(server, mount, number):
     """One round; True: the point was met."""
     m, notes = begin(server, mount, "kill:%d" % number)
-    m.asked_to_die = True
     try:
         m.start()
         wait_until(lambda: not m.is_running() or is_cleared(m), 30, "the end")
-    except (AssertionError, OSError, KeyError):
+    except (AssertionError, OSError, KeyError, mounting.MountFailed):
         if not is_dead(m):
             raise
+    m.asked_to_die = True
     was_met = not m.is_running()
     if was_met:
         m.kill9()

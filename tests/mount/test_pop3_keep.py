@@ -8,7 +8,8 @@ import pytest
 
 import mailgen
 import mounting
-from test_pop3 import all_bodies, drop, eml, fresh, new_mail, refresh, retr, sha, wait_for
+from test_pop3 import all_bodies, drop, eml, fresh, new_mail, refresh, sha, wait_for
+from tools import mail
 
 
 def status(m, word):
@@ -25,6 +26,11 @@ def contents(m):
 
 def states(m):
     return {os.getxattr(m.join(name), "user.mailfs.state") for name in eml(m)}
+
+
+def keep(m, how):
+    """At its next start."""
+    m.options[:] = [option for option in m.options if "pop3-keep" not in option] + ["pop3-keep=" + how]
 
 
 def wait_until_cleared(m, count):
@@ -90,7 +96,7 @@ def test_after_days_they_are_kept_and_still_on_the_server(mount, make_dovecot):
     with open(kept_files(m)[0], "r+b") as file:
         file.seek(40)
         file.write(b"#")
-    m.options[:] = [option for option in m.options if "pop3-keep" not in option] + ["pop3-keep=no"]
+    keep(m, "no")
     m.remount()
     wait_until_cleared(m, 4)
     refresh(m)
@@ -113,6 +119,52 @@ def test_what_others_delete_stays_if_it_is_kept(mount, make_dovecot):
     refresh(m)
     wait_for(lambda: b"local" in states(m))
     assert contents(m) == before
+
+
+def test_P3_2_a_key_that_is_used_again_is_another_message(mount, pop3_server):
+    server = pop3_server()
+    old, new, other = (mail("%s one" % word, 500, tail=b"end\r\n") for word in ("old", "new", "other"))
+    server.add(old, uidl="same")
+    m = mount(server, ["pop3-keep=no", "name=uid"])
+    wait_until_cleared(m, 1)
+    server.add(new, uidl="same")
+    refresh(m)
+    wait_until_cleared(m, 2)
+    assert server.bodies() == []
+    assert sorted(m.read(name) for name in eml(m)) == sorted([old, new])
+    # And one that took the place of another before that was deleted: its bytes tell.
+    m.stop()
+    keep(m, "30")
+    m.remount()
+    server.add(old, uidl="again")
+    refresh(m)
+    wait_for(lambda: status(m, "kept") == 3)
+    m.stop()
+    server.drop_box[0].raw = other
+    keep(m, "no")
+    m.remount()
+    wait_for(lambda: refresh(m) or (status(m, "kept") == 4 and states(m) == {b"local"}))
+    assert sorted(m.read(name) for name in eml(m)) == sorted([old, old, new, other])
+    assert server.bodies() == []
+
+
+def test_P3_9_what_the_server_does_with_old_mail_is_in_the_status(mount, pop3_server):
+    server = pop3_server()
+    server.add(mail("one"))
+    server.capabilities.append("EXPIRE 0")
+    m = mount(server)
+    assert status(m, "server-keeps") == "not once they were read (EXPIRE 0)"
+    assert status(m, "watch") == "poll every 300 s"
+
+
+def test_a_walk_fetches_in_one_session(mount, pop3_server):
+    server = pop3_server()
+    for at in range(60):
+        server.add(mail("walk %d" % at, 900))
+    m = mount(server)
+    assert sorted(m.read(name) for name in eml(m)) == server.bodies()
+    assert server.count("AUTH") == 1
+    assert server.count("RETR") == 60
 
 
 def test_by_default_nothing_is_deleted_or_stored(mount, make_dovecot):

@@ -242,8 +242,21 @@ static void on_sent(void *user)
 	session_kick(user);
 }
 
+/* RFC 2449 §6.7. */
+static char *describe_expire(const struct pop3_caps *caps)
+{
+	if (!caps->has_expire)
+		return NULL;
+	if (caps->expire == UINT32_MAX)
+		return g_strdup("for ever (EXPIRE NEVER)");
+	if (caps->expire == 0)
+		return g_strdup("not once they were read (EXPIRE 0)");
+	return g_strdup_printf("for %u days (EXPIRE %u)", caps->expire, caps->expire);
+}
+
 void pop3_session_ready(struct mailfs_session *s)
 {
+	g_autofree char *keeps = describe_expire(&s->caps);
 	g_autofree char *software =
 		s->caps.implementation[0] ? log_safe(s->caps.implementation, -1) : NULL;
 	g_autofree char *capabilities = log_safe(s->caps.text, -1);
@@ -253,6 +266,7 @@ void pop3_session_ready(struct mailfs_session *s)
 		.auth = s->auth_name,
 		.server_id = software,
 		.capabilities = capabilities,
+		.keeps = keeps,
 		.login_delay = MIN(s->caps.login_delay, 24 * 3600),
 	};
 
