@@ -35,6 +35,7 @@ struct mount {
 	struct fuse_buf input;
 	int64_t answered_us; /* the last request */
 	unsigned haste;      /* how many came in quick succession, about */
+	int64_t came_us;     /* the last one before a message came by itself */
 	bool has_cpus;       /* more than one */
 	const struct fuse_buf *current; /* the request that is being processed; or NULL */
 

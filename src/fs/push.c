@@ -58,8 +58,7 @@ bool fs_message_came(struct fs *fs, const struct folder *folder, uint32_t uid, u
 	page.ino = fs_node(fs, fs_ino(fs, INO_KIND_MESSAGE, folder->box->id, uid));
 	page.bytes = g_bytes_ref(bytes);
 	g_array_append_val(fs->pushes, page);
-	/* There is better to do than to wait for requests: the next bytes come. */
-	fs->mount->haste = 0;
+	fs->mount->came_us = fs->mount->answered_us;
 	if (fs->push_source == 0)
 		fs->push_source = g_idle_add_full(G_PRIORITY_DEFAULT, on_turn, fs, NULL);
 	return true;

@@ -21,6 +21,8 @@
 
 #define QUICK_US    100 /* after the last answer: a request that came in quick succession */
 #define LOITER_US   50
+#define BUSY_US     20 /* instead, while messages come: whoever sends them needs the CPU too */
+#define CALM_US     (100 * 1000)
 #define HASTE_ENTER 16 /* so many more quick ones than … */
 #define HASTE_MAX   64
 #define HASTE_MISS  4 /* … this, each time that one was not */
@@ -82,7 +84,8 @@ static bool loiter(struct mount *mount)
 {
 	if (!is_in_haste(mount))
 		return false;
-	if (clock_monotonic_us() - mount->answered_us < LOITER_US)
+	if (clock_monotonic_us() - mount->answered_us <
+		(mount->answered_us - mount->came_us < CALM_US ? BUSY_US : LOITER_US))
 		return true;
 	note_haste(mount, false);
 	return false;
