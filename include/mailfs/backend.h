@@ -195,7 +195,8 @@ struct mailfs_sync_request {
 	void *user;
 };
 
-/* Which of the UIDs first … last exist now, by the plainest means (no delta, no cache). */
+/* Which of the UIDs first … last exist now, by the plainest means (no delta, no cache). None at all
+ * (first > last): the folder is opened, for requests that will come soon. */
 struct mailfs_uids_request {
 	const char *folder;
 	uint32_t first, last; /* last = UINT32_MAX: to the end */

@@ -98,10 +98,8 @@ static struct pool_session *choose(const struct pool *pool, const struct pool_jo
 	return best;
 }
 
-static void start_job(struct pool *pool, struct pool_session *ps, struct pool_job *job)
+void pool_start_job(struct pool *pool, struct pool_session *ps, struct pool_job *job)
 {
-	g_queue_unlink(&pool->waiting[job->priority], &job->link);
-	job->is_queued = false;
 	job->session = ps;
 	ps->weight += job->weight;
 	pace_started(ps, job);
@@ -133,7 +131,9 @@ static unsigned place_queue(struct pool *pool, GQueue *queue, int64_t now)
 		}
 		if (ps->weight >= POOL_SPREAD_WEIGHT)
 			want_more++;
-		start_job(pool, ps, job);
+		g_queue_unlink(queue, &job->link);
+		job->is_queued = false;
+		pool_start_job(pool, ps, job);
 	}
 	return want_more;
 }
@@ -281,10 +281,12 @@ bool pool_cancel(struct pool *pool, struct pool_job *job)
 	return false;
 }
 
-void pool_warm(struct pool *pool)
+void pool_warm(struct pool *pool, const char *folder)
 {
 	if (pool->sessions->len >= pool->limit)
 		return;
+	g_free(pool->warm_folder);
+	pool->warm_folder = g_strdup(folder);
 	pool->is_warming = true;
 	pool_schedule(pool);
 }
@@ -355,6 +357,7 @@ void pool_free(struct pool *pool)
 	g_ptr_array_unref(pool->sessions);
 	g_ptr_array_unref(pool->corpses);
 	pool_watch_done(pool);
+	g_free(pool->warm_folder);
 	g_clear_handle_id(&pool->run_source, g_source_remove);
 	g_clear_handle_id(&pool->corpse_source, g_source_remove);
 	g_clear_handle_id(&pool->look_timer, g_source_remove);

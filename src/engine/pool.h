@@ -96,8 +96,8 @@ void pool_done(struct pool *pool, struct pool_job *job, const GError *error);
  * and its done comes. */
 bool pool_cancel(struct pool *pool, struct pool_job *job);
 
-/* Much work is about to come: dial what may be dialled. */
-void pool_warm(struct pool *pool);
+/* Much work is about to come for this folder: dial what may be dialled, and open it there. */
+void pool_warm(struct pool *pool, const char *folder);
 /* A job that waits in the background is wanted now. */
 void pool_hasten(struct pool *pool, struct pool_job *job);
 

@@ -26,6 +26,7 @@ struct pool_session {
 	enum session_state state;
 	char *folder; /* selected, or about to be */
 	unsigned weight;
+	struct pool_job ahead; /* its folder is opened before there is work for it */
 	uint64_t bytes;   /* of background work, on their way */
 	uint64_t budget;  /* for them; pool_pace.c */
 	int64_t quickest_us; /* background job so far */
@@ -62,6 +63,7 @@ struct pool {
 	enum engine_state state;
 	bool is_held;
 	bool is_warming; /* pool_warm() was called; over when nothing more may be dialled */
+	char *warm_folder; /* for which it was called last */
 	int64_t let_in_until_us; /* a login was let in lately: so will others be */
 
 	unsigned limit; /* connections; shrinks when the server refuses more */
@@ -111,6 +113,8 @@ void pool_schedule(struct pool *pool);
 void pool_fail_waiting(struct pool *pool, const GError *error);
 
 bool pool_may_dial(struct pool *pool);
+/* A job that is in no queue. */
+void pool_start_job(struct pool *pool, struct pool_session *ps, struct pool_job *job);
 /* Not closing, not dying. */
 bool pool_session_is_usable(const struct pool_session *ps, int64_t now);
 

@@ -70,6 +70,50 @@ static void pool_session_remove(struct pool_session *ps)
 		pool->corpse_source = g_idle_add_full(G_PRIORITY_DEFAULT, on_corpses, pool, NULL);
 }
 
+/* ---- opened ahead of work ---------------------------------------------------------------------- */
+
+static void ahead_uids(void *user, const uint32_t *uids, size_t count)
+{
+}
+
+static void ahead_done(void *user, const GError *error)
+{
+	struct pool_session *ps = user;
+
+	pool_done(ps->pool, &ps->ahead, error);
+}
+
+static mailfs_ticket ahead_start(struct pool_job *job, struct mailfs_session *session)
+{
+	struct pool_session *ps = job->session;
+
+	return ps->backend->uids(session, &(struct mailfs_uids_request){
+		.folder = job->folder,
+		.first = 1,
+		.last = 0,
+		.uids = ahead_uids,
+		.done = ahead_done,
+		.user = ps,
+	});
+}
+
+/* A walk begins on all sessions at once: to open the folder then would take a round trip more. */
+static void open_ahead(struct pool_session *ps)
+{
+	struct pool *pool = ps->pool;
+
+	if (!pool->is_warming || ps->folder || ps->weight > 0)
+		return;
+	ps->ahead = (struct pool_job){
+		.priority = POOL_SYNC,
+		.weight = 1,
+		.folder = pool->warm_folder,
+		.start = ahead_start,
+	};
+	pool_start_job(pool, ps, &ps->ahead);
+	ps->ahead.folder = NULL; /* it was borrowed for the start */
+}
+
 /* ---- what a session tells ---------------------------------------------------------------------- */
 
 static void on_ready(void *user, const struct mailfs_server_info *info)
@@ -91,6 +135,7 @@ static void on_ready(void *user, const struct mailfs_server_info *info)
 	pool_link_apply(pool);
 	pool->events.ready(pool->user, info);
 	pool_set_state(pool, ENGINE_ONLINE);
+	open_ahead(ps);
 	pool_schedule(pool);
 }
 

@@ -164,7 +164,7 @@ static void follow(struct prefetch *prefetch, struct folder *folder, const struc
 	course.is_last = at < 0 || at >= count;
 	/* There is more than one connection can bring soon. */
 	if (!course.is_last)
-		pool_warm(prefetch->engine->pool);
+		pool_warm(prefetch->engine->pool, folder->name);
 	send_course(prefetch, folder, plan, &course);
 	plan->walk->frontier = at;
 }

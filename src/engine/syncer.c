@@ -223,7 +223,7 @@ engine_ticket syncer_open(struct engine *engine, struct folder *folder, engine_d
 	/* Whoever lists so many will read them, most likely; logging in takes as long as the sweep. */
 	if (engine->prefetch && folder->box_id == 0 && sync->has_status &&
 		sync->status_messages >= WARM_MESSAGES)
-		pool_warm(engine->pool);
+		pool_warm(engine->pool, folder->name);
 	ticket = sync_wait(sync, false, done, user);
 	if (!sync->was_loaded && folder->box_id != 0 && !sync->is_loading)
 		load(sync);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Connections: how many, when, for whom; what happens when there is none. */
+#include "engine/internal.h"
 #include "engine/pool_impl.h"
 #include "engine_world.h"
 
@@ -83,6 +84,34 @@ static void much_work_opens_more_up_to_the_limit(void)
 	check_and_free(&readings, WORLD_OK);
 	g_assert_cmpuint(world->server->open_max, ==, 3);
 	g_assert_cmpuint(world->server->fetches, ==, 40);
+	world_free(world);
+}
+
+static unsigned opened_ahead;
+
+static void count_opened_ahead(struct fake_server *server, const struct mailfs_uids_request *uids)
+{
+	g_assert_cmpstr(uids->folder, ==, "INBOX");
+	opened_ahead += uids->first > uids->last;
+}
+
+static bool is_opened_everywhere(void *user)
+{
+	return opened_ahead == 2;
+}
+
+static void much_work_to_come_opens_its_folder_on_the_others(void)
+{
+	struct world *world = opened();
+
+	opened_ahead = 0;
+	world->server->uids_hook = count_opened_ahead;
+	pool_warm(world->engine->pool, "INBOX");
+	world_until(is_opened_everywhere, NULL);
+	world_settle(world);
+	g_assert_cmpuint(world->server->open_max, ==, 3);
+	g_assert_cmpuint(opened_ahead, ==, 2);
+	g_assert_cmpint(world_cat(world, 1), ==, WORLD_OK);
 	world_free(world);
 }
 
@@ -773,6 +802,7 @@ int main(int argc, char **argv)
 #define T(path, fn) g_test_add_func("/engine/pool/" path, fn)
 	T("one connection for little work", one_connection_does_for_little_work);
 	T("more for much work", much_work_opens_more_up_to_the_limit);
+	T("opened ahead of work", much_work_to_come_opens_its_folder_on_the_others);
 	T("CN-2 LIMIT shrinks and grows", a_refusal_shrinks_the_pool_and_time_grows_it);
 	T("CN-5 further login refused", a_refused_login_of_a_further_connection_is_not_repeated);
 	T("a failed start tells why", a_start_that_fails_tells_why);

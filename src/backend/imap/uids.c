@@ -49,10 +49,12 @@ static void uids_found(struct request *request, const GError *error)
 
 static void uids_opened(struct request *request, const GError *error)
 {
-	if (error)
+	struct uids *uids = (struct uids *)request;
+
+	if (error || uids->args.first > uids->args.last)
 		request_finish(request, error);
 	else
-		search_start(&((struct uids *)request)->search);
+		search_start(&uids->search);
 }
 
 static void uids_begin(struct request *request)
@@ -61,7 +63,7 @@ static void uids_begin(struct request *request)
 	struct command *command;
 
 	if (box_is(&request->session->box, uids->folder)) {
-		search_start(&uids->search);
+		uids_opened(request, NULL);
 		return;
 	}
 	command = select_new(request->session, uids->folder, request, uids_opened);
