@@ -137,62 +137,14 @@ uint64_t vault_pending_bytes(const struct vault *vault)
 	return vault->pending;
 }
 
-/* ---- one piece of work after the other --------------------------------------------------------- */
-
-struct vault_work *vault_work_new(struct vault *vault, struct folder *folder, GArray *uids)
-{
-	struct vault_work *work = g_new0(struct vault_work, 1);
-
-	work->vault = vault;
-	work->folder = g_strdup(folder->name);
-	work->uidvalidity = folder->uidvalidity;
-	work->box_id = folder->box->id;
-	work->uids = g_array_ref(uids);
-	work->sha = g_checksum_new(G_CHECKSUM_SHA256);
-	work->open = 1;
-	vault->work = work;
-	return work;
-}
-
-static void work_free(struct vault_work *work)
-{
-	g_free(work->folder);
-	g_array_unref(work->uids);
-	g_checksum_free(work->sha);
-	g_free(work->digests);
-	g_free(work);
-}
-
-static void go_on(struct vault *vault, struct folder *folder)
-{
-	if (pool_state(vault->engine->pool) != ENGINE_ONLINE || !folder->box)
-		return;
-	if (!vault_store(vault, folder))
-		vault_clear(vault, folder);
-}
-
-void vault_work_answered(struct vault_work *work)
-{
-	struct vault *vault = work->vault;
-	struct folder *folder = vault ? tree_by_name(vault->engine->tree, work->folder) : NULL;
-
-	if (--work->open > 0)
-		return;
-	if (vault)
-		vault->work = NULL;
-	work_free(work);
-	if (folder)
-		go_on(vault, folder);
-}
+/* ---- what is due ------------------------------------------------------------------------------ */
 
 void vault_look(struct vault *vault, struct folder *folder)
 {
 	if (!vault->is_on || !is_of(vault, folder->name))
 		return;
-	vault->cursor = 0;
-	vault->clear_cursor = 0;
-	if (!vault->work)
-		go_on(vault, folder);
+	memset(vault->tried, 0, sizeof(vault->tried));
+	vault_work_next(vault, folder);
 }
 
 void vault_online(struct vault *vault)
@@ -225,17 +177,8 @@ struct vault *vault_new(struct engine *engine)
 
 void vault_free(struct vault *vault)
 {
-	struct vault_work *work = vault->work;
-
-	/* The job of the pool is no more; what the disk has to say comes still. */
-	if (work) {
-		work->vault = NULL;
-		vault_forget_arrivals(work);
-		if (work->has_job)
-			work->open--;
-		if (work->open == 0)
-			work_free(work);
-	}
+	if (vault->work)
+		vault_work_forget(vault->work);
 	g_hash_table_unref(vault->items);
 	g_free(vault);
 }

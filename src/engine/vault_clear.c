@@ -13,11 +13,6 @@
 
 /* ---- 2: deleted on the server ------------------------------------------------------------------ */
 
-static struct vault_work *of_job(struct pool_job *job)
-{
-	return (struct vault_work *)((char *)job - G_STRUCT_OFFSET(struct vault_work, job));
-}
-
 /* Whatever has its key on the server from now on is another message. */
 static void is_gone(struct vault *vault, const struct vault_work *work, uint32_t uid)
 {
@@ -49,61 +44,31 @@ static void on_other(void *user, uint32_t uid)
 	is_gone(work->vault, work, uid);
 }
 
-static void request_ended(struct vault_work *work, const GError *error)
+static mailfs_ticket start(struct vault_work *work, struct mailfs_session *session,
+	const char *const *keys)
 {
-	struct engine *engine = work->vault->engine;
-
-	fault_point("vault: after delete");
-	if (error)
-		work->vault->clear_cursor = UINT32_MAX;
-	if (error && !pool_was_lost(engine->pool, error) &&
-		!g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_CANCELLED))
-		engine_add_reason(engine, "deleting what is kept here: %s", error->message);
-	work->has_job = false;
-	vault_work_answered(work);
-}
-
-static void on_done(void *user, const GError *error)
-{
-	struct vault_work *work = user;
-
-	pool_done(work->vault->engine->pool, &work->job, error);
-	request_ended(work, error);
-}
-
-static mailfs_ticket job_start(struct pool_job *job, struct mailfs_session *session)
-{
-	struct vault_work *work = of_job(job);
-	struct engine *engine = work->vault->engine;
-	const uint32_t *uids = (const uint32_t *)(const void *)work->uids->data;
-	g_autofree const char **keys = syncer_keys(engine, work->folder, uids, work->uids->len);
-
 	fault_point("vault: before delete");
-	return engine->config.backend->remove(session, &(struct mailfs_remove_request){
+	return work->vault->engine->config.backend->remove(session, &(struct mailfs_remove_request){
 		.folder = work->folder,
 		.uidvalidity = work->uidvalidity,
-		.uids = uids,
+		.uids = (const uint32_t *)(const void *)work->uids->data,
 		.keys = keys,
 		.uid_count = work->uids->len,
 		.sha256 = (const uint8_t (*)[32])work->digests,
 		.removed = on_removed,
 		.other = on_other,
-		.done = on_done,
+		.done = vault_work_done,
 		.user = work,
 	});
 }
 
-static void job_fail(struct pool_job *job, const GError *error)
+static void end(struct vault_work *work)
 {
-	request_ended(of_job(job), error);
+	fault_point("vault: after delete");
 }
 
 static void ask_server(struct vault_work *work)
 {
-	if (work->uids->len == 0 || pool_state(work->vault->engine->pool) != ENGINE_ONLINE) {
-		vault_work_answered(work);
-		return;
-	}
 	work->digests = g_malloc0_n(work->uids->len, sizeof(*work->digests));
 	for (guint i = 0; i < work->uids->len; i++) {
 		const struct journal_kept *row =
@@ -113,15 +78,7 @@ static void ask_server(struct vault_work *work)
 		if (row)
 			memcpy(work->digests[i], row->sha256, sizeof(row->sha256));
 	}
-	work->job = (struct pool_job){
-		.priority = POOL_BACKGROUND,
-		.weight = 1,
-		.folder = work->folder,
-		.start = job_start,
-		.fail = job_fail,
-	};
-	work->has_job = true;
-	pool_submit(work->vault->engine->pool, &work->job);
+	vault_work_submit(work);
 }
 
 /* ---- 1: read back ------------------------------------------------------------------------------ */
@@ -203,21 +160,10 @@ static bool is_due(const struct vault *vault, const struct folder *folder,
 		!engine_is_hidden(vault->engine, folder->box->id, message->uid);
 }
 
-bool vault_clear(struct vault *vault, struct folder *folder)
-{
-	g_autoptr(GArray) uids = g_array_new(FALSE, FALSE, sizeof(uint32_t));
-	size_t at = vault->clear_cursor == UINT32_MAX ? mailbox_count(folder->box)
-		: mailbox_lower_bound(folder->box, vault->clear_cursor + 1);
-
-	for (; at < mailbox_count(folder->box) && uids->len < VAULT_BATCH; at++) {
-		const struct message *message = mailbox_at(folder->box, at);
-
-		vault->clear_cursor = message->uid;
-		if (is_due(vault, folder, message))
-			g_array_append_val(uids, message->uid);
-	}
-	if (uids->len == 0)
-		return false;
-	read_next(vault_work_new(vault, folder, uids));
-	return true;
-}
+const struct vault_task vault_clear = {
+	.name = "deleting what is kept here",
+	.takes = is_due,
+	.begin = read_next,
+	.start = start,
+	.end = end,
+};

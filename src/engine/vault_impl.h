@@ -10,14 +10,29 @@
 
 struct vault_work;
 
+/* What is done with messages, a few at a time. */
+struct vault_task {
+	const char *name; /* in a reason */
+	bool (*takes)(const struct vault *vault, const struct folder *folder,
+		const struct message *message);
+	/* Ends in vault_work_submit(), now or later. */
+	void (*begin)(struct vault_work *work);
+	/* Asks the server; vault_work_done() is its `done`, with the work. */
+	mailfs_ticket (*start)(struct vault_work *work, struct mailfs_session *session,
+		const char *const *keys);
+	void (*end)(struct vault_work *work); /* the server has said all */
+};
+
+/* In this order. */
+enum { VAULT_STORE, VAULT_CLEAR, VAULT_TASKS };
+
 struct vault {
 	struct engine *engine;
 	struct journal *journal; /* NULL: there is none to write */
 	bool is_on;              /* messages are stored and deleted from the server */
 	GHashTable *items;       /* UID → struct journal_kept, owned */
 	struct vault_work *work; /* the one under way; NULL = none */
-	uint32_t cursor;         /* what was tried since the last look, up to this UID */
-	uint32_t clear_cursor;   /* likewise */
+	uint32_t tried[VAULT_TASKS]; /* since the last look, up to this UID */
 	uint64_t pending;        /* bytes on their way to the disk */
 };
 
@@ -25,6 +40,7 @@ struct vault {
  * answer of the disk, it frees itself. */
 struct vault_work {
 	struct vault *vault; /* NULL: it is no more */
+	unsigned task;       /* VAULT_STORE … */
 	struct pool_job job;
 	char *folder;
 	uint32_t uidvalidity, box_id;
@@ -51,13 +67,20 @@ void vault_drop(struct vault *vault, uint32_t uid);
 struct message *vault_message(const struct vault *vault, const char *folder, uint32_t uid,
 	struct folder **ret_folder);
 
-struct vault_work *vault_work_new(struct vault *vault, struct folder *folder, GArray *uids);
+/* ---- vault_work.c ---- */
+
+/* Begins what is to be done, if nothing is under way. */
+void vault_work_next(struct vault *vault, struct folder *folder);
+/* The server is asked for what is left of the UIDs; without any, the work has its answer. */
+void vault_work_submit(struct vault_work *work);
+void vault_work_done(void *work, const GError *error);
 /* One answer less; after the last one the next work begins. */
 void vault_work_answered(struct vault_work *work);
+/* The vault goes. */
+void vault_work_forget(struct vault_work *work);
 
-/* ---- vault_store.c, vault_clear.c: false: there is nothing to do ---- */
+/* ---- vault_store.c, vault_clear.c ---- */
 
-bool vault_store(struct vault *vault, struct folder *folder);
-bool vault_clear(struct vault *vault, struct folder *folder);
+extern const struct vault_task vault_store, vault_clear;
 /* The vault goes: nothing of the spool is touched from now on. */
 void vault_forget_arrivals(struct vault_work *work);

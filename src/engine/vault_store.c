@@ -260,59 +260,22 @@ static void on_end(void *user, uint32_t uid)
 
 /* ---- the request ------------------------------------------------------------------------------- */
 
-static struct vault_work *of_job(struct pool_job *job)
+static mailfs_ticket start(struct vault_work *work, struct mailfs_session *session,
+	const char *const *keys)
 {
-	return (struct vault_work *)((char *)job - G_STRUCT_OFFSET(struct vault_work, job));
-}
-
-static void request_ended(struct vault_work *work, const GError *error)
-{
-	struct engine *engine = work->vault->engine;
-
-	give_up(work);
-	/* What comes behind it will be tried after the next listing. */
-	if (error)
-		work->vault->cursor = UINT32_MAX;
-	if (error && !pool_was_lost(engine->pool, error) &&
-		!g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_CANCELLED))
-		engine_add_reason(engine, "keeping messages: %s", error->message);
-	work->has_job = false;
-	vault_work_answered(work);
-}
-
-static void on_fetched(void *user, const GError *error)
-{
-	struct vault_work *work = user;
-
-	pool_done(work->vault->engine->pool, &work->job, error);
-	request_ended(work, error);
-}
-
-static mailfs_ticket job_start(struct pool_job *job, struct mailfs_session *session)
-{
-	struct vault_work *work = of_job(job);
-	struct engine *engine = work->vault->engine;
-	const uint32_t *uids = (const uint32_t *)(const void *)work->uids->data;
-	g_autofree const char **keys = syncer_keys(engine, work->folder, uids, work->uids->len);
-
-	return engine->config.backend->fetch(session, &(struct mailfs_fetch_request){
+	return work->vault->engine->config.backend->fetch(session, &(struct mailfs_fetch_request){
 		.folder = work->folder,
 		.uidvalidity = work->uidvalidity,
-		.uids = uids,
+		.uids = (const uint32_t *)(const void *)work->uids->data,
 		.keys = keys,
 		.uid_count = work->uids->len,
 		.is_background = true,
 		.begin = on_begin,
 		.data = on_data,
 		.end = on_end,
-		.done = on_fetched,
+		.done = vault_work_done,
 		.user = work,
 	});
-}
-
-static void job_fail(struct pool_job *job, const GError *error)
-{
-	request_ended(of_job(job), error);
 }
 
 /* ---- which ones -------------------------------------------------------------------------------- */
@@ -324,31 +287,10 @@ static bool is_wanted(const struct vault *vault, const struct folder *folder,
 		!engine_is_hidden(vault->engine, folder->box->id, message->uid);
 }
 
-bool vault_store(struct vault *vault, struct folder *folder)
-{
-	g_autoptr(GArray) uids = g_array_new(FALSE, FALSE, sizeof(uint32_t));
-	struct vault_work *work;
-	size_t at = vault->cursor == UINT32_MAX ? mailbox_count(folder->box)
-		: mailbox_lower_bound(folder->box, vault->cursor + 1);
-
-	for (; at < mailbox_count(folder->box) && uids->len < VAULT_BATCH; at++) {
-		const struct message *message = mailbox_at(folder->box, at);
-
-		vault->cursor = message->uid;
-		if (is_wanted(vault, folder, message))
-			g_array_append_val(uids, message->uid);
-	}
-	if (uids->len == 0)
-		return false;
-	work = vault_work_new(vault, folder, uids);
-	work->job = (struct pool_job){
-		.priority = POOL_BACKGROUND,
-		.weight = 1,
-		.folder = work->folder,
-		.start = job_start,
-		.fail = job_fail,
-	};
-	work->has_job = true;
-	pool_submit(vault->engine->pool, &work->job);
-	return true;
-}
+const struct vault_task vault_store = {
+	.name = "keeping messages",
+	.takes = is_wanted,
+	.begin = vault_work_submit,
+	.start = start,
+	.end = give_up,
+};
