@@ -218,6 +218,8 @@ struct engine_status {
 	uint64_t ahead_fetched, ahead_used; /* bodies, before somebody asked; of these, read later */
 	uint64_t bodies_fetched, body_bytes_fetched;
 	uint64_t reads_from_cache, reads_fetched;
+	uint64_t bytes_read;  /* of messages, by whoever asked; what the kernel keeps is not asked for */
+	uint64_t bytes_saved; /* of these more than was fetched: what the cache has spared the server */
 	uint64_t syncs, sweeps;
 	uint32_t kept, kept_gone; /* here for good; of these no more on the server */
 	uint64_t kept_bytes;
@@ -227,6 +229,16 @@ struct engine_status {
 	unsigned retry_in_ms;
 };
 void engine_get_status(struct engine *engine, struct engine_status *ret_status);
+
+/* How far a folder is known. */
+struct engine_folder_status {
+	/* "unlisted": nobody has looked into it; "listing": for the first time, under way; "complete";
+	 * "behind": the server has told of changes; "unloaded": as it was when it was last in memory. */
+	const char *state;
+	uint32_t known, total; /* messages */
+	bool is_in_use;
+};
+void engine_get_folder_status(const struct folder *folder, struct engine_folder_status *ret_status);
 /* The last refusals and failures, oldest first, printable, secrets removed; at most 100. */
 const GPtrArray *engine_reasons(const struct engine *engine); /* char *: "2024-01-02T…Z text" */
 void engine_add_reason(struct engine *engine, const char *format, ...)

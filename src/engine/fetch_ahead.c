@@ -126,9 +126,11 @@ void ahead_tell(struct fetch *fetch, GBytes *bytes)
 		!g_hash_table_contains(fetcher->ahead, &fetch->key) || !fetch_message(fetch, &folder) ||
 		!prefetch_is_sure(engine->prefetch, fetch->box_id, fetch->uid))
 		return;
-	if (engine->events.message_came(engine->user, folder, fetch->uid, fetch->nth, bytes))
-		g_hash_table_insert(fetcher->ahead, g_memdup2(&fetch->key, sizeof(fetch->key)),
-			GUINT_TO_POINTER(AHEAD_ELSEWHERE));
+	if (!engine->events.message_came(engine->user, folder, fetch->uid, fetch->nth, bytes))
+		return;
+	engine->bytes_read += g_bytes_get_size(bytes);
+	g_hash_table_insert(fetcher->ahead, g_memdup2(&fetch->key, sizeof(fetch->key)),
+		GUINT_TO_POINTER(AHEAD_ELSEWHERE));
 }
 
 static void on_end(void *user, uint32_t uid)

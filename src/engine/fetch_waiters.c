@@ -25,9 +25,11 @@ static void waiter_cancel(struct engine *engine, struct engine_waiter *waiter)
 	fetch_rest(fetch);
 }
 
-static void waiter_answer(struct fetch_waiter *mine, const struct body_slice *slice,
-	const GError *error)
+static void waiter_answer(struct engine *engine, struct fetch_waiter *mine,
+	const struct body_slice *slice, const GError *error)
 {
+	if (mine->kind == WAITER_READ && slice)
+		engine->bytes_read += slice->len;
 	if (mine->kind == WAITER_READ)
 		mine->read(mine->user, slice, error);
 	else if (mine->done)
@@ -40,7 +42,7 @@ static void waiter_fail(struct engine *engine, struct engine_waiter *waiter, con
 	struct fetch_waiter *mine = (struct fetch_waiter *)waiter;
 
 	g_queue_remove(&mine->fetch->waiters, mine);
-	waiter_answer(mine, NULL, error);
+	waiter_answer(engine, mine, NULL, error);
 }
 
 static const struct engine_waiter_class waiter_class = {
@@ -54,7 +56,7 @@ static void waiter_finish(struct fetch *fetch, struct fetch_waiter *mine,
 {
 	g_queue_remove(&fetch->waiters, mine);
 	engine_waiter_remove(fetch->fetcher->engine, &mine->waiter);
-	waiter_answer(mine, slice, error);
+	waiter_answer(fetch->fetcher->engine, mine, slice, error);
 }
 
 /* By ticket: a callback may cancel others, and those it adds ask for something new. */

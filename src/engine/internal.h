@@ -87,7 +87,7 @@ struct engine {
 	uint64_t append_limit; /* octets; 0 = not known */
 	int64_t last_demand_us; /* somebody wanted bodies that were not here */
 	uint64_t ahead_fetched, ahead_used;
-	uint64_t bodies_fetched, body_bytes_fetched, reads_from_cache, reads_fetched;
+	uint64_t bodies_fetched, body_bytes_fetched, reads_from_cache, reads_fetched, bytes_read;
 	uint64_t syncs, sweeps;
 	int64_t online_since, last_sync;
 };

@@ -76,6 +76,8 @@ void engine_get_status(struct engine *engine, struct engine_status *ret_status)
 		.body_bytes_fetched = engine->body_bytes_fetched,
 		.reads_from_cache = engine->reads_from_cache,
 		.reads_fetched = engine->reads_fetched,
+		.bytes_read = engine->bytes_read,
+		.bytes_saved = engine->bytes_read - MIN(engine->bytes_read, engine->body_bytes_fetched),
 		.syncs = engine->syncs,
 		.sweeps = engine->sweeps,
 		.online_since = engine->online_since,
@@ -89,4 +91,29 @@ void engine_get_status(struct engine *engine, struct engine_status *ret_status)
 	ret_status->kept_bytes = kept.bytes;
 	fill_get_status(engine->fill, &ret_status->fill);
 	count_loaded(engine, ret_status);
+}
+
+static const char *folder_state(const struct folder *folder)
+{
+	if (folder->box)
+		return syncer_is_told_otherwise(folder) ? "behind" : "complete";
+	if (folder->coming)
+		return "listing";
+	return folder->box_id != 0 ? "unloaded" : "unlisted";
+}
+
+void engine_get_folder_status(const struct folder *folder, struct engine_folder_status *ret_status)
+{
+	uint32_t known = folder->box_id != 0 ? folder->messages : 0;
+
+	if (folder->box)
+		known = mailbox_count(folder->box);
+	else if (folder->coming)
+		known = mailbox_count(folder->coming);
+	*ret_status = (struct engine_folder_status){
+		.state = folder_state(folder),
+		.known = known,
+		.total = MAX(known, folder->coming ? folder->coming_total : folder->messages),
+		.is_in_use = syncer_is_in_use(folder),
+	};
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "base/watchdog.h"
 #include "fs/internal.h"
 #include "fs/top.h"
@@ -170,6 +171,8 @@ static void put_engine(struct fs *fs, struct status_writer *writer)
 	put_number(writer, "body-bytes-fetched", status.body_bytes_fetched);
 	put_number(writer, "reads-from-cache", status.reads_from_cache);
 	put_number(writer, "reads-fetched", status.reads_fetched);
+	put_number(writer, "bytes-read", status.bytes_read);
+	put_number(writer, "bytes-saved", status.bytes_saved);
 	put_pending_counts(fs, writer);
 	put_number(writer, "kept", status.kept);
 	put_number(writer, "kept-gone", status.kept_gone);
@@ -180,6 +183,87 @@ static void put_engine(struct fs *fs, struct status_writer *writer)
 	put_text(writer, "view", fs->config.view->name);
 	put_text(writer, "mountpoint", fs->config.path);
 }
+
+/* ---- folders ----------------------------------------------------------------------------------- */
+
+#define FOLDERS_MAX      4096u /* as JSON */
+#define FOLDERS_MAX_TEXT 100u
+
+struct folder_rows {
+	struct status_writer *writer;
+	unsigned count;
+};
+
+static void put_folder_json(struct folder_rows *rows, const char *path,
+	const struct engine_folder_status *status)
+{
+	GString *out = rows->writer->out;
+
+	g_string_append(out, rows->count > 0 ? ",\n    {\"folder\": " : "\n    {\"folder\": ");
+	control_append_json(out, path);
+	g_string_append_printf(out,
+		", \"state\": \"%s\", \"known\": %u, \"total\": %u, \"in-use\": %s}", status->state,
+		status->known, status->total, status->is_in_use ? "true" : "false");
+}
+
+/* People want to see what is under way, and what they look at. */
+static bool is_for_people(const struct engine_folder_status *status)
+{
+	return status->is_in_use || strcmp(status->state, "listing") == 0 ||
+		strcmp(status->state, "behind") == 0;
+}
+
+static void put_folder(struct folder_rows *rows, const char *path, const struct folder *folder)
+{
+	struct engine_folder_status status;
+
+	if (!folder->name || (folder->flags & MAILFS_FOLDER_NOSELECT) != 0)
+		return;
+	engine_get_folder_status(folder, &status);
+	if (!rows->writer->is_json && !is_for_people(&status))
+		return;
+	if (rows->writer->is_json) {
+		put_folder_json(rows, path, &status);
+	} else {
+		g_autofree char *safe = log_safe(path, -1);
+
+		g_string_append_printf(rows->writer->out, "folder: %u of %u, %s: %s\n", status.known,
+			status.total, status.state, safe);
+	}
+	rows->count++;
+}
+
+/* Paths as below the mount point, which is ".". */
+static void put_folder_tree(struct folder_rows *rows, const char *path, const struct folder *folder)
+{
+	put_folder(rows, path ? path : ".", folder);
+	for (guint i = 0; folder->children && i < folder->children->len; i++) {
+		const struct folder *child = g_ptr_array_index(folder->children, i);
+		g_autofree char *below = path ? g_strconcat(path, "/", child->shown, NULL)
+					      : g_strdup(child->shown);
+
+		if (rows->count >= (rows->writer->is_json ? FOLDERS_MAX : FOLDERS_MAX_TEXT))
+			return;
+		put_folder_tree(rows, below, child);
+	}
+}
+
+static void put_folders(struct fs *fs, struct status_writer *writer)
+{
+	const struct folder *root = fs_folder(fs, fs->root);
+	struct folder_rows rows = { .writer = writer };
+
+	if (writer->is_json) {
+		put_key(writer, "folder-list");
+		g_string_append_c(writer->out, '[');
+	}
+	if (root)
+		put_folder_tree(&rows, NULL, root);
+	if (writer->is_json)
+		g_string_append(writer->out, rows.count > 0 ? "\n  ]" : "]");
+}
+
+/* ---- accounts ---------------------------------------------------------------------------------- */
 
 /* Of the process, whatever it serves. */
 static void put_process(struct status_writer *writer, const char *confinement)
@@ -207,8 +291,10 @@ static void put_account(struct fs *fs, struct status_writer *writer, bool is_par
 		put_failure(fs, writer);
 	if (!is_part)
 		put_process(writer, fs->config.confinement);
-	if (fs->engine)
+	if (fs->engine) {
+		put_folders(fs, writer);
 		put_reasons(writer, engine_reasons(fs->engine));
+	}
 	if (writer->is_json)
 		g_string_append(writer->out, "\n}");
 }

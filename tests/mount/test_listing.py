@@ -59,6 +59,9 @@ def test_first_listing_is_given_as_it_comes(mount, imap_server, gate, name):
         status = m.status()
         assert status["listing-folders"] == 1
         assert PART <= status["listing-messages"] < status["listing-expected"] == COUNT
+        row, = status["folder-list"]
+        assert (row["folder"], row["state"], row["total"]) == ("INBOX", "listing", COUNT)
+        assert PART <= row["known"] < COUNT
         gate.set()
         assert lister.stdout.readline() == b"%d\n" % COUNT
         assert lister.wait(10 * SLOW) == 0
@@ -67,6 +70,9 @@ def test_first_listing_is_given_as_it_comes(mount, imap_server, gate, name):
         lister.communicate()
     status = m.status()
     assert status["listing-folders"] == status["listing-expected"] == 0
+    assert status["folder-list"] == [{"folder": "INBOX", "state": "complete", "known": COUNT, "total": COUNT,
+                                      "in-use": True}]
+    assert "\nfolder: %d of %d, complete: INBOX\n" % (COUNT, COUNT) in m.read(".mailfs", "status").decode()
     assert len(os.listdir(m.join("INBOX"))) == COUNT
     assert status["sweeps"] == 1
 

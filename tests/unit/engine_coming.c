@@ -42,6 +42,32 @@ static void a_first_listing_is_there_in_parts(void)
 	world_free(world);
 }
 
+static void assert_folder(struct world *world, const char *state, uint32_t known, uint32_t total)
+{
+	struct engine_folder_status status;
+
+	engine_get_folder_status(world_folder(world, "INBOX"), &status);
+	g_assert_cmpstr(status.state, ==, state);
+	g_assert_cmpuint(status.known, ==, known);
+	g_assert_cmpuint(status.total, ==, total);
+}
+
+static void how_far_a_folder_is_known_can_be_told(void)
+{
+	struct world *world = started(1, 500);
+	struct folder *folder = world_folder(world, "INBOX");
+
+	assert_folder(world, "unlisted", 0, folder->messages);
+	g_assert_cmpint(listing_beyond(world, 0), ==, WORLD_OK);
+	assert_folder(world, "listing", mailbox_count(folder->coming), 500);
+	g_assert_cmpuint(mailbox_count(folder->coming), <, 500);
+	g_assert_cmpint(world_open(world, "INBOX"), ==, WORLD_OK);
+	assert_folder(world, "complete", 500, 500);
+	world_restart(world);
+	assert_folder(world, "unloaded", 500, 500);
+	world_free(world);
+}
+
 static void who_wants_all_of_a_folder_gets_no_part(void)
 {
 	struct world *world = started(1, 500);
@@ -169,6 +195,7 @@ int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
 #define T(path, fn) g_test_add_func("/engine/coming/" path, fn)
+	T("how-far", how_far_a_folder_is_known_can_be_told);
 	T("in parts", a_first_listing_is_there_in_parts);
 	T("all of it", who_wants_all_of_a_folder_gets_no_part);
 	T("once is enough", what_was_listed_in_parts_is_not_listed_again);

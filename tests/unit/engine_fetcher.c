@@ -36,6 +36,31 @@ static void read_some_and_leave(struct world *world)
 
 /* ---- how often and how much ------------------------------------------------------------------ */
 
+static void assert_bytes(struct world *world, uint64_t read, uint64_t saved)
+{
+	struct engine_status status;
+
+	engine_get_status(world->engine, &status);
+	g_assert_cmpuint(status.bytes_read, ==, read);
+	g_assert_cmpuint(status.bytes_saved, ==, saved);
+}
+
+static void what_the_cache_spares_is_counted(void)
+{
+	struct world *world = with_message(5000);
+
+	g_assert_cmpint(world_cat(world, 1), ==, WORLD_OK);
+	assert_bytes(world, 5000, 0);
+	g_assert_cmpint(world_cat(world, 1), ==, WORLD_OK);
+	assert_bytes(world, 10000, 5000);
+	world_settle(world);
+	world_restart(world);
+	g_assert_cmpint(world_open(world, "INBOX"), ==, WORLD_OK);
+	g_assert_cmpint(world_cat(world, 1), ==, WORLD_OK);
+	assert_bytes(world, 5000, 5000);
+	world_free(world);
+}
+
 struct many {
 	struct reading *readings[30];
 };
@@ -728,6 +753,7 @@ int main(int argc, char **argv)
 	g_test_init(&argc, &argv, NULL);
 #define T(path, fn) g_test_add_func("/engine/fetcher/" path, fn)
 #define D(path, data, fn) g_test_add_data_func("/engine/fetcher/" path, data, fn)
+	T("saved", what_the_cache_spares_is_counted);
 	T("30 readers, one fetch", thirty_readers_cause_one_fetch);
 	T("cached after a remount", what_was_read_is_in_the_cache_after_a_remount);
 	T("the head of a large message", the_head_of_a_large_message_costs_little);
