@@ -1,33 +1,113 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mailfsctl prefetch: reads every message that is not in the cache, in the order of the directory: the
- * daemon sees a program that walks, and fetches ahead of it. Nothing is remembered but what the cache
- * has: stopped at any time, the next run goes on where this one ended.
+ * mailfsctl prefetch: the daemon is asked to fetch everything, and its status read until it has. It
+ * does so whether anybody looks or not; asked again, it goes on with what is missing.
  */
-#include <dirent.h>
+#include "cli/ctl_prefetch.h"
+
 #include <errno.h>
-#include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/xattr.h>
-#include <unistd.h>
 
-#include "base/cleanup.h"
+#include "base/parse.h"
 #include "cli/ctl.h"
 #include "cli/exit_code.h"
 #include "cli/progress.h"
 
-#define DEPTH_MAX     64 /* IMAP servers have their own, smaller limits */
-#define COMPLAINTS_MAX 5u
+#define LOOK_FIRST_MS 20
+#define LOOK_MS       400
+#define OFFLINE_US    (5 * G_USEC_PER_SEC) /* then it is not for a moment only */
+
+/* ---- status.json ------------------------------------------------------------------------------- */
+
+struct account {
+	bool is_offline, is_by_request, is_refused;
+	bool is_running, is_full;
+	uint64_t total, done, bytes;
+};
+
+/* What follows a key; each has a line of its own. NULL: it is another key. */
+static const char *value_of(const char *line, const char *key)
+{
+	size_t len = strlen(key);
+
+	if (strncmp(line, "  \"", 3) != 0 || strncmp(line + 3, key, len) != 0 ||
+		strncmp(line + 3 + len, "\": ", 3) != 0)
+		return NULL;
+	return line + 3 + len + 3;
+}
+
+static bool is_text(const char *line, const char *key, const char *text)
+{
+	const char *value = value_of(line, key);
+	size_t len = strlen(text);
+
+	return value && *value == '"' && strncmp(value + 1, text, len) == 0 && value[1 + len] == '"';
+}
+
+static void read_number(const char *line, const char *key, uint64_t *number)
+{
+	const char *value = value_of(line, key);
+
+	if (value)
+		parse_u64(value, strspn(value, "0123456789"), number);
+}
+
+static void read_line(const char *line, struct account *account)
+{
+	account->is_offline |= is_text(line, "state", "offline");
+	account->is_refused |= is_text(line, "state", "login refused");
+	account->is_by_request |= is_text(line, "offline-by", "request");
+	account->is_running |= is_text(line, "prefetch", "running") || is_text(line, "prefetch", "paused");
+	account->is_full |= is_text(line, "prefetch", "full");
+	read_number(line, "prefetch-total", &account->total);
+	read_number(line, "prefetch-done", &account->done);
+	read_number(line, "prefetch-bytes", &account->bytes);
+}
+
+static void add(struct prefetch_view *view, const struct account *account)
+{
+	view->total += account->total;
+	view->done += account->done;
+	view->bytes += account->bytes;
+	view->full += account->is_full;
+	if (!account->is_running)
+		return;
+	if (account->is_refused) {
+		view->refused++;
+	} else if (account->is_by_request) {
+		view->offline++;
+	} else {
+		view->running++;
+		view->waiting += account->is_offline;
+	}
+}
+
+void prefetch_view_read(const char *json, struct prefetch_view *ret_view)
+{
+	struct account account = { 0 };
+
+	*ret_view = (struct prefetch_view){ 0 };
+	for (const char *line = json; line; line = strchr(line, '\n')) {
+		line += *line == '\n';
+		if (value_of(line, "account")) {
+			add(ret_view, &account);
+			account = (struct account){ 0 };
+		}
+		read_line(line, &account);
+	}
+	add(ret_view, &account);
+}
+
+/* ---- following it ------------------------------------------------------------------------------ */
 
 struct prefetch {
+	const char *mountpoint;
 	struct progress progress;
-	GPtrArray *folders; /* char *: paths of directories */
-	GHashTable *cached; /* inode numbers of what was in the cache before */
-	uint64_t failures;
-	bool is_over; /* offline, or asked to stop */
+	struct prefetch_view view, before; /* before: of folders that were done while others were asked for */
+	int64_t offline_us; /* since when; 0 = it is not */
 };
 
 static volatile sig_atomic_t got_signal;
@@ -45,172 +125,122 @@ static void catch_signals(void)
 	sigaction(SIGTERM, &action, NULL);
 }
 
-static bool is_cached(int dir, const char *name)
+static bool look(struct prefetch *prefetch, GError **error)
 {
-	char path[64 + NAME_MAX], value[8] = "";
-	ssize_t len;
+	g_autofree char *json = ctl_read_now(prefetch->mountpoint, "status.json", error);
+	struct progress *progress = &prefetch->progress;
 
-	snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", dir, name);
-	len = getxattr(path, "user.mailfs.cached", value, sizeof(value) - 1);
-	return len > 0 && (strcmp(value, "yes") == 0 || strcmp(value, "pinned") == 0);
+	if (!json)
+		return false;
+	prefetch_view_read(json, &prefetch->view);
+	progress->count = prefetch->before.done + prefetch->view.done;
+	progress->count_max = prefetch->before.total + prefetch->view.total;
+	progress->bytes = prefetch->before.bytes + prefetch->view.bytes;
+	return true;
 }
 
-static void complain(struct prefetch *prefetch, const char *path, const char *name, int error)
+/* A lost connection is replaced soon, mostly. */
+static bool is_over(struct prefetch *prefetch)
 {
-	prefetch->failures++;
-	if (error == EHOSTUNREACH || error == ENOTCONN)
-		prefetch->is_over = true;
-	if (prefetch->failures > COMPLAINTS_MAX)
-		return;
-	progress_end(&prefetch->progress);
-	ctl_fail(0, "%s/%s: %s", path, name, g_strerror(error));
+	const struct prefetch_view *view = &prefetch->view;
+	int64_t now_us = g_get_monotonic_time();
+
+	if (view->waiting < view->running)
+		prefetch->offline_us = 0;
+	else if (prefetch->offline_us == 0)
+		prefetch->offline_us = now_us;
+	return view->running == 0 ||
+		(prefetch->offline_us != 0 && now_us - prefetch->offline_us >= OFFLINE_US);
 }
 
-/* 0 or -errno. */
-static int read_file(struct prefetch *prefetch, int dir, const char *name)
+static bool follow(struct prefetch *prefetch, GError **error)
 {
-	static char buffer[256 * 1024];
-	SCOPED(fd_closep) int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	ssize_t got;
+	int wait_ms = LOOK_FIRST_MS;
+	bool is_good = look(prefetch, error);
 
-	if (fd < 0)
-		return -errno;
-	while ((got = read(fd, buffer, sizeof(buffer))) > 0 && got_signal == 0) {
-		prefetch->progress.bytes += (uint64_t)got;
-		progress_update(&prefetch->progress);
-	}
-	return got < 0 ? -errno : 0;
-}
-
-/* A message that was expunged meanwhile is none of our business. */
-static void fetch(struct prefetch *prefetch, const char *path, int dir, const char *name)
-{
-	int r;
-
-	r = read_file(prefetch, dir, name);
-	if (r < 0 && r != -ENOENT && r != -ESTALE && r != -EINTR)
-		complain(prefetch, path, name, -r);
-	if (r == 0)
-		prefetch->progress.count++;
-}
-
-/* What a pass does with each message. */
-typedef void (*message_fn)(struct prefetch *prefetch, const char *path, int dir, const char *name);
-
-static void count(struct prefetch *prefetch, const char *path, int dir, const char *name)
-{
-	struct stat st;
-
-	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return;
-	prefetch->progress.count_max++;
-	prefetch->progress.bytes_max += (uint64_t)st.st_size;
-	if (!is_cached(dir, name))
-		return;
-	g_hash_table_add(prefetch->cached, (gpointer)(uintptr_t)st.st_ino);
-	prefetch->progress.count++;
-	prefetch->progress.bytes += (uint64_t)st.st_size;
-	prefetch->progress.bytes_free += (uint64_t)st.st_size;
-}
-
-/* The daemon runs ahead of us: much has come by itself. */
-static void fetch_missing(struct prefetch *prefetch, const char *path, int dir, const char *name)
-{
-	struct stat st;
-
-	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
-		g_hash_table_contains(prefetch->cached, (gpointer)(uintptr_t)st.st_ino))
-		return;
-	if (!is_cached(dir, name)) {
-		fetch(prefetch, path, dir, name);
-		return;
-	}
-	prefetch->progress.count++;
-	prefetch->progress.bytes += (uint64_t)st.st_size;
-	progress_update(&prefetch->progress);
-}
-
-/* 0 or -errno. Finds directories only if `depth` is not negative. */
-static int walk(struct prefetch *prefetch, const char *path, message_fn fn, int depth)
-{
-	DIR *dir = opendir(path);
-	struct dirent *entry;
-
-	if (!dir)
-		return -errno;
-	if (depth >= 0)
-		g_ptr_array_add(prefetch->folders, g_strdup(path));
-	while (got_signal == 0 && !prefetch->is_over && (entry = readdir(dir))) {
-		g_autofree char *below = NULL;
-
-		if (entry->d_name[0] == '.')
-			continue;
-		if (entry->d_type == DT_REG)
-			fn(prefetch, path, dirfd(dir), entry->d_name);
-		if (entry->d_type != DT_DIR || depth < 0 || depth > DEPTH_MAX)
-			continue;
-		below = g_build_filename(path, entry->d_name, NULL);
-		walk(prefetch, below, fn, depth + 1);
-	}
-	closedir(dir);
-	return 0;
-}
-
-static void read_all(struct prefetch *prefetch)
-{
 	progress_begin(&prefetch->progress);
-	for (guint i = 0; i < prefetch->folders->len && got_signal == 0 && !prefetch->is_over; i++)
-		walk(prefetch, g_ptr_array_index(prefetch->folders, i), fetch_missing, -1);
+	while (is_good && got_signal == 0 && !is_over(prefetch)) {
+		progress_update(&prefetch->progress);
+		poll(NULL, 0, wait_ms); /* a signal ends it */
+		wait_ms = MIN(wait_ms * 2, LOOK_MS);
+		is_good = look(prefetch, error);
+	}
 	progress_end(&prefetch->progress);
+	return is_good;
 }
 
 static int tell(const struct prefetch *prefetch)
 {
 	const struct progress *progress = &prefetch->progress;
-	g_autofree char *size = g_format_size_full(progress->bytes - progress->bytes_free,
-		G_FORMAT_SIZE_IEC_UNITS);
+	const struct prefetch_view *view = &prefetch->view;
+	g_autofree char *size = g_format_size_full(progress->bytes, G_FORMAT_SIZE_IEC_UNITS);
 
-	printf("%" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT " messages are in the cache, %" G_GUINT64_FORMAT
-	       " fetched now (%s)\n",
-		progress->count, progress->count_max, progress->count - g_hash_table_size(prefetch->cached), size);
-	if (got_signal != 0)
-		return ctl_fail(EX_TEMPFAIL, "stopped; the next run goes on from here");
-	if (prefetch->failures > 0)
-		return ctl_fail(EX_TEMPFAIL, "%" G_GUINT64_FORMAT " messages could not be fetched",
-			prefetch->failures);
+	printf("%" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT " messages are in the cache, %s fetched\n",
+		progress->count, progress->count_max, size);
+	if (view->refused > 0)
+		return ctl_fail(EX_NOPERM, "%s: the server refused the login", prefetch->mountpoint);
+	if (view->offline > 0)
+		return ctl_fail(EX_TEMPFAIL, "%s: offline, until 'mailfsctl online'", prefetch->mountpoint);
+	if (view->running > 0)
+		return ctl_fail(EX_TEMPFAIL, "%s: offline; it goes on when the server is back",
+			prefetch->mountpoint);
+	if (view->full > 0)
+		return ctl_fail(EX_TEMPFAIL, "%s: the cache is full (cache-size)", prefetch->mountpoint);
 	return 0;
 }
 
-static int count_folders(struct prefetch *prefetch, const char *mountpoint, int argc, char **argv)
-{
-	for (int i = 2; i < MAX(argc, 3); i++) {
-		g_autofree char *path = argc > 2 ? g_build_filename(mountpoint, argv[i], NULL)
-						 : g_strdup(mountpoint);
-		int r = walk(prefetch, path, count, 0);
+/* ---- asking ------------------------------------------------------------------------------------ */
 
-		if (r < 0)
-			return ctl_fail(EX_NOINPUT, "%s: %s", path, g_strerror(-r));
+static int ask(const char *mountpoint, const char *folder)
+{
+	g_autofree char *line = folder ? g_strdup_printf("prefetch %s\n", folder) : g_strdup("prefetch\n");
+	int r = ctl_write(mountpoint, line);
+
+	if (r == -ENOENT && folder)
+		return ctl_fail(EX_NOINPUT, "%s: there is no folder %s", mountpoint, folder);
+	return r < 0 ? ctl_fail(EX_TEMPFAIL, "%s: %s", mountpoint, g_strerror(-r)) : 0;
+}
+
+/* A folder that is done when the next one is asked for is not counted with it. */
+static int ask_all(struct prefetch *prefetch, int count, char **folders)
+{
+	int code = ask(prefetch->mountpoint, count > 0 ? folders[0] : NULL);
+
+	for (int i = 1; i < count && code == 0; i++) {
+		if (look(prefetch, NULL) && prefetch->view.running == 0) {
+			prefetch->before.total += prefetch->view.total;
+			prefetch->before.done += prefetch->view.done;
+			prefetch->before.bytes += prefetch->view.bytes;
+		}
+		code = ask(prefetch->mountpoint, folders[i]);
 	}
-	return 0;
+	return code;
 }
 
 int ctl_prefetch(int argc, char **argv)
 {
-	g_autoptr(GPtrArray) folders = g_ptr_array_new_with_free_func(g_free);
-	g_autoptr(GHashTable) cached = g_hash_table_new(NULL, NULL);
-	struct prefetch prefetch = { .folders = folders, .cached = cached };
+	struct prefetch prefetch = { 0 };
 	g_autofree char *mountpoint = NULL;
+	g_autoptr(GError) error = NULL;
 	int code;
 
 	if (argc < 2 || argv[1][0] == '-')
 		return ctl_usage(argv[0]);
+	for (int i = 2; i < argc; i++) {
+		if (strchr(argv[i], '\n'))
+			return ctl_fail(EX_USAGE, "prefetch: a folder's name has no line breaks");
+	}
 	mountpoint = ctl_find_mount(argv[1]);
 	if (!mountpoint)
 		return EX_NOINPUT;
+	prefetch.mountpoint = mountpoint;
 	catch_signals();
-	code = count_folders(&prefetch, mountpoint, argc, argv);
+	code = ask_all(&prefetch, argc - 2, argv + 2);
 	if (code != 0)
 		return code;
-	read_all(&prefetch);
+	if (!follow(&prefetch, &error) && got_signal == 0)
+		return ctl_fail_error(error);
+	if (got_signal != 0)
+		return ctl_fail(EX_TEMPFAIL, "not waited for: it goes on in the background");
 	return tell(&prefetch);
 }

@@ -18,33 +18,37 @@ static char *size_text(uint64_t bytes)
 	return g_format_size_full(bytes, G_FORMAT_SIZE_IEC_UNITS);
 }
 
-/* Seconds left by the rate so far; negative = nobody can tell yet. */
-static int64_t seconds_left(const struct progress *progress, double rate)
+/* By what was done since it began; g_free() it. */
+static char *time_left(const struct progress *progress, double seconds)
 {
-	if (rate < 1 || progress->bytes_max <= progress->bytes)
-		return progress->bytes_max <= progress->bytes ? 0 : -1;
-	return (int64_t)((double)(progress->bytes_max - progress->bytes) / rate) + 1;
+	uint64_t done = progress->count - MIN(progress->count, progress->count_before);
+	uint64_t left = progress->count_max - MIN(progress->count, progress->count_max);
+	double need = done > 0 ? seconds * (double)left / (double)done + 1 : 0;
+
+	if (left == 0)
+		return g_strdup("0:00");
+	if (done == 0 || seconds <= 0.2 || need >= 360000)
+		return g_strdup("?");
+	return g_strdup_printf("%d:%02d", (int)need / 60, (int)need % 60);
 }
 
 char *progress_text(const struct progress *progress, int64_t now_us, unsigned columns)
 {
 	double seconds = (double)(now_us - progress->begun_us) / 1e6;
-	double rate = seconds > 0.2 ? (double)(progress->bytes - progress->bytes_free) / seconds : 0;
-	int64_t left = seconds_left(progress, rate);
+	uint64_t come = progress->bytes - MIN(progress->bytes, progress->bytes_before);
+	uint64_t count = MIN(progress->count, progress->count_max);
 	g_autofree char *done = size_text(progress->bytes);
-	g_autofree char *all = size_text(progress->bytes_max);
-	g_autofree char *speed = size_text((uint64_t)rate);
-	g_autofree char *time = left < 0 ? g_strdup("?")
-					 : g_strdup_printf("%" G_GINT64_FORMAT ":%02d", left / 60, (int)(left % 60));
+	g_autofree char *speed = size_text(seconds > 0.2 ? (uint64_t)((double)come / seconds) : 0);
+	g_autofree char *time = time_left(progress, seconds);
 	GString *text = g_string_new(NULL);
 	unsigned width, filled;
 
-	g_string_printf(text, "] %" G_GUINT64_FORMAT "/%" G_GUINT64_FORMAT "  %s/%s  %s/s  %s left",
-		progress->count, progress->count_max, done, all, speed, time);
+	g_string_printf(text, "] %" G_GUINT64_FORMAT "/%" G_GUINT64_FORMAT "  %s  %s/s  %s left",
+		progress->count, progress->count_max, done, speed, time);
 	width = columns > text->len + 12 ? MIN(columns - (unsigned)text->len - 2, BAR_MAX) : 10;
-	filled = progress->bytes_max == 0
+	filled = progress->count_max == 0
 		? width
-		: (unsigned)((double)MIN(progress->bytes, progress->bytes_max) * width / (double)progress->bytes_max);
+		: (unsigned)((double)count * width / (double)progress->count_max);
 	for (unsigned i = width; i > 0; i--)
 		g_string_prepend_c(text, i <= filled ? '#' : '-');
 	g_string_prepend_c(text, '[');
@@ -64,6 +68,8 @@ void progress_begin(struct progress *progress)
 {
 	progress->is_shown = isatty(STDERR_FILENO) && g_strcmp0(g_getenv("TERM"), "dumb") != 0;
 	progress->begun_us = g_get_monotonic_time();
+	progress->count_before = progress->count;
+	progress->bytes_before = progress->bytes;
 }
 
 void progress_update(struct progress *progress)

@@ -10,6 +10,7 @@ import re
 import signal
 import socket
 import subprocess
+import threading
 import time
 
 import pytest
@@ -17,6 +18,7 @@ import pytest
 import mounting
 from imap_server import reply
 from mounting import run
+from tools import wait_until
 
 CANARY = "Canary-4711-xyzzy"
 
@@ -790,21 +792,21 @@ def test_ctl_cache_tells_sizes_and_clears(mount, server, ctl):
     assert os.listdir(path) == []
 
 
-def test_ctl_prefetch_goes_on_where_it_was(mount, imap_server, ctl):
+@pytest.mark.parametrize("option", ["rw", "ro"])
+def test_ctl_prefetch_goes_on_where_it_was(mount, imap_server, ctl, option):
     server = imap_server()
     for uid in range(1, 41):
         server.account["INBOX"].add(b"Subject: x\r\n\r\n%d\r\n" % uid, uid=uid)
     server.account.add("Other").add(b"Subject: y\r\n\r\ny\r\n", uid=1)
-    one = mount(server, ["name=uid"])
+    one = mount(server, ["name=uid", option])
     one.read("INBOX", "7.eml")
     done = ctl("prefetch", one.path)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("41 of 41 messages are in the cache, 4") and "#" not in done.stderr
-    # Only what is written is in the cache: soon, all is.
-    deadline = time.monotonic() + 10 * mounting.SLOW
-    while not (done := ctl("prefetch", one.path, "INBOX")).stdout.startswith(
-            "40 of 40 messages are in the cache, 0 fetched"):
-        assert time.monotonic() < deadline, done.stdout
+    assert done.stdout.startswith("41 of 41 messages are in the cache, ") and done.stderr == ""
+    assert one.status()["reads-from-cache"] <= 1
+    done = ctl("prefetch", one.path, "INBOX", "Other")
+    assert done.returncode == 0 and re.search(r" are in the cache, 0\sbytes fetched$", done.stdout)
+    assert one.status()["bodies-fetched"] == 41
     one.options.append("delay_connect")
     one.stop()
     server.refuse()
@@ -820,36 +822,39 @@ def test_ctl_prefetch_offline_says_so(mount, server, ctl):
     assert ctl("offline", one.path).returncode == 0
     done = ctl("prefetch", one.path)
     assert done.returncode == 75
-    assert "0 of 1 messages" in done.stdout and "INBOX/7.eml: No route to host" in done.stderr
+    assert "0 of 1 messages" in done.stdout and "offline, until 'mailfsctl online'" in done.stderr
     assert ctl("prefetch", one.path, "Nowhere").returncode == 66
     assert ctl("prefetch").returncode == 64
+    assert ctl("online", one.path).returncode == 0
+    done = ctl("prefetch", one.path)
+    assert (done.returncode, done.stdout[:6]) == (0, "1 of 1"), done.stderr
 
 
-def test_ctl_prefetch_shows_progress_on_a_terminal_and_can_be_stopped(mount, server, ctl, tmp_path):
+def test_ctl_prefetch_shows_progress_on_a_terminal_and_need_not_be_waited_for(mount, server, ctl, tmp_path):
     one = mount(server, ["name=uid"])
     for uid in range(8, 50):
         server.account["INBOX"].add(b"Subject: x\r\n\r\n" + b"x" * 50000, uid=uid)
     assert ctl("refresh", one.path).returncode == 0
-    begun = []
-    server.on("UID FETCH", lambda c, tag, line: (begun.append(1), c.hang()), match=r"BODY\.PEEK\[\]")
+    go_on = threading.Event()
+    server.on("UID FETCH", lambda c, tag, line: (go_on.wait(), c.default()), match=r"BODY\.PEEK\[\]")
     link = tmp_path / "mailfsctl"  # made by ctl
     pid, terminal = pty.fork()
     if pid == 0:
         os.execve(link, [str(link), "prefetch", one.path], dict(one.env(), TERM="xterm"))
-    assert server.wait_for(lambda: begun)
-    os.kill(pid, signal.SIGINT)
     text = b""
-    while True:
-        try:
-            got = os.read(terminal, 1000)
-        except OSError:
-            break
-        if not got:
-            break
-        text += got
-    os.close(terminal)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 75
-    assert b"stopped; the next run goes on from here" in text
+    try:
+        while b" left" not in text:
+            text += os.read(terminal, 1000)
+        os.kill(pid, signal.SIGINT)
+        while b"it goes on in the background" not in text:
+            text += os.read(terminal, 1000)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 75
+    finally:
+        go_on.set()
+        os.close(terminal)
+    assert re.search(rb"\[[#-]+\] \d+/43 .* left", text), text
+    wait_until(lambda: one.status()["prefetch"] == "done", what="the end")
+    assert one.status()["bodies-fetched"] == 43
 
 
 def test_ctl_cache_of_nobody(mount, ctl):
