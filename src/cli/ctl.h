@@ -63,6 +63,11 @@ struct ctl_read *ctl_read_begin(const char *mountpoint, const char *name);
 char *ctl_read_end(struct ctl_read *read, GError **error);
 char *ctl_read_now(const char *mountpoint, const char *name, GError **error);
 
+/* What follows a key of status.json, each of which has a line of its own; NULL: it is another line. */
+const char *ctl_json_value(const char *line, const char *key);
+/* The mount that has this cache, or the account in a mount of several; NULL: none that answers. g_free() it. */
+char *ctl_find_cache(const char *dir);
+
 /* 0 or -errno; one command, as .mailfs/ctl takes it. It ends when the command was carried out. */
 int ctl_write(const char *mountpoint, const char *text);
 /* Of the daemon; 0 = not known. */

@@ -20,7 +20,7 @@ struct total {
 static int fail(const GError *error)
 {
 	if (g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_IN_USE))
-		return ctl_fail(EX_TEMPFAIL, "it is mounted: unmount it first, or see 'mailfsctl status'");
+		return ctl_fail(EX_TEMPFAIL, "it is in use: unmount it first, or see 'mailfsctl status'");
 	return ctl_fail_error(error);
 }
 
@@ -78,11 +78,24 @@ static int print_json(const char *dir)
 	return code;
 }
 
+/* By the daemon that has it: what is known of the messages stays, their bytes go. */
+static int clear_mounted(const char *mountpoint)
+{
+	int r = ctl_write(mountpoint, "clear\n");
+
+	return r < 0 ? ctl_fail(EX_TEMPFAIL, "%s: %s", mountpoint, g_strerror(-r)) : 0;
+}
+
 static int clear(const char *dir)
 {
 	g_autoptr(GError) error = NULL;
+	g_autofree char *mountpoint = NULL;
 
-	return store_erase(dir, &error) ? 0 : fail(error);
+	if (store_erase(dir, &error))
+		return 0;
+	if (g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_IN_USE))
+		mountpoint = ctl_find_cache(dir);
+	return mountpoint ? clear_mounted(mountpoint) : fail(error);
 }
 
 /* An account of the file, a URL, or USER@HOST as a URL's cache is called. */

@@ -16,6 +16,7 @@
 #include "base/cleanup.h"
 #include "base/parse.h"
 #include "cli/exit_code.h"
+#include "cli/json.h"
 #include "cli/mountpoint.h"
 #include "fs/command.h"
 
@@ -181,6 +182,62 @@ char *ctl_read_end(struct ctl_read *read, GError **error)
 char *ctl_read_now(const char *mountpoint, const char *name, GError **error)
 {
 	return ctl_read_end(ctl_read_begin(mountpoint, name), error);
+}
+
+/* ---- what it says ------------------------------------------------------------------------------ */
+
+const char *ctl_json_value(const char *line, const char *key)
+{
+	size_t len = strlen(key);
+
+	if (strncmp(line, "  \"", 3) != 0 || strncmp(line + 3, key, len) != 0 ||
+		strncmp(line + 3 + len, "\": ", 3) != 0)
+		return NULL;
+	return line + 3 + len + 3;
+}
+
+/* The account of that cache, as it is written there; NULL = none. */
+static char *find_account(const char *status, const char *dir)
+{
+	struct json quoted;
+	const char *account = NULL, *value;
+	bool is_found = false;
+
+	json_init(&quoted);
+	json_text(&quoted, NULL, dir);
+	for (const char *line = status; line && !is_found; line = strchr(line, '\n')) {
+		line += *line == '\n';
+		value = ctl_json_value(line, "account");
+		account = value ? value + 1 : account;
+		value = ctl_json_value(line, "cache-directory");
+		is_found = value && account && strncmp(value, quoted.out->str, quoted.out->len) == 0;
+	}
+	json_done(&quoted);
+	return is_found ? g_strndup(account, strcspn(account, "\"\n")) : NULL;
+}
+
+static char *find_cache_in(const struct mount_entry *entry, const char *dir)
+{
+	g_autofree char *status = ctl_read_now(entry->path, "status.json", NULL);
+	g_autofree char *account = status ? find_account(status, dir) : NULL;
+
+	if (account && strcmp(entry->source, MOUNT_SOURCE_ALL) == 0)
+		return g_build_filename(entry->path, account, NULL);
+	return account ? g_strdup(entry->path) : NULL;
+}
+
+char *ctl_find_cache(const char *dir)
+{
+	g_autoptr(GPtrArray) table = mount_table_read();
+	char *found = NULL;
+
+	for (guint i = 0; i < table->len && !found; i++) {
+		const struct mount_entry *entry = g_ptr_array_index(table, i);
+
+		if (mount_entry_is_ours(entry))
+			found = find_cache_in(entry, dir);
+	}
+	return found;
 }
 
 /* ---- other ways to talk ------------------------------------------------------------------------ */

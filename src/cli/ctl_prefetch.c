@@ -28,20 +28,9 @@ struct account {
 	uint64_t total, done, bytes;
 };
 
-/* What follows a key; each has a line of its own. NULL: it is another key. */
-static const char *value_of(const char *line, const char *key)
-{
-	size_t len = strlen(key);
-
-	if (strncmp(line, "  \"", 3) != 0 || strncmp(line + 3, key, len) != 0 ||
-		strncmp(line + 3 + len, "\": ", 3) != 0)
-		return NULL;
-	return line + 3 + len + 3;
-}
-
 static bool is_text(const char *line, const char *key, const char *text)
 {
-	const char *value = value_of(line, key);
+	const char *value = ctl_json_value(line, key);
 	size_t len = strlen(text);
 
 	return value && *value == '"' && strncmp(value + 1, text, len) == 0 && value[1 + len] == '"';
@@ -49,7 +38,7 @@ static bool is_text(const char *line, const char *key, const char *text)
 
 static void read_number(const char *line, const char *key, uint64_t *number)
 {
-	const char *value = value_of(line, key);
+	const char *value = ctl_json_value(line, key);
 
 	if (value)
 		parse_u64(value, strspn(value, "0123456789"), number);
@@ -92,7 +81,7 @@ void prefetch_view_read(const char *json, struct prefetch_view *ret_view)
 	*ret_view = (struct prefetch_view){ 0 };
 	for (const char *line = json; line; line = strchr(line, '\n')) {
 		line += *line == '\n';
-		if (value_of(line, "account")) {
+		if (ctl_json_value(line, "account")) {
 			add(ret_view, &account);
 			account = (struct account){ 0 };
 		}

@@ -181,6 +181,8 @@ void engine_read_held(struct engine *engine, struct body *held, struct mailfs_ra
 /* Everything of the folder and of what is below it (NULL: of all) into the cache, in the background;
  * `is_lasting`: and what comes later. Never evicts anything for it. */
 void engine_fill(struct engine *engine, const struct folder *folder, bool is_lasting);
+/* Bodies leave the cache, all that nobody holds; `done` cannot be cancelled. */
+void engine_clear_cache(struct engine *engine, engine_done_fn done, void *user);
 
 /* From the index; the callbacks cannot be cancelled. See store/store.h. */
 void engine_load_names(struct engine *engine, uint32_t box_id, uint32_t after_uid, size_t limit,
@@ -204,6 +206,7 @@ struct engine_fill_status {
 struct engine_status {
 	enum engine_state state;
 	const char *account, *server, *tls, *auth, *server_id, *server_keeps;
+	const char *cache_dir;
 	const char *compression; /* on or off, and why */
 	unsigned sessions, sessions_max;
 	unsigned waiting;        /* requests not yet given to a session */

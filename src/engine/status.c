@@ -63,6 +63,7 @@ void engine_get_status(struct engine *engine, struct engine_status *ret_status)
 		.auth = engine->auth,
 		.server_id = engine->server_id,
 		.server_keeps = engine->server_keeps,
+		.cache_dir = store_dir(engine->config.store),
 		.compression = engine->compression,
 		.sessions = pool_sessions(engine->pool),
 		.sessions_max = pool_sessions_max(engine->pool),

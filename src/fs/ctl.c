@@ -157,6 +157,27 @@ static void ctl_prefetch(struct fs *fs, fuse_req_t req, const char *path, size_t
 	ctl_reply(req, size);
 }
 
+/* ---- the cache --------------------------------------------------------------------------------- */
+
+static void on_cleared(void *user, const GError *error)
+{
+	struct ctl_op *ctl = (struct ctl_op *)op_ref_take(user);
+
+	if (ctl)
+		op_finish(&ctl->op, reply_written, &ctl->size);
+}
+
+/* Ends when the space is free. */
+static void ctl_clear(struct fs *fs, fuse_req_t req, const char *word, size_t size)
+{
+	struct ctl_op *ctl = (struct ctl_op *)op_new(fs, req, sizeof(*ctl), NULL);
+
+	if (!ctl)
+		return;
+	ctl->size = size;
+	engine_clear_cache(fs->engine, on_cleared, op_ref_new(&ctl->op));
+}
+
 /* ---- commands ---------------------------------------------------------------------------------- */
 
 static const struct {
@@ -166,6 +187,7 @@ static const struct {
 } commands[] = {
 	{ "refresh", WORD_MAY, ctl_refresh },
 	{ "prefetch", WORD_MAY, ctl_prefetch },
+	{ "clear", WORD_NONE, ctl_clear },
 	{ "offline", WORD_NONE, ctl_offline },
 	{ "online", WORD_NONE, ctl_online },
 	{ "retry", WORD_MUST, ctl_retry },

@@ -156,6 +156,7 @@ static void put_engine(struct fs *fs, struct status_writer *writer)
 	put_number(writer, "listing-messages", status.messages_coming);
 	put_number(writer, "listing-expected", status.messages_expected);
 	put_text(writer, "sizes", trust_text(status.trust));
+	put_text(writer, "cache-directory", status.cache_dir);
 	put_number(writer, "cache-bytes", status.cache.body_bytes);
 	put_number(writer, "cache-max", status.cache.max_bytes);
 	put_number(writer, "cache-messages", status.cache.bodies);

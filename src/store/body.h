@@ -56,6 +56,9 @@ uint64_t body_pending_bytes(const struct store *store);
 void body_complete(struct body *body, uint64_t size);
 /* Forgets all bytes (wrong, or asked for). Open readers keep what they hold. */
 void body_drop(struct body *body);
+/* All bodies leave the cache but those that are held, pinned or being written; the space on disk is
+ * given back before `done`, which comes at once when the store is closed before. */
+void store_clear_bodies(struct store *store, store_done_fn done, void *user);
 /* Never evicted (true). */
 void body_pin(struct body *body, bool is_pinned);
 

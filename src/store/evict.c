@@ -254,3 +254,28 @@ void evict_make_room(struct store *store, uint64_t bytes, evict_fn fn, void *use
 		evict_begin(store, MAX(2 * bytes, ROOM_MIN));
 	g_array_append_val(store->evict->waiters, waiter);
 }
+
+/* ---- everything ---------------------------------------------------------------------------- */
+
+struct clearing {
+	store_done_fn done;
+	void *user;
+};
+
+static void on_cleared(struct store *store, void *user)
+{
+	struct clearing *clearing = user;
+
+	clearing->done(clearing->user, NULL);
+	g_free(clearing);
+}
+
+void store_clear_bodies(struct store *store, store_done_fn done, void *user)
+{
+	struct clearing *clearing = g_new(struct clearing, 1);
+
+	*clearing = (struct clearing){ done, user };
+	evict_make_room(store, 0, on_cleared, clearing);
+	/* More than there can be: until nothing is left that may go. */
+	store->evict->want = UINT64_MAX / 2;
+}

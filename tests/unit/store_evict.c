@@ -225,6 +225,42 @@ static void a_body_written_during_the_sweep_stays(void)
 
 /* ---- a full disk --------------------------------------------------------------------------- */
 
+static void on_cleared(void *user, const GError *error)
+{
+	g_assert_no_error(error);
+	++*(unsigned *)user;
+}
+
+static void all_can_be_cleared_but_what_is_held_or_pinned(void)
+{
+	struct body *held, *pinned;
+	unsigned cleared = 0;
+
+	setup(100 * SIZE);
+	for (uint32_t uid = 1; uid <= 20; uid++)
+		g_assert_cmpint(add_whole(cache.store, BOX, uid, SIZE), ==, 0);
+	held = body_open(cache.store, BOX, 3);
+	pinned = body_open(cache.store, BOX, 7);
+	settle(cache.store);
+	body_pin(pinned, true);
+	body_unref(pinned);
+	rest();
+	store_clear_bodies(cache.store, on_cleared, &cleared);
+	store_clear_bodies(cache.store, on_cleared, &cleared);
+	while (cleared < 2)
+		g_main_context_iteration(NULL, TRUE);
+	g_assert_cmpuint(store_usage(cache.store).bodies, ==, 2);
+	g_assert_cmpuint(store_usage(cache.store).body_bytes, ==, 2 * SIZE);
+	g_assert_false(is_cached(1));
+	g_assert_true(is_cached(3));
+	g_assert_true(is_cached(7));
+	body_unref(held);
+	g_assert_cmpint(add_whole(cache.store, BOX, 1, SIZE), ==, 0);
+	rest();
+	g_assert_true(is_cached(1));
+	cache_done(&cache);
+}
+
 static void a_write_beyond_the_limit_fails_and_reading_goes_on(void)
 {
 	struct rlimit before, limit;
@@ -293,6 +329,7 @@ int main(int argc, char **argv)
 	ADD("a pinned one stays", a_pinned_body_stays);
 	ADD("when all are held nothing is taken", when_all_are_held_nothing_is_taken);
 	ADD("an evicted one can be fetched again", a_body_that_was_evicted_can_be_fetched_again);
+	ADD("all can be cleared", all_can_be_cleared_but_what_is_held_or_pinned);
 	ADD("files without rows are swept, nothing else",
 		files_without_rows_are_swept_and_nothing_else);
 	ADD("one written during the sweep stays", a_body_written_during_the_sweep_stays);
