@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* mailfsctl cache: what an account keeps on this disk, and its removal. Needs no mount. */
+/* mailfsctl cache: what an account keeps on this disk, and its removal; a daemon that has it is asked. */
 #include <stdio.h>
 #include <string.h>
 
 #include "base/log.h"
+#include "base/parse.h"
 #include "cli/ctl.h"
 #include "cli/exit_code.h"
 #include "cli/json.h"
@@ -46,13 +47,100 @@ static void print_row(void *user, const struct store_survey *row)
 	json_end(total->json, '}');
 }
 
+/* ---- of a mounted account, as its daemon counts ---------------------------------------------------- */
+
+/* What a JSON string holds, as the daemon writes them; NULL: it has no end. */
+static char *unquote(const char *at)
+{
+	GString *text = g_string_new(NULL);
+
+	for (at++; *at && *at != '"'; at++) {
+		uint32_t code = 0;
+
+		if (*at == '\\' && at[1] == 'u') {
+			for (int i = 2; i < 6 && g_ascii_isxdigit(at[i]); i++)
+				code = code * 16 + (uint32_t)g_ascii_xdigit_value(at[i]);
+			g_string_append_unichar(text, code);
+			at += MIN(strlen(at), 6) - 1;
+			continue;
+		}
+		if (*at == '\\' && at[1] != '\0')
+			at++;
+		g_string_append_c(text, *at);
+	}
+	return g_string_free(text, *at != '"');
+}
+
+/* Behind the name, which may hold anything. */
+static uint64_t number_in(const char *row, const char *key)
+{
+	const char *at = g_strstr_len(row, (gssize)strcspn(row, "\n"), key);
+	uint64_t number = 0;
+
+	if (at)
+		parse_u64(at + strlen(key), strspn(at + strlen(key), "0123456789"), &number);
+	return number;
+}
+
+static void read_row(const char *line, store_survey_fn fn, void *user)
+{
+	static const char begin[] = "    {\"folder\": ";
+	g_autofree char *path = NULL;
+	const char *rest;
+
+	if (!g_str_has_prefix(line, begin))
+		return;
+	path = unquote(line + strlen(begin));
+	/* A quote in a name has a backslash before it. */
+	rest = strstr(line, "\", \"state\": ");
+	if (path && rest)
+		fn(user, &(struct store_survey){ .path = path,
+				 .messages = (uint32_t)number_in(rest, "\"known\": "),
+				 .cached = (uint32_t)number_in(rest, "\"cached\": "),
+				 .pinned = (uint32_t)number_in(rest, "\"pinned\": "),
+				 .bytes = number_in(rest, "\"bytes\": ") });
+}
+
+static bool survey_mounted(const char *mountpoint, store_survey_fn fn, void *user, GError **error)
+{
+	int r = ctl_write(mountpoint, "count\n");
+	g_autofree char *status = NULL;
+
+	if (r < 0) {
+		g_set_error(error, CLI_ERROR, EX_TEMPFAIL, "%s: %s", mountpoint, g_strerror(-r));
+		return false;
+	}
+	status = ctl_read_now(mountpoint, "status.json", error);
+	for (const char *line = status; line; line = strchr(line, '\n')) {
+		line += *line == '\n';
+		read_row(line, fn, user);
+	}
+	return status != NULL;
+}
+
+static bool survey(const char *dir, store_survey_fn fn, void *user, GError **error)
+{
+	g_autofree char *mountpoint = NULL;
+
+	if (store_survey(dir, fn, user, error))
+		return true;
+	if (error && g_error_matches(*error, MAILFS_ERROR, MAILFS_ERROR_IN_USE))
+		mountpoint = ctl_find_cache(dir);
+	if (!mountpoint)
+		return false;
+	g_clear_error(error);
+	return survey_mounted(mountpoint, fn, user, error);
+}
+
+/* ---- printing ---------------------------------------------------------------------------------- */
+
 static int print_usage(const char *dir, struct json *json)
 {
 	g_autoptr(GError) error = NULL;
 	g_autofree char *size = NULL;
 	struct total total = { .json = json };
 
-	if (!store_survey(dir, print_row, &total, &error))
+	if (!survey(dir, print_row, &total, &error))
 		return fail(error);
 	size = g_format_size_full(total.bytes, G_FORMAT_SIZE_IEC_UNITS);
 	if (!json)

@@ -395,6 +395,11 @@ void engine_clear_cache(struct engine *engine, engine_done_fn done, void *user)
 	store_clear_bodies(engine->config.store, done, user);
 }
 
+void engine_count_cache(struct engine *engine, engine_done_fn done, void *user)
+{
+	store_count_bodies(engine->config.store, done, user);
+}
+
 struct body *engine_hold(struct engine *engine, uint32_t box_id, uint32_t uid)
 {
 	return body_open(engine->config.store, box_id, uid);

@@ -181,8 +181,9 @@ void engine_read_held(struct engine *engine, struct body *held, struct mailfs_ra
 /* Everything of the folder and of what is below it (NULL: of all) into the cache, in the background;
  * `is_lasting`: and what comes later. Never evicts anything for it. */
 void engine_fill(struct engine *engine, const struct folder *folder, bool is_lasting);
-/* Bodies leave the cache, all that nobody holds; `done` cannot be cancelled. */
+/* Bodies leave the cache, all that nobody holds; or are counted, by folder. `done` cannot be cancelled. */
 void engine_clear_cache(struct engine *engine, engine_done_fn done, void *user);
+void engine_count_cache(struct engine *engine, engine_done_fn done, void *user);
 
 /* From the index; the callbacks cannot be cancelled. See store/store.h. */
 void engine_load_names(struct engine *engine, uint32_t box_id, uint32_t after_uid, size_t limit,
@@ -240,8 +241,10 @@ struct engine_folder_status {
 	const char *state;
 	uint32_t known, total; /* messages */
 	bool is_in_use;
+	struct store_count cache; /* as counted last */
 };
-void engine_get_folder_status(const struct folder *folder, struct engine_folder_status *ret_status);
+void engine_get_folder_status(const struct engine *engine, const struct folder *folder,
+	struct engine_folder_status *ret_status);
 /* The last refusals and failures, oldest first, printable, secrets removed; at most 100. */
 const GPtrArray *engine_reasons(const struct engine *engine); /* char *: "2024-01-02T…Z text" */
 void engine_add_reason(struct engine *engine, const char *format, ...)

@@ -103,7 +103,8 @@ static const char *folder_state(const struct folder *folder)
 	return folder->box_id != 0 ? "unloaded" : "unlisted";
 }
 
-void engine_get_folder_status(const struct folder *folder, struct engine_folder_status *ret_status)
+void engine_get_folder_status(const struct engine *engine, const struct folder *folder,
+	struct engine_folder_status *ret_status)
 {
 	uint32_t known = folder->box_id != 0 ? folder->messages : 0;
 
@@ -116,5 +117,6 @@ void engine_get_folder_status(const struct folder *folder, struct engine_folder_
 		.known = known,
 		.total = MAX(known, folder->coming ? folder->coming_total : folder->messages),
 		.is_in_use = syncer_is_in_use(folder),
+		.cache = store_counted(engine->config.store, folder->box_id),
 	};
 }

@@ -159,23 +159,37 @@ static void ctl_prefetch(struct fs *fs, fuse_req_t req, const char *path, size_t
 
 /* ---- the cache --------------------------------------------------------------------------------- */
 
-static void on_cleared(void *user, const GError *error)
+static void on_cache_done(void *user, const GError *error)
 {
 	struct ctl_op *ctl = (struct ctl_op *)op_ref_take(user);
 
-	if (ctl)
+	if (ctl && error)
+		op_finish_error(&ctl->op, error);
+	else if (ctl)
 		op_finish(&ctl->op, reply_written, &ctl->size);
 }
 
-/* Ends when the space is free. */
-static void ctl_clear(struct fs *fs, fuse_req_t req, const char *word, size_t size)
+static void cache_do(struct fs *fs, fuse_req_t req, size_t size,
+	void (*fn)(struct engine *engine, engine_done_fn done, void *user))
 {
 	struct ctl_op *ctl = (struct ctl_op *)op_new(fs, req, sizeof(*ctl), NULL);
 
 	if (!ctl)
 		return;
 	ctl->size = size;
-	engine_clear_cache(fs->engine, on_cleared, op_ref_new(&ctl->op));
+	fn(fs->engine, on_cache_done, op_ref_new(&ctl->op));
+}
+
+/* Ends when the space is free. */
+static void ctl_clear(struct fs *fs, fuse_req_t req, const char *word, size_t size)
+{
+	cache_do(fs, req, size, engine_clear_cache);
+}
+
+/* For the folders of status.json. */
+static void ctl_count(struct fs *fs, fuse_req_t req, const char *word, size_t size)
+{
+	cache_do(fs, req, size, engine_count_cache);
 }
 
 /* ---- commands ---------------------------------------------------------------------------------- */
@@ -188,6 +202,7 @@ static const struct {
 	{ "refresh", WORD_MAY, ctl_refresh },
 	{ "prefetch", WORD_MAY, ctl_prefetch },
 	{ "clear", WORD_NONE, ctl_clear },
+	{ "count", WORD_NONE, ctl_count },
 	{ "offline", WORD_NONE, ctl_offline },
 	{ "online", WORD_NONE, ctl_online },
 	{ "retry", WORD_MUST, ctl_retry },

@@ -191,6 +191,7 @@ static void put_engine(struct fs *fs, struct status_writer *writer)
 #define FOLDERS_MAX_TEXT 100u
 
 struct folder_rows {
+	struct fs *fs;
 	struct status_writer *writer;
 	unsigned count;
 };
@@ -203,8 +204,10 @@ static void put_folder_json(struct folder_rows *rows, const char *path,
 	g_string_append(out, rows->count > 0 ? ",\n    {\"folder\": " : "\n    {\"folder\": ");
 	control_append_json(out, path);
 	g_string_append_printf(out,
-		", \"state\": \"%s\", \"known\": %u, \"total\": %u, \"in-use\": %s}", status->state,
+		", \"state\": \"%s\", \"known\": %u, \"total\": %u, \"in-use\": %s", status->state,
 		status->known, status->total, status->is_in_use ? "true" : "false");
+	g_string_append_printf(out, ", \"cached\": %u, \"pinned\": %u, \"bytes\": %" G_GUINT64_FORMAT "}",
+		status->cache.cached, status->cache.pinned, (guint64)status->cache.bytes);
 }
 
 /* People want to see what is under way, and what they look at. */
@@ -220,7 +223,7 @@ static void put_folder(struct folder_rows *rows, const char *path, const struct 
 
 	if (!folder->name || (folder->flags & MAILFS_FOLDER_NOSELECT) != 0)
 		return;
-	engine_get_folder_status(folder, &status);
+	engine_get_folder_status(rows->fs->engine, folder, &status);
 	if (!rows->writer->is_json && !is_for_people(&status))
 		return;
 	if (rows->writer->is_json) {
@@ -252,7 +255,7 @@ static void put_folder_tree(struct folder_rows *rows, const char *path, const st
 static void put_folders(struct fs *fs, struct status_writer *writer)
 {
 	const struct folder *root = fs_folder(fs, fs->root);
-	struct folder_rows rows = { .writer = writer };
+	struct folder_rows rows = { .fs = fs, .writer = writer };
 
 	if (writer->is_json) {
 		put_key(writer, "folder-list");

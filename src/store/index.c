@@ -76,6 +76,8 @@ static const char *const sql[SQL_COUNT] = {
 		"SELECT box, uid, bytes, pack FROM body WHERE is_pinned=0 ORDER BY used LIMIT ?",
 	[SQL_BODY_SCAN] = "SELECT bytes, used, pack, pack_offset, box, uid FROM body",
 	[SQL_BODY_UIDS] = "SELECT uid FROM body WHERE box=?",
+	[SQL_BODY_COUNT] = "SELECT box, SUM(is_complete), SUM(is_pinned), SUM(bytes) FROM body"
+			   " GROUP BY box ORDER BY box",
 	[SQL_BODY_OF_PACK] = "SELECT box, uid, bytes, pack FROM body WHERE pack=? AND pack>0"
 			     " AND (box, uid)>(?, ?) ORDER BY box, uid LIMIT ?",
 	[SQL_BODY_HAS_PACK] = "SELECT 1 FROM body WHERE pack=? AND pack>0 LIMIT 1",

@@ -104,6 +104,8 @@ int index_list_bodies(struct index *index, uint32_t box, uint32_t first, uint32_
 int index_oldest_bodies(struct index *index, uint64_t bytes, size_t limit, GArray *bodies);
 /* Appends the UIDs of a box that have a row, as uint32_t. */
 int index_list_body_uids(struct index *index, uint32_t box, GArray *uids);
+/* Appends a struct store_count for each box that has rows, by box. */
+int index_count_bodies(struct index *index, GArray *counts);
 /* All rows: of each `bytes`, `used`, `pack`, `pack_offset`. SQLITE_CORRUPT: the tree is wrong. */
 typedef void (*index_body_fn)(void *user, const struct index_body *body);
 int index_scan_bodies(struct index *index, index_body_fn fn, void *user);

@@ -151,6 +151,24 @@ int index_list_body_uids(struct index *index, uint32_t box, GArray *uids)
 	return index_list_uids(index, SQL_BODY_UIDS, box, uids);
 }
 
+int index_count_bodies(struct index *index, GArray *counts)
+{
+	sqlite3_stmt *stmt = index_stmt(index, SQL_BODY_COUNT);
+	int rc;
+
+	while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+		struct store_count count = {
+			.box = (uint32_t)sqlite3_column_int64(stmt, 0),
+			.cached = (uint32_t)sqlite3_column_int64(stmt, 1),
+			.pinned = (uint32_t)sqlite3_column_int64(stmt, 2),
+			.bytes = (uint64_t)sqlite3_column_int64(stmt, 3),
+		};
+
+		g_array_append_val(counts, count);
+	}
+	return index_rows_end(stmt, rc);
+}
+
 int index_scan_bodies(struct index *index, index_body_fn fn, void *user)
 {
 	sqlite3_stmt *stmt = index_stmt(index, SQL_BODY_SCAN);

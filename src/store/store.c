@@ -131,6 +131,7 @@ static void store_free(struct store *store)
 	g_array_unref(store->touches);
 	packs_done(store);
 	cached_done(store);
+	g_clear_pointer(&store->counts, g_array_unref);
 	g_free(store->path);
 	g_free(store->identity);
 	g_free(store->link_text);

@@ -160,3 +160,12 @@ struct store_usage {
 	uint64_t dead_bytes; /* on disk, of bodies that are gone; given back in the background */
 };
 struct store_usage store_usage(const struct store *store);
+
+/* Of one mailbox; `cached`: whole bodies. */
+struct store_count {
+	uint32_t box, cached, pinned;
+	uint64_t bytes;
+};
+/* Counts anew; what was counted last, nothing before. */
+void store_count_bodies(struct store *store, store_done_fn done, void *user);
+struct store_count store_counted(const struct store *store, uint32_t box_id);

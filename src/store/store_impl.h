@@ -47,6 +47,8 @@ struct store {
 	GHashTable *cached; /* box -> struct cached_box */
 	size_t cached_blocks;
 
+	GArray *counts; /* struct store_count, by box; NULL = not counted yet: count.c */
+
 	/* evict.c */
 	struct store_usage usage;
 	struct evict *evict;  /* under way, or NULL */

@@ -71,7 +71,7 @@ def test_first_listing_is_given_as_it_comes(mount, imap_server, gate, name):
     status = m.status()
     assert status["listing-folders"] == status["listing-expected"] == 0
     assert status["folder-list"] == [{"folder": "INBOX", "state": "complete", "known": COUNT, "total": COUNT,
-                                      "in-use": True}]
+                                      "in-use": True, "cached": 0, "pinned": 0, "bytes": 0}]
     assert "\nfolder: %d of %d, complete: INBOX\n" % (COUNT, COUNT) in m.read(".mailfs", "status").decode()
     assert len(os.listdir(m.join("INBOX"))) == COUNT
     assert status["sweeps"] == 1

@@ -46,7 +46,7 @@ static void assert_folder(struct world *world, const char *state, uint32_t known
 {
 	struct engine_folder_status status;
 
-	engine_get_folder_status(world_folder(world, "INBOX"), &status);
+	engine_get_folder_status(world->engine, world_folder(world, "INBOX"), &status);
 	g_assert_cmpstr(status.state, ==, state);
 	g_assert_cmpuint(status.known, ==, known);
 	g_assert_cmpuint(status.total, ==, total);

@@ -245,6 +245,15 @@ static void all_can_be_cleared_but_what_is_held_or_pinned(void)
 	body_pin(pinned, true);
 	body_unref(pinned);
 	rest();
+	g_assert_cmpuint(store_counted(cache.store, BOX).cached, ==, 0);
+	store_count_bodies(cache.store, on_cleared, &cleared);
+	while (cleared < 1)
+		g_main_context_iteration(NULL, TRUE);
+	g_assert_cmpuint(store_counted(cache.store, BOX).cached, ==, 20);
+	g_assert_cmpuint(store_counted(cache.store, BOX).pinned, ==, 1);
+	g_assert_cmpuint(store_counted(cache.store, BOX).bytes, ==, 20 * SIZE);
+	g_assert_cmpuint(store_counted(cache.store, BOX + 1).bytes, ==, 0);
+	cleared = 0;
 	store_clear_bodies(cache.store, on_cleared, &cleared);
 	store_clear_bodies(cache.store, on_cleared, &cleared);
 	while (cleared < 2)
