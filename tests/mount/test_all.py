@@ -220,7 +220,10 @@ def test_mailfsctl_knows_the_top_and_each_account(three, server):
     assert ctl(m, "status", m.join("pop")).stdout.startswith("account: pop\n")
     assert ctl(m, "list").stdout.split()[::2] == ["work", "pop", "wrong"]
     ctl(m, "prefetch", m.join("work"))
-    assert part(m, "work")["cache-messages"] == 2
+    wait_until(lambda: part(m, "work")["cache-messages"] == 2, what="the cache")
+    assert " 2 of 2 " in ctl(m, "cache", "work").stdout
+    ctl(m, "cache", "--clear", "work")
+    assert part(m, "work")["cache-messages"] == 0
     server.add("INBOX", [Mail(mail("Late"))])
     ctl(m, "refresh", m.path, "work/INBOX")
     assert len(m.list("work", "INBOX")) == 3
