@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "cli/landlock.h"
 #include "cli/storage.h"
+#include "store/dir.h"
 
 /* Libraries that name services and proxies load, what they are configured by, and certificates. All of
  * /etc, for files there are replaced while we run. */
@@ -126,11 +127,10 @@ static void allow_account(struct landlock *landlock, const struct account *accou
 	g_autofree char *state = storage_state_dir(account);
 
 	/* Whoever opens them says what is wrong with them. */
-	g_mkdir_with_parents(cache, 0700);
-	if (!account->options.is_read_only)
-		g_mkdir_with_parents(state, 0700);
-	landlock_allow_write(landlock, cache);
-	landlock_allow_write(landlock, state);
+	if (store_dir_make(cache) == 0)
+		landlock_allow_write(landlock, cache);
+	if (account->options.is_read_only || store_dir_make(state) == 0)
+		landlock_allow_write(landlock, state);
 	if (account->config_path)
 		allow_file(landlock, account->config_path);
 	if (account->options.tls_ca)

@@ -254,6 +254,8 @@ static void submit(struct folder_change *change)
 	change->job = (struct pool_job){
 		.priority = POOL_INTERACTIVE,
 		.weight = 2,
+		.vacates = change->verb == MAILFS_FOLDER_DELETE || change->verb == MAILFS_FOLDER_RENAME
+			? change->folder : NULL,
 		.start = job_start,
 		.fail = job_fail,
 	};

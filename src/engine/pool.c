@@ -129,6 +129,10 @@ static unsigned place_queue(struct pool *pool, GQueue *queue, int64_t now)
 			want_more++;
 			continue;
 		}
+		if (pool_is_vacated(pool, job->folder) || !pool_vacate(pool, ps, job)) {
+			misfits++;
+			continue;
+		}
 		if (ps->weight >= POOL_SPREAD_WEIGHT)
 			want_more++;
 		g_queue_unlink(queue, &job->link);
@@ -162,6 +166,7 @@ void pool_fail_waiting(struct pool *pool, const GError *error)
 				break;
 			job = link->data;
 			job->is_queued = false;
+			pool_vacated(pool, job);
 			job->fail(job, error);
 		}
 	}
@@ -266,6 +271,7 @@ void pool_done(struct pool *pool, struct pool_job *job, const GError *error)
 	ps->quiet_us = clock_monotonic_us();
 	pool_meter_end(pool, job);
 	pace_ended(ps, job, !error);
+	pool_vacated(pool, job);
 	pool_schedule(pool);
 }
 
@@ -274,6 +280,7 @@ bool pool_cancel(struct pool *pool, struct pool_job *job)
 	if (job->is_queued) {
 		g_queue_unlink(&pool->waiting[job->priority], &job->link);
 		job->is_queued = false;
+		pool_vacated(pool, job);
 		return true;
 	}
 	if (job->session)

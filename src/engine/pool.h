@@ -31,6 +31,7 @@ struct pool_job {
 	uint64_t bytes;     /* of the answer, where a session may have only so many on their way:
 			       background work */
 	const char *folder; /* wire name, the owner's; NULL = any session will do */
+	const char *vacates; /* likewise: no other session has it open meanwhile. NULL = none */
 	mailfs_ticket (*start)(struct pool_job *job, struct mailfs_session *session);
 	void (*fail)(struct pool_job *job, const GError *error);
 

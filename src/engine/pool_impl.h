@@ -64,6 +64,7 @@ struct pool {
 	bool is_held;
 	bool is_warming; /* pool_warm() was called; over when nothing more may be dialled */
 	char *warm_folder; /* for which it was called last */
+	const struct pool_job *vacating; /* waits for its folder to be left, or runs; NULL = none */
 	int64_t let_in_until_us; /* a login was let in lately: so will others be */
 
 	unsigned limit; /* connections; shrinks when the server refuses more */
@@ -113,6 +114,15 @@ void pool_schedule(struct pool *pool);
 void pool_fail_waiting(struct pool *pool, const GError *error);
 
 bool pool_may_dial(struct pool *pool);
+/* ---- pool_vacate.c ---- */
+
+/* Nobody may open this folder now. */
+bool pool_is_vacated(const struct pool *pool, const char *folder);
+/* The job may start on this session: no other has the folder open. Else they are sent away. */
+bool pool_vacate(struct pool *pool, const struct pool_session *keep, const struct pool_job *job);
+/* The job has ended, or will not start. */
+void pool_vacated(struct pool *pool, const struct pool_job *job);
+
 /* A job that is in no queue. */
 void pool_start_job(struct pool *pool, struct pool_session *ps, struct pool_job *job);
 /* Not closing, not dying. */

@@ -102,7 +102,8 @@ static void open_ahead(struct pool_session *ps)
 {
 	struct pool *pool = ps->pool;
 
-	if (!pool->is_warming || ps->folder || ps->weight > 0)
+	if (!pool->is_warming || ps->folder || ps->weight > 0 ||
+		pool_is_vacated(pool, pool->warm_folder))
 		return;
 	ps->ahead = (struct pool_job){
 		.priority = POOL_SYNC,

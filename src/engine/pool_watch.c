@@ -253,6 +253,7 @@ static void idle_beside(struct pool *pool, bool *ret_soon)
 	struct pool_session *ps = account_watcher(pool);
 
 	if (ps && ps->account.is_begun && ps->folder && pool->wants_idle &&
+		!pool_is_vacated(pool, ps->folder) &&
 		is_listener(ps, clock_monotonic_us(), ret_soon))
 		begin(ps, ps->folder);
 }
@@ -284,7 +285,7 @@ static bool begin_folders(struct pool *pool, bool *ret_soon)
 	for (char **folder = pool->plan; folder && *folder; folder++) {
 		struct pool_session *ps = NULL;
 
-		if (is_idled(pool, *folder))
+		if (is_idled(pool, *folder) || pool_is_vacated(pool, *folder))
 			continue;
 		ps = listener(pool, *folder, ret_soon);
 		if (ps)

@@ -183,6 +183,13 @@ static int open_safely(const char *path, const char *what, GError **error)
 	return -1;
 }
 
+int store_dir_make(const char *path)
+{
+	SCOPED(fd_closep) int fd = open_safely(path, path, NULL);
+
+	return fd < 0 ? -1 : 0;
+}
+
 /* ---- the directory ------------------------------------------------------------------------- */
 
 static bool is_private(struct store_dir *dir, const char *what, GError **error)

@@ -18,6 +18,9 @@ struct store_dir;
 struct store_dir *store_dir_new(const char *path, GError **error);
 /* The same for a state directory, whose database is `file`. */
 struct store_dir *store_dir_new_state(const char *path, const char *file, GError **error);
+/* Only makes it, where that is safe: 0, or -1 and nothing was made where somebody else could have
+ * led us. */
+int store_dir_make(const char *path);
 struct store_dir *store_dir_ref(struct store_dir *dir);
 void store_dir_unref(struct store_dir *dir); /* NULL is fine */
 void store_dir_unlock(struct store_dir *dir);

@@ -115,6 +115,84 @@ static void much_work_to_come_opens_its_folder_on_the_others(void)
 	world_free(world);
 }
 
+struct vacating {
+	struct pool_job job;
+	struct pool *pool;
+	unsigned inside; /* sessions that had the folder open when it began */
+	struct reading *late;
+	bool is_over;
+};
+
+static unsigned count_inside(const struct pool *pool)
+{
+	unsigned count = 0;
+
+	for (guint i = 0; i < pool->sessions->len; i++) {
+		const struct pool_session *ps = g_ptr_array_index(pool->sessions, i);
+
+		count += g_strcmp0(ps->folder, "INBOX") == 0;
+	}
+	return count;
+}
+
+static gboolean vacating_end(gpointer user)
+{
+	struct vacating *vacating = user;
+
+	/* Who came meanwhile has waited. */
+	g_assert_false(reading_is_over(vacating->late));
+	g_assert_cmpuint(count_inside(vacating->pool), <=, 1);
+	pool_done(vacating->pool, &vacating->job, NULL);
+	vacating->is_over = true;
+	return G_SOURCE_REMOVE;
+}
+
+static mailfs_ticket vacating_start(struct pool_job *job, struct mailfs_session *session)
+{
+	struct vacating *vacating = (struct vacating *)job; /* its first member */
+
+	vacating->inside = count_inside(vacating->pool);
+	g_timeout_add(50, vacating_end, vacating);
+	return 1;
+}
+
+static void vacating_fail(struct pool_job *job, const GError *error)
+{
+	g_assert_not_reached();
+}
+
+static bool is_vacated(void *user)
+{
+	return ((struct vacating *)user)->is_over;
+}
+
+static void who_has_a_folder_open_that_goes_leaves_it_first(void)
+{
+	struct world *world = opened();
+	struct vacating vacating = {
+		.job = { .priority = POOL_INTERACTIVE, .weight = 2, .vacates = "INBOX",
+			.start = vacating_start, .fail = vacating_fail },
+		.pool = world->engine->pool,
+	};
+
+	opened_ahead = 0;
+	world->server->uids_hook = count_opened_ahead;
+	pool_warm(vacating.pool, "INBOX");
+	world_until(is_opened_everywhere, NULL);
+	world_settle(world);
+	g_assert_cmpuint(count_inside(vacating.pool), ==, 3);
+	pool_submit(vacating.pool, &vacating.job);
+	while (!vacating.pool->vacating)
+		g_main_context_iteration(NULL, TRUE);
+	vacating.late = world_read_begin(world, 1, 0, 10);
+	world_until(is_vacated, &vacating);
+	g_assert_cmpuint(vacating.inside, <=, 1);
+	world_until(reading_is_over, vacating.late);
+	g_assert_cmpint(vacating.late->code, ==, WORLD_OK);
+	reading_free(vacating.late);
+	world_free(world);
+}
+
 static void a_refusal_shrinks_the_pool_and_time_grows_it(void)
 {
 	struct world *world = opened();
@@ -803,6 +881,7 @@ int main(int argc, char **argv)
 	T("one connection for little work", one_connection_does_for_little_work);
 	T("more for much work", much_work_opens_more_up_to_the_limit);
 	T("opened ahead of work", much_work_to_come_opens_its_folder_on_the_others);
+	T("AS-3 left before it goes", who_has_a_folder_open_that_goes_leaves_it_first);
 	T("CN-2 LIMIT shrinks and grows", a_refusal_shrinks_the_pool_and_time_grows_it);
 	T("CN-5 further login refused", a_refused_login_of_a_further_connection_is_not_repeated);
 	T("a failed start tells why", a_start_that_fails_tells_why);

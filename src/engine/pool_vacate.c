@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A folder that is to be renamed or removed. Servers end the sessions that have it open then, and one
+ * that opens it at that moment may make it anew. So the others leave it first, and nobody enters
+ * before the change is through. Loop thread.
+ */
+#include <string.h>
+
+#include "engine/pool_impl.h"
+
+bool pool_is_vacated(const struct pool *pool, const char *folder)
+{
+	return folder && pool->vacating && strcmp(pool->vacating->vacates, folder) == 0;
+}
+
+bool pool_vacate(struct pool *pool, const struct pool_session *keep, const struct pool_job *job)
+{
+	bool is_empty = true;
+
+	if (!job->vacates)
+		return true;
+	if (pool->vacating && pool->vacating != job)
+		return false;
+	pool->vacating = job;
+	for (guint i = 0; i < pool->sessions->len; i++) {
+		struct pool_session *ps = g_ptr_array_index(pool->sessions, i);
+
+		if (ps == keep || g_strcmp0(ps->folder, job->vacates) != 0)
+			continue;
+		is_empty = false;
+		if (ps->state == SESSION_READY && ps->weight == 0)
+			pool_session_close(ps);
+	}
+	return is_empty;
+}
+
+void pool_vacated(struct pool *pool, const struct pool_job *job)
+{
+	if (pool->vacating == job)
+		pool->vacating = NULL;
+}
