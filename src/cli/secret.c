@@ -83,12 +83,26 @@ struct secret *secret_new(const struct secret_config *config)
 	return secret;
 }
 
+static void unmask(const char **text)
+{
+	if (*text)
+		log_secret_drop(*text);
+	wipe(text);
+}
+
+static void answer_all(struct secret *secret, const char *text, const GError *error);
+
 void secret_free(struct secret *secret)
 {
+	g_autoptr(GError) over = NULL;
+
 	if (!secret)
 		return;
 	if (secret->command)
 		command_cancel(secret->command);
+	/* Each question has an answer: what waits for it is freed by it. */
+	over = g_error_new(MAILFS_ERROR, MAILFS_ERROR_CANCELLED, "the mount is ending");
+	answer_all(secret, NULL, over);
 	if (secret->answer_source != 0)
 		g_source_remove(secret->answer_source);
 	g_ptr_array_unref(secret->questions);
@@ -97,8 +111,8 @@ void secret_free(struct secret *secret)
 	g_free(secret->command_text);
 	wipe(&secret->password);
 	wipe(&secret->kept);
-	wipe(&secret->masked);
-	wipe(&secret->masked_before);
+	unmask(&secret->masked);
+	unmask(&secret->masked_before);
 	g_free(secret);
 }
 
@@ -110,9 +124,7 @@ static void mask_take(struct secret *secret, const char *text)
 		locked_unref(text);
 		return;
 	}
-	if (secret->masked_before)
-		log_secret_drop(secret->masked_before);
-	wipe(&secret->masked_before);
+	unmask(&secret->masked_before);
 	secret->masked_before = secret->masked;
 	secret->masked = text;
 	log_secret_add(text);
