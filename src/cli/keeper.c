@@ -156,7 +156,8 @@ bool keeper_send(int fd, const void *data, size_t size, const int fds[2])
 		message.msg_controllen = CMSG_SPACE(count * sizeof(int));
 	}
 	do {
-		put = sendmsg(fd, &message, MSG_NOSIGNAL);
+		/* It is asked from the loop, and when all else hangs: one that does not listen is not there. */
+		put = sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
 	} while (put < 0 && errno == EINTR);
 	return put == (ssize_t)size;
 }
