@@ -161,7 +161,7 @@ void top_readdir(struct mount *mount, fuse_req_t req, size_t size, off_t offset,
 {
 	g_autofree char *buffer = g_malloc(size);
 	struct listing listing = { .req = req, .buffer = buffer, .size = size, .is_plus = is_plus };
-	unsigned at = offset > 2 ? (unsigned)offset - 2 : 0;
+	unsigned at = offset > 2 ? (unsigned)MIN(offset - 2, (off_t)mount->account_mask) : 0;
 	struct stat attr;
 	struct fs *fs;
 
