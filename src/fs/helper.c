@@ -141,8 +141,9 @@ static int carry_out(struct place *place, const struct helper_order *order)
 	SCOPED(fd_closep) int folder = -1;
 	const char *below = *order->folder != '\0' ? order->folder : ".";
 
+	/* Once: whoever takes the daemon over later leads it nowhere else. */
 	if (order->verb == HELPER_MOUNT)
-		return take_mount(place, order);
+		return *place->mountpoint == '\0' ? take_mount(place, order) : EINVAL;
 	if (*place->mountpoint == '\0')
 		return EINVAL;
 	root = open(place->mountpoint, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
