@@ -69,6 +69,8 @@ static void change_end(struct folder_change *change, const GError *error)
 {
 	struct engine *engine = change->engine;
 
+	/* Not before the tree knows: who waited for the folder would open it by its old name. */
+	pool_vacated(engine->pool, &change->job);
 	if (change->done) {
 		engine_waiter_remove(engine, &change->waiter);
 		change_fail(engine, &change->waiter, error);

@@ -271,7 +271,6 @@ void pool_done(struct pool *pool, struct pool_job *job, const GError *error)
 	ps->quiet_us = clock_monotonic_us();
 	pool_meter_end(pool, job);
 	pace_ended(ps, job, !error);
-	pool_vacated(pool, job);
 	pool_schedule(pool);
 }
 
@@ -290,7 +289,8 @@ bool pool_cancel(struct pool *pool, struct pool_job *job)
 
 void pool_warm(struct pool *pool, const char *folder)
 {
-	if (pool->sessions->len >= pool->limit)
+	/* A maildrop has one session at a time, and is locked by it. */
+	if (pool->is_exclusive || pool->sessions->len >= pool->limit)
 		return;
 	g_free(pool->warm_folder);
 	pool->warm_folder = g_strdup(folder);

@@ -97,6 +97,10 @@ void pool_done(struct pool *pool, struct pool_job *job, const GError *error);
  * and its done comes. */
 bool pool_cancel(struct pool *pool, struct pool_job *job);
 
+/* What a job with `vacates` has done is known: the folder may be opened again. A job that is cancelled or
+ * fails without having been started needs no such word. */
+void pool_vacated(struct pool *pool, const struct pool_job *job);
+
 /* Much work is about to come for this folder: dial what may be dialled, and open it there. */
 void pool_warm(struct pool *pool, const char *folder);
 /* A job that waits in the background is wanted now. */

@@ -120,8 +120,6 @@ bool pool_may_dial(struct pool *pool);
 bool pool_is_vacated(const struct pool *pool, const char *folder);
 /* The job may start on this session: no other has the folder open. Else they are sent away. */
 bool pool_vacate(struct pool *pool, const struct pool_session *keep, const struct pool_job *job);
-/* The job has ended, or will not start. */
-void pool_vacated(struct pool *pool, const struct pool_job *job);
 
 /* A job that is in no queue. */
 void pool_start_job(struct pool *pool, struct pool_session *ps, struct pool_job *job);

@@ -36,6 +36,8 @@ bool pool_vacate(struct pool *pool, const struct pool_session *keep, const struc
 
 void pool_vacated(struct pool *pool, const struct pool_job *job)
 {
-	if (pool->vacating == job)
-		pool->vacating = NULL;
+	if (pool->vacating != job)
+		return;
+	pool->vacating = NULL;
+	pool_schedule(pool);
 }

@@ -143,6 +143,7 @@ static gboolean vacating_end(gpointer user)
 	g_assert_false(reading_is_over(vacating->late));
 	g_assert_cmpuint(count_inside(vacating->pool), <=, 1);
 	pool_done(vacating->pool, &vacating->job, NULL);
+	pool_vacated(vacating->pool, &vacating->job);
 	vacating->is_over = true;
 	return G_SOURCE_REMOVE;
 }
