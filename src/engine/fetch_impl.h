@@ -76,6 +76,7 @@ struct fetch {
 	struct overlap overlaps[2];
 	unsigned overlaps_left;
 	GQueue nexts; /* struct next, of fetch_next.c: the windows behind that one, in order */
+	GChecksum *kept; /* of a message from the vault, as far as it was read; SHA-256 */
 	unsigned nth; /* of its batch, if its bytes are to be told of; else 0 */
 };
 

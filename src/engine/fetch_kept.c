@@ -20,6 +20,23 @@ static void kept_failed(struct fetch *fetch, const GError *error)
 	request_submit(fetch);
 }
 
+static void ended(struct fetch *fetch)
+{
+	const struct vault *vault = fetch->fetcher->engine->vault;
+	g_autoptr(GError) damaged = NULL;
+	uint8_t digest[32];
+	gsize len = sizeof(digest);
+
+	g_checksum_get_digest(fetch->kept, digest, &len);
+	if (vault_matches(vault, fetch->uid, fetch->stored + fetch->buffer->len, digest)) {
+		request_answered(fetch);
+		return;
+	}
+	fetch->has_ended = false;
+	damaged = g_error_new(MAILFS_ERROR, MAILFS_ERROR_DISK, "its file is damaged");
+	kept_failed(fetch, damaged);
+}
+
 static void on_piece(void *user, GBytes *bytes, const GError *error)
 {
 	struct fetch *fetch = disk_read_end(user);
@@ -32,9 +49,10 @@ static void on_piece(void *user, GBytes *bytes, const GError *error)
 		kept_failed(fetch, error);
 	} else {
 		request_data(fetch, data, len);
+		g_checksum_update(fetch->kept, data, (gssize)len);
 		fetch->has_ended = len < KEPT_PIECE;
 		if (fetch->has_ended)
-			request_answered(fetch);
+			ended(fetch);
 		else
 			read_next(fetch);
 	}
@@ -63,6 +81,8 @@ bool kept_start(struct fetch *fetch)
 		fetch->fetcher->engine->config.is_read_only)
 		return false;
 	fetch->is_whole = true;
+	g_clear_pointer(&fetch->kept, g_checksum_free);
+	fetch->kept = g_checksum_new(G_CHECKSUM_SHA256);
 	request_begin(fetch, UINT64_MAX);
 	read_next(fetch);
 	return true;

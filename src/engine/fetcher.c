@@ -43,6 +43,7 @@ static void fetch_free(gpointer data)
 	if (fetch->buffer)
 		g_byte_array_unref(fetch->buffer);
 	g_free(fetch->folder);
+	g_clear_pointer(&fetch->kept, g_checksum_free);
 	g_free(fetch);
 }
 

@@ -71,6 +71,13 @@ bool vault_has(const struct vault *vault, const char *folder, uint32_t uid)
 	return vault_find(vault, uid) && is_of(vault, folder);
 }
 
+bool vault_matches(const struct vault *vault, uint32_t uid, uint64_t size, const uint8_t digest[32])
+{
+	const struct journal_kept *row = vault_find(vault, uid);
+
+	return row && row->size == size && memcmp(row->sha256, digest, sizeof(row->sha256)) == 0;
+}
+
 bool vault_is_gone(const struct vault *vault, const struct folder *folder, uint32_t uid)
 {
 	return vault_has(vault, folder->name, uid) && vault_find(vault, uid)->is_gone;
@@ -167,7 +174,7 @@ struct vault *vault_new(struct engine *engine)
 	struct vault *vault = g_new0(struct vault, 1);
 
 	vault->engine = engine;
-	vault->journal = config->journal;
+	vault->journal = config->is_read_only ? NULL : config->journal;
 	vault->is_on = config->clears_server && config->journal && !config->is_read_only &&
 		config->backend->only_folder && config->backend->remove &&
 		(config->backend->traits & MAILFS_TRAIT_KEYS) != 0;

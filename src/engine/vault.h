@@ -31,6 +31,8 @@ void vault_on_row(void *start, const struct journal_kept *row);
 void vault_add_ids(const struct vault *vault, GArray *ids);
 
 bool vault_has(const struct vault *vault, const char *folder, uint32_t uid);
+/* Bytes of this length and SHA-256 are what was stored. */
+bool vault_matches(const struct vault *vault, uint32_t uid, uint64_t size, const uint8_t digest[32]);
 /* … and it was deleted from the server: whoever has its key there is another message. */
 bool vault_is_gone(const struct vault *vault, const struct folder *folder, uint32_t uid);
 /* All that are kept of the folder, by UID. */

@@ -107,7 +107,9 @@ static void read_done(struct vault_work *work, const GError *error)
 		if (row)
 			engine_add_reason(work->vault->engine, "UID %u: what was kept of it is damaged: %s", uid,
 				error ? error->message : "other bytes");
-		vault_drop(work->vault, uid);
+		/* A disk that cannot be read now may be read later. */
+		if (!error)
+			vault_drop(work->vault, uid);
 	}
 	g_checksum_reset(work->sha);
 	work->offset = 0;

@@ -80,8 +80,9 @@ static void ended(struct vault_work *work, const GError *error)
 
 	if (task->end)
 		task->end(work);
-	/* What comes behind it will be tried after the next listing. */
-	if (error)
+	/* What comes behind it will be tried after the next listing, unless it is a matter of these. */
+	if (error && !g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_GONE) &&
+		!g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_NOT_POSSIBLE))
 		work->vault->tried[work->task] = UINT32_MAX;
 	if (error && !pool_was_lost(engine->pool, error) &&
 		!g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_CANCELLED))
