@@ -174,7 +174,11 @@ const char **syncer_keys(struct engine *engine, const char *name, const uint32_t
 		return NULL;
 	keys = g_new0(const char *, count + 1);
 	for (size_t i = 0; i < count; i++) {
-		keys[i] = sync ? keys_of(sync->keys, uids[i]) : NULL;
+		const struct message *message = folder && folder->box ? mailbox_find(folder->box, uids[i]) : NULL;
+
+		/* Who has the key of a message that is not there any more is another message. */
+		if (sync && !(message && (message->bits & MESSAGE_LOCAL) != 0))
+			keys[i] = keys_of(sync->keys, uids[i]);
 		if (!keys[i])
 			keys[i] = "";
 	}
