@@ -220,6 +220,7 @@ void outbox_refused(struct outbox_item *item, const GError *error)
 	struct outbox *outbox = item->outbox;
 
 	outbox_hold(item);
+	outbox_touch(item); /* what might have been it is shown again */
 	if (!end_without(item)) {
 		item->draft.state = DRAFT_FAILED;
 		item->draft.ctime_ns = clock_realtime_ns();
