@@ -96,6 +96,9 @@ void pool_done(struct pool *pool, struct pool_job *job, const GError *error);
 /* Not started yet: forgotten, `fail` does not come, returns true. Started: the request is cancelled
  * and its done comes. */
 bool pool_cancel(struct pool *pool, struct pool_job *job);
+/* The job gets what has no end: its connection ends, and with it all that was asked there (CANCELLED, see
+ * pool_was_lost()). */
+void pool_end_session(struct pool *pool, const struct pool_job *job);
 
 /* What a job with `vacates` has done is known: the folder may be opened again. A job that is cancelled or
  * fails without having been started needs no such word. */

@@ -381,6 +381,12 @@ void pool_session_close(struct pool_session *ps)
 	ps->backend->close(ps->session, on_closed, ps);
 }
 
+void pool_end_session(struct pool *pool, const struct pool_job *job)
+{
+	if (job->session)
+		pool_session_close(job->session);
+}
+
 static gboolean on_stop_timeout(gpointer user)
 {
 	struct pool *pool = user;

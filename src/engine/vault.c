@@ -179,6 +179,7 @@ struct vault *vault_new(struct engine *engine)
 		config->backend->only_folder && config->backend->remove &&
 		(config->backend->traits & MAILFS_TRAIT_KEYS) != 0;
 	vault->items = g_hash_table_new_full(NULL, NULL, NULL, (GDestroyNotify)journal_kept_free);
+	vault->endless = g_hash_table_new(NULL, NULL);
 	return vault;
 }
 
@@ -187,5 +188,6 @@ void vault_free(struct vault *vault)
 	if (vault->work)
 		vault_work_forget(vault->work);
 	g_hash_table_unref(vault->items);
+	g_hash_table_unref(vault->endless);
 	g_free(vault);
 }

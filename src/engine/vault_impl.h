@@ -31,6 +31,7 @@ struct vault {
 	struct journal *journal; /* NULL: there is none to write */
 	bool is_on;              /* messages are stored and deleted from the server */
 	GHashTable *items;       /* UID → struct journal_kept, owned */
+	GHashTable *endless;     /* UIDs of which more came than can be: not asked for again */
 	struct vault_work *work; /* the one under way; NULL = none */
 	uint32_t tried[VAULT_TASKS]; /* since the last look, up to this UID */
 	uint64_t pending;        /* bytes on their way to the disk */
@@ -50,6 +51,7 @@ struct vault_work {
 	/* vault_store.c */
 	struct arrival *coming; /* the message whose bytes come; NULL = none */
 	GQueue arrivals;        /* all that are on their way */
+	bool is_cut;            /* one had no end; nothing more is heard */
 	/* vault_clear.c */
 	guint at;          /* the one that is being read */
 	uint64_t offset;

@@ -8,6 +8,11 @@
 #include "engine/changes.h"
 #include "engine/sync_impl.h"
 
+/* What a message may have beyond what LIST claims: line ends are counted in two ways, and some servers
+ * count what they store. */
+#define ARRIVAL_ROOM (64ull * 1024 * 1024)
+#define CLAIM_MAX    (2ull * 1024 * 1024 * 1024) /* that is believed */
+
 /* A message on its way; the vault may go before it has arrived. */
 struct arrival {
 	struct vault_work *work;
@@ -18,6 +23,7 @@ struct arrival {
 	GChecksum *sha;
 	GByteArray *buffer;
 	uint64_t size;
+	uint64_t claimed; /* by the server */
 	unsigned writes; /* that have no answer */
 	bool is_over;    /* freed with the last of them */
 	GError *error;   /* of the disk, the first */
@@ -224,9 +230,15 @@ static void arrival_write(struct arrival *arrival)
 static void on_begin(void *user, uint32_t uid, uint64_t size)
 {
 	struct vault_work *work = user;
-	struct arrival *arrival = g_new0(struct arrival, 1);
+	struct folder *folder;
+	const struct message *message = vault_message(work->vault, work->folder, uid, &folder);
+	struct arrival *arrival;
 
+	if (work->is_cut)
+		return;
 	give_up(work); /* the server starts over */
+	arrival = g_new0(struct arrival, 1);
+	arrival->claimed = message ? message->size : 0;
 	arrival->work = work;
 	arrival->journal = work->vault->journal;
 	arrival->id = journal_new_id(arrival->journal);
@@ -238,13 +250,34 @@ static void on_begin(void *user, uint32_t uid, uint64_t size)
 	g_queue_push_tail(&work->arrivals, arrival);
 }
 
+/* It would fill the disk, and nothing else could be asked meanwhile. The connection ends, the message
+ * stays where it is; those behind it get their turn. */
+static void cut(struct vault_work *work)
+{
+	struct vault *vault = work->vault;
+	const struct arrival *arrival = work->coming;
+
+	engine_add_reason(vault->engine, "keeping UID %u: the server claims %" G_GUINT64_FORMAT
+		" octets and sends more than %" G_GUINT64_FORMAT ": it stays there",
+		arrival->uid, (guint64)arrival->claimed, (guint64)arrival->size);
+	g_hash_table_add(vault->endless, GUINT_TO_POINTER(arrival->uid));
+	work->is_cut = true;
+	give_up(work);
+	pool_end_session(vault->engine->pool, &work->job);
+}
+
 static void on_data(void *user, uint32_t uid, const void *bytes, size_t len)
 {
 	struct vault_work *work = user;
+	struct arrival *arrival = work->coming;
 
-	g_byte_array_append(work->coming->buffer, bytes, (guint)len);
-	if (work->coming->buffer->len >= VAULT_PIECE)
-		arrival_write(work->coming);
+	if (work->is_cut)
+		return;
+	g_byte_array_append(arrival->buffer, bytes, (guint)len);
+	if (arrival->buffer->len >= VAULT_PIECE)
+		arrival_write(arrival);
+	if (arrival->size > ARRIVAL_ROOM + 2 * MIN(arrival->claimed, CLAIM_MAX))
+		cut(work);
 }
 
 static void on_end(void *user, uint32_t uid)
@@ -252,6 +285,8 @@ static void on_end(void *user, uint32_t uid)
 	struct vault_work *work = user;
 	struct arrival *arrival = g_steal_pointer(&work->coming);
 
+	if (!arrival)
+		return;
 	if (arrival->buffer->len > 0)
 		arrival_write(arrival);
 	work->open++;
@@ -284,6 +319,7 @@ static bool is_wanted(const struct vault *vault, const struct folder *folder,
 	const struct message *message)
 {
 	return (message->bits & MESSAGE_LOCAL) == 0 && !vault_find(vault, message->uid) &&
+		!g_hash_table_contains(vault->endless, GUINT_TO_POINTER(message->uid)) &&
 		!engine_is_hidden(vault->engine, folder->box->id, message->uid);
 }
 

@@ -81,7 +81,9 @@ static void ended(struct vault_work *work, const GError *error)
 	if (task->end)
 		task->end(work);
 	/* What comes behind it will be tried after the next listing, unless it is a matter of these. */
-	if (error && !g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_GONE) &&
+	if (work->is_cut)
+		work->vault->tried[work->task] = g_array_index(work->uids, uint32_t, 0) - 1;
+	else if (error && !g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_GONE) &&
 		!g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_NOT_POSSIBLE))
 		work->vault->tried[work->task] = UINT32_MAX;
 	if (error && !pool_was_lost(engine->pool, error) &&

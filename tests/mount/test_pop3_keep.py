@@ -8,6 +8,8 @@ import pytest
 
 import mailgen
 import mounting
+from pop3_server import RST, reply
+from test_pop3_hostile import MIB, check_memory, flood
 from test_pop3 import all_bodies, drop, eml, fresh, new_mail, refresh, sha, wait_for
 from tools import mail
 
@@ -146,6 +148,28 @@ def test_P3_2_a_key_that_is_used_again_is_another_message(mount, pop3_server):
     wait_for(lambda: refresh(m) or (status(m, "kept") == 4 and states(m) == {b"local"}))
     assert sorted(m.read(name) for name in eml(m)) == sorted([old, old, new, other])
     assert server.bodies() == []
+
+
+def test_a_message_without_end_fills_nothing_and_holds_up_nobody(mount, pop3_server):
+    server = pop3_server()
+    for at in range(3):
+        server.add(mail("subject %d" % at, 3000, tail=b"\r\n"))
+    endless = server.drop_box[1]
+    server.on("RETR", flood(b"+OK\r\nSubject: x\r\n\r\n", (b"y" * 998 + b"\r\n") * 256, 400 * MIB),
+              match=rb"RETR 2\b")
+    m = mount(server, ["pop3-keep=no", "timeout=3"])
+    wait_until_cleared(m, 2)
+    assert server.drop_box == [endless]
+    assert any("stays there" in reason for reason in m.status()["reasons"])
+    assert len(kept_files(m)) == 2
+    check_memory(m, 128 * MIB)
+    # Nor is it asked for again and again; what is new gets its turn.
+    server.off()
+    server.on("RETR", reply(RST), match=rb"RETR 1\b")
+    server.add(mail("later", 3000, tail=b"\r\n"))
+    refresh(m)
+    wait_until_cleared(m, 3)
+    assert server.drop_box == [endless]
 
 
 def test_P3_9_what_the_server_does_with_old_mail_is_in_the_status(mount, pop3_server):

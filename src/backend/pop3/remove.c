@@ -12,7 +12,8 @@
 #include "backend/pop3/request.h"
 #include "backend/pop3/session.h"
 
-#define HEAD_MAX (64u * 1024) /* of message 1 that is looked at */
+#define HEAD_MAX  (64u * 1024) /* of message 1 that is looked at */
+#define BODY_ROOM (64ull * 1024 * 1024) /* that a message may have beyond twice what LIST claims */
 
 enum fate {
 	FATE_OPEN,
@@ -29,6 +30,7 @@ struct victim {
 	char *key;
 	enum fate fate;
 	uint64_t size; /* that LIST claims */
+	uint64_t read;
 	uint8_t sha256[32];
 	GChecksum *sha; /* while it is read */
 };
@@ -177,7 +179,13 @@ static struct victim *victim_of(const struct pop3_command *command)
 
 static void on_octets(struct pop3_command *command, const uint8_t *bytes, size_t len)
 {
-	g_checksum_update(victim_of(command)->sha, bytes, (gssize)len);
+	struct victim *victim = victim_of(command);
+
+	g_checksum_update(victim->sha, bytes, (gssize)len);
+	victim->read += len;
+	if (victim->read / 2 > victim->size + BODY_ROOM / 2)
+		session_fail(command->request->session, MAILFS_ERROR_PROTOCOL,
+			"message %u has no end", victim->number);
 }
 
 static void on_retr(struct pop3_command *command, const char *text, const GError *error)
