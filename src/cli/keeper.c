@@ -83,6 +83,11 @@ int keeper_mount(void)
 	return fd;
 }
 
+void keeper_taken(void)
+{
+	order(KEEPER_TAKEN);
+}
+
 void keeper_unmount(void)
 {
 	if (order(KEEPER_UNMOUNT))

@@ -29,9 +29,12 @@ struct keeper_config {
 bool keeper_start(const struct keeper_config *config);
 bool keeper_is_there(void); /* was started; it may have been killed meanwhile */
 
-/* The fd of the mount; -1: failed, and stderr says why. Blocks, as mounting does. */
+/* The fd of the mount; -1: failed, and stderr says why. Blocks, as mounting does. Should the daemon
+ * die before it calls keeper_taken(), the keeper unmounts. Later it does not: a dead mount tells who
+ * reads from it, an empty directory looks like a mailbox without mail. */
 int keeper_mount(void);
-/* Lazily. Waits a moment for it. */
+void keeper_taken(void);
+/* What keeper_mount() has mounted, if anything. Lazily. Waits a moment for it. */
 void keeper_unmount(void);
 /* The same without waiting, for signal handlers. */
 void keeper_abandon(void);
@@ -56,6 +59,7 @@ void keeper_end(void);
 
 enum keeper_verb {
 	KEEPER_MOUNT,   /* answered by an int, and the fd */
+	KEEPER_TAKEN,
 	KEEPER_UNMOUNT, /* answered by an int */
 	KEEPER_ABANDON,
 	KEEPER_RUN,     /* comes with two fds */

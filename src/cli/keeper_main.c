@@ -8,6 +8,7 @@
 #include <sys/mount.h>
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -139,20 +140,65 @@ static void run(int socket, const struct keeper_config *config, const struct kee
 
 /* ---- the mount --------------------------------------------------------------------------------- */
 
-static void mount_it(int socket, const struct mounter *mounter)
-{
-	SCOPED(fd_closep) int fd = mounter_mount(mounter);
-	const int fds[2] = { fd, -1 };
-	const int error = fd < 0 ? EIO : 0;
+/* Whoever answers for a mount that is closed gets this long to be gone altogether. */
+#define DEATH_SECONDS 10u
 
-	keeper_send(socket, &error, sizeof(error), fds);
-}
+static struct {
+	bool is_there;
+	bool is_taken; /* by a daemon that answers for it */
+	char *id;      /* NULL = unknown */
+} made;
 
+/* Only what we have mounted: there may have been something before. */
 static int unmount_it(const struct mounter *mounter)
 {
+	if (!made.is_there)
+		return 0;
 	if (geteuid() == 0 && umount2(mounter->mountpoint, UMOUNT_NOFOLLOW | MNT_DETACH) == 0)
 		return 0;
 	return mountpoint_unmount(mounter->mountpoint, true, NULL) ? 0 : EIO;
+}
+
+static char *find_id(const struct mounter *mounter)
+{
+	g_autoptr(GPtrArray) table = mount_table_read();
+	const struct mount_entry *entry = mount_table_find(table, mounter->mountpoint);
+
+	return entry ? g_strdup(entry->id) : NULL;
+}
+
+static void mount_it(int socket, const struct mounter *mounter)
+{
+	SCOPED(fd_closep) int fd = made.is_there ? -1 : mounter_mount(mounter);
+	const int fds[2] = { fd, -1 };
+	const int error = fd < 0 ? EIO : 0;
+
+	if (fd >= 0) {
+		made.is_there = true;
+		made.id = find_id(mounter);
+	}
+	/* Nobody is there any more. */
+	if (!keeper_send(socket, &error, sizeof(error), fds) && fd >= 0) {
+		unmount_it(mounter);
+		made.is_there = false;
+	}
+}
+
+/* The daemon has gone, or is going. Another's mount may lie there by now. */
+static void leave_nothing(const struct mounter *mounter)
+{
+	g_autofree char *id = NULL;
+	struct statvfs fs;
+
+	if (!made.is_there || made.is_taken)
+		return;
+	id = find_id(mounter);
+	if (!id || g_strcmp0(id, made.id) != 0)
+		return;
+	/* Waits while somebody might answer. */
+	alarm(DEATH_SECONDS);
+	if (statvfs(mounter->mountpoint, &fs) < 0 && (errno == ENOTCONN || errno == ECONNABORTED))
+		unmount_it(mounter);
 }
 
 /* ---- orders ------------------------------------------------------------------------------------ */
@@ -209,6 +255,9 @@ static void carry_out(int socket, const struct keeper_config *config, const stru
 	case KEEPER_MOUNT:
 		mount_it(socket, &config->mounter);
 		break;
+	case KEEPER_TAKEN:
+		made.is_taken = true;
+		break;
 	case KEEPER_UNMOUNT:
 	case KEEPER_ABANDON:
 		error = unmount_it(&config->mounter);
@@ -261,5 +310,6 @@ void keeper_serve(int fd, const struct keeper_config *config)
 		fd_closep(&fds[0]);
 		fd_closep(&fds[1]);
 	}
+	leave_nothing(&config->mounter);
 	_exit(0);
 }

@@ -27,6 +27,7 @@ static void entry_free(gpointer data)
 {
 	struct mount_entry *entry = data;
 
+	g_free(entry->id);
 	g_free(entry->path);
 	g_free(entry->type);
 	g_free(entry->source);
@@ -48,6 +49,7 @@ static struct mount_entry *entry_parse(const char *line)
 		return NULL;
 	entry = g_new(struct mount_entry, 1);
 	*entry = (struct mount_entry){
+		.id = g_strconcat(words[0], " ", words[2], NULL),
 		.path = g_strcompress(words[4]), /* "\040" and the like */
 		.type = g_strdup(words[dash + 1]),
 		.source = g_strcompress(words[dash + 2]),

@@ -13,6 +13,7 @@
 #define MOUNT_SOURCE_ALL "mailfs-all:" /* of several accounts */
 
 struct mount_entry {
+	char *id;      /* of the mount and its device; no other that is there has it */
 	char *path;
 	char *type;
 	char *source;  /* "user@host:" */

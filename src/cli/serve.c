@@ -69,8 +69,14 @@ static bool begin_mount(struct serve *self, GError **error)
 {
 	int fd = keeper_mount();
 
+	if (fd >= 0 && mount_start(self->mount, fd, error)) {
+		keeper_taken();
+		return true;
+	}
+	/* Nothing stays behind, not even what is mounted only now. */
+	keeper_unmount();
 	if (fd >= 0)
-		return mount_start(self->mount, fd, error);
+		return false;
 	g_set_error(error, CLI_ERROR, EX_UNAVAILABLE,
 		"cannot mount on %s; is FUSE there (/dev/fuse, fusermount3), and may you write to the mount point?",
 		self->config->mounter->mountpoint);

@@ -52,6 +52,8 @@ int mounter_mount(const struct mounter *mounter)
 		return -1;
 	if (fuse_session_mount(session, mounter->mountpoint) == 0)
 		fd = fcntl(fuse_session_fd(session), F_DUPFD_CLOEXEC, 0);
+	if (fd < 0)
+		fuse_session_unmount(session); /* nobody could answer for it; nothing, if there is none */
 	/* Closes its own fd, and leaves the mount. */
 	fuse_session_destroy(session);
 	return fd;

@@ -2,11 +2,14 @@
 """What the daemon may do once it runs: open little, run nothing; and that all goes on working."""
 
 import ctypes
+import fcntl
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import termios
+import threading
 import time
 
 import pytest
@@ -163,6 +166,48 @@ def test_a_keeper_that_was_killed_costs_no_mail(mount, server):
     assert one.process.wait(mounting.STOP_LIMIT) == 0  # what stays is a dead mount; the next one heals it
     one.start()
     assert one.read("INBOX", "7.eml").endswith(b"body\r\n")
+
+
+def waits_with_an_order(keeper):
+    """Has the daemon sent it something that it has not read? Its socket is the first fd behind stderr."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    process = os.pidfd_open(keeper)
+    fd = libc.syscall(438, process, 3, 0)  # pidfd_getfd
+    os.close(process)
+    assert fd >= 0, os.strerror(ctypes.get_errno())
+    size = fcntl.ioctl(fd, termios.FIONREAD, b"\0" * 4)
+    os.close(fd)
+    return int.from_bytes(size, sys.byteorder) > 0
+
+
+@pytest.mark.may_skip
+@pytest.mark.skipif(os.getuid() != 0, reason="only root sees the sockets of a process")
+@pytest.mark.parametrize("when", ["before the mount", "after the mount"])
+def test_a_mount_that_nobody_takes_goes_away(mount, server, when):
+    """The daemon is killed while it waits for the keeper to mount."""
+    one = mount(server, start=False)
+    is_held, go_on = threading.Event(), threading.Event()
+
+    def hold(connection, _tag, _line):
+        is_held.set()
+        go_on.wait(60 * mounting.SLOW)
+        connection.greet()
+
+    server.on("GREETING", hold)
+    mounting.begun.add(one)
+    one._spawn()
+    assert is_held.wait(20 * mounting.SLOW)
+    keeper, = keepers_of(one)
+    os.kill(keeper, signal.SIGSTOP)
+    go_on.set()
+    wait_until(lambda: waits_with_an_order(keeper))
+    os.kill(one.pid, signal.SIGKILL if when == "before the mount" else signal.SIGSTOP)
+    os.kill(keeper, signal.SIGCONT)
+    if when == "after the mount":
+        wait_until(lambda: mounting.is_mounted(one.path))
+    one.kill9()
+    wait_until(lambda: not keepers_of(one))
+    assert not mounting.is_mounted(one.path)
 
 
 # The same for people: fusermount3 is setuid, and nobody is root.
