@@ -208,10 +208,14 @@ static void an_end_during_a_run_is_clean(void)
 	source.get(source.source_user, on_secret, &answer);
 	while (g_main_context_iteration(NULL, FALSE))
 		;
+	g_assert_cmpuint(answer.count, ==, 0);
 	secret_free(secret);
+	g_assert_cmpuint(answer.count, ==, 1);
+	g_assert_error(answer.error, MAILFS_ERROR, MAILFS_ERROR_CANCELLED);
 	while (g_main_context_iteration(NULL, FALSE))
 		;
-	g_assert_cmpuint(answer.count, ==, 0);
+	g_assert_cmpuint(answer.count, ==, 1);
+	answer_done(&answer);
 }
 
 static void on_command(void *user, const char *line, const GError *error)
