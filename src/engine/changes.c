@@ -136,7 +136,7 @@ void changes_message_gone(struct engine *engine, const struct folder *folder, ui
 	changer_message_gone(engine->changer, folder, uid);
 	mover_message_gone(engine->mover, folder, uid);
 	names_message_gone(engine->names, folder, uid);
-	vault_message_gone(engine->vault, folder, uid);
+	vault_message_gone(engine->vault, folder->name, uid);
 }
 
 void changes_box_loaded(struct engine *engine, struct folder *folder)

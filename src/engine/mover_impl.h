@@ -60,6 +60,7 @@ struct lane {
 	guint timer;         /* collecting, or waiting for the next try */
 	unsigned threshold;
 	bool is_paused;
+	bool is_loading;     /* the source: nothing is sent before it is there */
 	struct resolver *resolver; /* NULL = nothing is being found out */
 	bool is_landing;
 	guint landing; /* of `landed`: those that the look at the target is for */

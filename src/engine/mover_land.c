@@ -102,6 +102,10 @@ static void leave_source(struct lane *lane, GPtrArray *moves)
 
 	if (moves->len == 0)
 		return;
+	/* Also what the model does not know. */
+	for (guint i = 0; i < moves->len && !lane->target; i++)
+		vault_message_gone(mover->engine->vault, lane->folder,
+			((struct move *)g_ptr_array_index(moves, i))->uid);
 	if (!folder || !is_syncing(folder)) {
 		leave_model(lane, moves);
 		return;

@@ -291,12 +291,48 @@ static bool is_source_busy(const struct lane *lane)
 	return false;
 }
 
+/* Keys hang on the messages. Without them the server would be asked for none, and all of them would
+ * count as gone. */
+static bool is_blind(const struct lane *lane)
+{
+	return (lane->mover->engine->config.backend->traits & MAILFS_TRAIT_KEYS) != 0 &&
+		!lane_source(lane);
+}
+
+static void on_source(void *user, const GError *error)
+{
+	struct lane *lane = user;
+
+	lane->is_loading = false;
+	if (is_blind(lane))
+		lane_pause(lane);
+	else
+		lane_go(lane, true);
+}
+
+static void load_source(struct lane *lane)
+{
+	struct engine *engine = lane->mover->engine;
+	struct folder *source = tree_by_name(engine->tree, lane->folder);
+
+	if (!source) {
+		lane_pause(lane);
+		return;
+	}
+	lane->is_loading = true;
+	syncer_sync(engine, source, on_source, lane);
+}
+
 void lane_go(struct lane *lane, bool is_urgent)
 {
 	guint waiting = g_queue_get_length(&lane->queue);
 
-	if (waiting == 0 || lane->is_paused || is_source_busy(lane))
+	if (waiting == 0 || lane->is_paused || lane->is_loading || is_source_busy(lane))
 		return;
+	if (is_blind(lane)) {
+		load_source(lane);
+		return;
+	}
 	lane->threshold = CLAMP(lane->threshold, BATCH_MIN, BATCH_MAX);
 	if (waiting < lane->threshold && !is_urgent) {
 		wait_ms(lane, COLLECT_MS);

@@ -108,9 +108,9 @@ void vault_each(const struct vault *vault, const struct folder *folder,
 		fn(user, g_ptr_array_index(rows, i));
 }
 
-void vault_message_gone(struct vault *vault, const struct folder *folder, uint32_t uid)
+void vault_message_gone(struct vault *vault, const char *folder, uint32_t uid)
 {
-	if (vault_has(vault, folder->name, uid))
+	if (vault_has(vault, folder, uid))
 		vault_drop(vault, uid);
 }
 

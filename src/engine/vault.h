@@ -39,7 +39,7 @@ bool vault_is_gone(const struct vault *vault, const struct folder *folder, uint3
 void vault_each(const struct vault *vault, const struct folder *folder,
 	void (*fn)(void *user, const struct journal_kept *row), void *user);
 /* Somebody removed the message: it goes here, too. */
-void vault_message_gone(struct vault *vault, const struct folder *folder, uint32_t uid);
+void vault_message_gone(struct vault *vault, const char *folder, uint32_t uid);
 /* The server is there: its folder is listed, though nobody looks at it. */
 void vault_online(struct vault *vault);
 /* The folder was just listed: what is new is stored, what is due leaves the server. */

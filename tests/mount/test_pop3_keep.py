@@ -172,6 +172,24 @@ def test_a_message_without_end_fills_nothing_and_holds_up_nobody(mount, pop3_ser
     assert server.drop_box == [endless]
 
 
+def test_rm_that_was_answered_is_true_after_a_crash(mount, pop3_server):
+    server = pop3_server()
+    for at in range(4):
+        server.add(mail("subject %d" % at, 3000, tail=b"\r\n"))
+    m = mount(server, ["pop3-keep=no", "delete=expunge", "name=uid"])
+    wait_until_cleared(m, 4)
+    first, second = eml(m)[:2]
+    os.unlink(m.join(first))
+    os.unlink(m.join(second))  # of a burst: answered before anything is asked of the server
+    m.asked_to_die = True
+    m.kill9()
+    for _ in range(2):
+        m.remount()
+        wait_for(lambda: len(kept_files(m)) == 2)
+        assert len(eml(m)) == 2 and first not in eml(m) and second not in eml(m)
+        m.stop()
+
+
 def test_P3_9_what_the_server_does_with_old_mail_is_in_the_status(mount, pop3_server):
     server = pop3_server()
     server.add(mail("one"))

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Backends whose messages have keys, and whose sessions keep others out. */
 #include "engine/keys.h"
+#include "engine/mover_impl.h"
 #include "engine/pool_impl.h"
 #include "engine_world.h"
 
@@ -62,6 +63,18 @@ static void tell_by_key(struct fake_server *server, const struct mailfs_sync_req
 }
 
 static struct mailfs_backend backend;
+static unsigned blind; /* messages that were to be removed without a key */
+
+static mailfs_ticket remove_by_key(struct mailfs_session *session,
+	const struct mailfs_remove_request *request)
+{
+	struct mailfs_remove_request own = *request;
+
+	for (size_t i = 0; i < request->uid_count; i++)
+		blind += request->keys[i][0] == '\0';
+	own.uidvalidity = 7; /* with keys it is the engine's own */
+	return fake_backend.remove(session, &own);
+}
 
 static struct world *keyed(uint32_t first, uint32_t last)
 {
@@ -70,10 +83,13 @@ static struct world *keyed(uint32_t first, uint32_t last)
 	backend = fake_backend;
 	backend.traits = MAILFS_TRAIT_KEYS | MAILFS_TRAIT_EXCLUSIVE;
 	backend.store = NULL;
+	backend.remove = remove_by_key;
+	blind = 0;
 	backend.rest_ms = 1;
 	world->backend = &backend;
 	world->server->sync_hook = tell_by_key;
 	world->server->sync_is_full = true;
+	world->delete_mode = ENGINE_DELETE_EXPUNGE;
 	fake_messages_add(world->inbox, first, last, 100);
 	world_start(world);
 	g_assert_cmpint(world_open(world, "INBOX"), ==, WORLD_OK);
@@ -142,6 +158,48 @@ static void flags_without_a_server_are_kept_here(void)
 	world_free(world);
 }
 
+static int delete(struct world *world, uint32_t uid)
+{
+	struct answer answer = { 0 };
+
+	engine_delete(world->engine, world_folder(world, "INBOX")->box->id, uid, answer_take, &answer);
+	world_until(answer_is_there, &answer);
+	return answer.code;
+}
+
+static void count_item(void *user, const struct engine_pending *item)
+{
+	++*(unsigned *)user;
+}
+
+static bool has_moved_all(void *user)
+{
+	struct world *world = user;
+	unsigned count = 0;
+
+	mover_each(world->engine->mover, count_item, &count);
+	return count == 0 && mover_flush(world->engine->mover);
+}
+
+/* Nobody has looked at the folder yet. */
+static void a_promised_removal_knows_its_key_after_a_restart(void)
+{
+	struct world *world = keyed(1, 5);
+
+	g_assert_cmpint(delete(world, 1), ==, WORLD_OK);
+	g_assert_cmpint(delete(world, 2), ==, WORLD_OK);
+	world_crash(world);
+	g_assert_cmpuint(world->inbox->messages->len, ==, 4);
+	world_start(world);
+	world_until(has_moved_all, world);
+	g_assert_cmpuint(blind, ==, 0);
+	g_assert_cmpuint(world->inbox->messages->len, ==, 3);
+	g_assert_cmpint(world_open(world, "INBOX"), ==, WORLD_OK);
+	g_assert_null(world_message(world, 2));
+	g_assert_cmpuint(world_count(world), ==, 3);
+	world_free(world);
+}
+
 /* ---- sessions that keep others out ----------------------------------------------------------- */
 
 static bool has_no_session(void *user)
@@ -174,6 +232,7 @@ int main(int argc, char **argv)
 	ADD("restart", uids_stay_over_a_restart);
 	ADD("lost", a_lost_index_is_swept_again);
 	ADD("flags", flags_without_a_server_are_kept_here);
+	ADD("removal", a_promised_removal_knows_its_key_after_a_restart);
 	ADD("P3-8/idle", a_session_without_work_ends);
 	return g_test_run();
 }
