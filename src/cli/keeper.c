@@ -11,7 +11,7 @@
 #include "base/cleanup.h"
 
 #define MOUNT_MS   20000
-#define UNMOUNT_MS 2000 /* less than the alarm of signals.c */
+#define UNMOUNT_MS 1000 /* less than the alarm of shutdown.c */
 
 static int keeper_fd = -1;
 

@@ -7,10 +7,19 @@
 #include "engine/changes.h"
 
 /* What is not on the server yet goes there within this, or at the next mount. */
-#define FLUSH_MS 1500u
+#define FLUSH_MS 1000u
 
 /* The engine says goodbye to the server within 2 s; a little more is for a busy loop. */
-#define ENGINE_MS 2500u
+#define ENGINE_MS 2200u
+
+/* From then on the mount point goes, this way or that … */
+#define UNMOUNT_MS 1500u
+
+/* … and when it is gone, nobody waits for what is still to be written. */
+#define REST_MS 10000u
+
+G_STATIC_ASSERT(FLUSH_MS + ENGINE_MS < SIGNALS_END_MS);
+G_STATIC_ASSERT(FLUSH_MS + ENGINE_MS + UNMOUNT_MS < 5000u);
 
 /* Last step on the loop. */
 static void step_unmount(struct shutdown *shutdown)
@@ -21,8 +30,10 @@ static void step_unmount(struct shutdown *shutdown)
 	if (shutdown->timer != 0)
 		g_source_remove(shutdown->timer);
 	shutdown->timer = 0;
+	signals_arm_for(UNMOUNT_MS);
 	mount_end(shutdown->mount);
 	signals_set_mountpoint(NULL);
+	signals_arm_for(REST_MS);
 	g_main_loop_quit(shutdown->loop);
 }
 

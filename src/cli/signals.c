@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include <glib-unix.h>
@@ -11,8 +12,7 @@
 #include "cli/exit_code.h"
 #include "cli/keeper.h"
 
-#define END_SECONDS   4u /* the whole of a clean end */
-#define HURRY_SECONDS 2u /* after a second TERM */
+#define HURRY_MS 2000u /* after a second TERM */
 
 static const int handled[] = { SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2 };
 
@@ -21,16 +21,34 @@ static guint source;
 static signals_fn callback;
 static void *callback_user;
 static const char *volatile guarded;
-static volatile sig_atomic_t is_ending;
+static volatile sig_atomic_t is_ending, is_hurried;
+
+/* Not alarm(2): it rounds what is left. */
+static void set_alarm(unsigned ms)
+{
+	const struct itimerval in = { .it_value = { ms / 1000, (suseconds_t)(ms % 1000) * 1000 } };
+
+	setitimer(ITIMER_REAL, &in, NULL);
+}
+
+static unsigned alarm_left_ms(void)
+{
+	struct itimerval left;
+
+	getitimer(ITIMER_REAL, &left);
+	return (unsigned)left.it_value.tv_sec * 1000 + (unsigned)left.it_value.tv_usec / 1000;
+}
 
 /* A second TERM may bring the end nearer, never put it off. */
 static void arm(void)
 {
-	unsigned seconds = is_ending ? HURRY_SECONDS : END_SECONDS;
-	unsigned left = alarm(seconds);
+	unsigned left = alarm_left_ms();
 
-	if (is_ending && left != 0 && left < seconds)
-		alarm(left);
+	if (!is_ending)
+		set_alarm(SIGNALS_END_MS);
+	else if (left == 0 || left > HURRY_MS)
+		set_alarm(HURRY_MS);
+	is_hurried = is_ending;
 	is_ending = 1;
 }
 
@@ -98,4 +116,10 @@ void signals_arm(void)
 {
 	if (!is_ending)
 		arm();
+}
+
+void signals_arm_for(unsigned ms)
+{
+	if (!is_hurried)
+		set_alarm(ms);
 }

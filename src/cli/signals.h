@@ -4,9 +4,11 @@
  * handlers are not used (they take HUP for an exit).
  *
  * TERM and INT also arm an alarm: should the loop be stuck or an end take too long, the mount point
- * is given up lazily and the process ends. So every end takes less than 5 s.
+ * is given up lazily and the process ends. The steps of an end (shutdown.c) bring alarms of their own.
  */
 #pragma once
+
+#define SIGNALS_END_MS 4000u /* from TERM */
 
 typedef void (*signals_fn)(void *user, int number);
 
@@ -16,3 +18,5 @@ void signals_stop(void);
 void signals_set_mountpoint(const char *mountpoint);
 /* For an end that no signal began: as if TERM had come. */
 void signals_arm(void);
+/* So long from now, whatever is left of the alarm before; not after a second TERM, which is in a hurry. */
+void signals_arm_for(unsigned ms);
