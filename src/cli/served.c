@@ -207,7 +207,8 @@ static struct engine *make_engine(struct served *served)
 static struct fs_config fs_config(const struct served *served)
 {
 	const struct account *account = served->account;
-	const struct options *options = account ? &account->options : NULL;
+	const struct account *known = account ? account : served->stub;
+	const struct options *options = known ? &known->options : NULL;
 	struct fs_config config = {
 		.name = served->place != 0 ? served->given : NULL,
 		.place = served->place,
@@ -218,13 +219,13 @@ static struct fs_config fs_config(const struct served *served)
 		.helper = served->helper,
 	};
 
+	config.uid = !options || options->uid == OPTION_UNSET ? getuid() : (uid_t)options->uid;
+	config.gid = !options || options->gid == OPTION_UNSET ? getgid() : (gid_t)options->gid;
+	config.umask = !options || options->umask == OPTION_UNSET ? 0 : (mode_t)options->umask;
 	if (!account)
 		return config;
 	config.root = account->source.folder;
 	config.view = account->view;
-	config.uid = options->uid == OPTION_UNSET ? getuid() : (uid_t)options->uid;
-	config.gid = options->gid == OPTION_UNSET ? getgid() : (gid_t)options->gid;
-	config.umask = options->umask == OPTION_UNSET ? 0 : (mode_t)options->umask;
 	config.is_read_only = options->is_read_only;
 	config.flag_bits = options->flag_bits;
 	config.ctime_is_mtime = options->ctime == CTIME_MTIME;

@@ -124,6 +124,16 @@ def test_failures_of_every_kind(accounts, server, mount):
     assert run(["find", m.path, "-type", "f"], check=False).stdout.count(b".eml") == 2
 
 
+def test_a_failed_account_belongs_to_the_same_user(accounts, server):
+    accounts.add("good", server)
+    accounts.add("unknown-key", server, colour="red")
+    accounts.mount.options += ["uid=1234", "gid=4321", "umask=077"]
+    m = accounts.start()
+    for path in (m.path, m.join("good"), m.join("unknown-key")):
+        attr = os.stat(path)
+        assert (attr.st_uid, attr.st_gid, attr.st_mode & 0o077) == (1234, 4321, 0), path
+
+
 def test_a_mount_of_failures_fails(accounts, server):
     accounts.add("one", server, colour="red")
     accounts.add("two", server, password="")
