@@ -54,12 +54,13 @@ static struct fs *fs_for(struct mount *mount, const struct fuse_buf *buf)
 
 void requests_process(struct mount *mount, const struct fuse_buf *buf)
 {
+	const struct fuse_buf *outer_buf = mount->current;
 	struct fs *outer = mount->fs;
 
 	mount->fs = fs_for(mount, buf);
 	mount->current = buf;
 	fuse_session_process_buf(mount->session, buf);
-	mount->current = NULL;
+	mount->current = outer_buf;
 	mount->fs = outer;
 }
 
