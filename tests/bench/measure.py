@@ -64,11 +64,12 @@ class Child:
         self.out = tempfile.TemporaryFile()
         self.err = tempfile.TemporaryFile()
         self.begin = time.monotonic()
+        self.begin_busy = busy_cpu()
         self.process = subprocess.Popen(command, cwd=cwd, env=env, stdin=subprocess.DEVNULL,
                                         stdout=self.out, stderr=self.err, start_new_session=True)
         self.pid = self.process.pid
         self.pidfd = os.pidfd_open(self.pid)
-        self.seconds = self.code = self.usage = None
+        self.seconds = self.code = self.usage = self.busy = None
         self.peak = 0
         running.add(self)
 
@@ -91,6 +92,7 @@ class Child:
         poll.register(self.pidfd, select.POLLIN)
         if self.code is None and poll.poll(timeout * 1000):
             self.seconds = time.monotonic() - self.begin
+            self.busy = (busy_cpu() - self.begin_busy) / (self.seconds * os.cpu_count())
             _pid, status, self.usage = os.wait4(self.pid, 0)
             self.code = self.process.returncode = os.waitstatus_to_exitcode(status)
         return self.code is not None
@@ -113,8 +115,9 @@ class Child:
 def run(command, timeout=900, cwd=None, env=None, good=(0,), on_timeout=None, want_peak=False):
     """A child (a list, or a string for bash) to its end: (Sample, its stdout).
 
-    CPU is that of the child and everything it waited for. on_timeout() is for children that
-    hang in a mount: it must break it. want_peak: peak memory of the child itself.
+    CPU is that of the child and everything it waited for; busy: the share of all CPUs of the machine
+    that was used meanwhile, by whomever. on_timeout() is for children that hang in a mount: it must
+    break it. want_peak: peak memory of the child itself.
     """
     if isinstance(command, str):
         command = ["bash", "-o", "pipefail", "-c", command]
@@ -129,7 +132,7 @@ def run(command, timeout=900, cwd=None, env=None, good=(0,), on_timeout=None, wa
                 shown(command), child.code,
                 child.text(child.err).decode("utf-8", "replace").strip()[-300:]))
         usage = child.usage
-        return (Sample(child.seconds, usage.ru_utime + usage.ru_stime, child.peak),
+        return (Sample(child.seconds, usage.ru_utime + usage.ru_stime, child.peak, busy=child.busy),
                 child.text(child.out))
     finally:
         child.close()
@@ -145,7 +148,14 @@ def shown(command):
     return text if len(text) < 120 else text[:117] + "..."
 
 
-# What the kernel knows of a process.
+# What the kernel knows.
+
+
+def busy_cpu():
+    """Seconds for which the CPUs of the machine have worked, added up."""
+    with open("/proc/stat") as file:
+        user, nice, system, _idle, _iowait, irq, softirq = map(int, file.readline().split()[1:8])
+    return (user + nice + system + irq + softirq) / TICK
 
 
 def cpu_of(pid):

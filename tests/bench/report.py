@@ -59,16 +59,18 @@ def times(bench):
     """Medians of every contender."""
     lines = []
     for group, series in bench.series.items():
-        lines.append("%-34s %4s %10s %19s %10s %10s" % (group, "runs", "median s", "least - most s",
-                                                         "CPU s", "peak MiB"))
+        lines.append("%-34s %4s %10s %19s %10s %10s %10s" % (
+            group, "runs", "median s", "least - most s", "CPU s", "all busy", "peak MiB"))
         for name, one in series.items():
             if not one.samples:
                 lines.append("  %-32s failed: %s" % (name, (one.error or "?").split("\n")[0][:100]))
                 continue
             least, most = one.spread()
             peak = one.median("peak") or 0
-            lines.append("  %-32s %4d %10.3f %9.3f - %7.3f %10.3f %10.1f" % (
-                name, len(one.samples), one.median(), least, most, one.median("cpu"), peak / (1 << 20)))
+            busy = one.median("busy")
+            lines.append("  %-32s %4d %10.3f %9.3f - %7.3f %10.3f %10s %10.1f" % (
+                name, len(one.samples), one.median(), least, most, one.median("cpu"),
+                "?" if busy is None else "%.0f %%" % (100 * busy), peak / (1 << 20)))
         lines.append("")
     return "\n".join(lines)
 

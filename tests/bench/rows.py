@@ -205,6 +205,8 @@ def cold_small(bench):
     return [
         ratio("small-grep", "cold grep -r, small : mbsync's pull at its best", series, "mailfs",
               "mbsync best", 0.5),
+        ratio("small-floor", "raw fetch + packs, small : mbsync's pull", series, "raw %d, pack" % n,
+              "mbsync best"),
         ratio("small-grep-raw", "cold grep -r, small : raw fetch", series, "mailfs", "raw %d" % n),
         ratio("small-grep-files", "cold grep -r, small : raw fetch + one file each", series,
               "mailfs", "raw %d, files" % n),
@@ -558,4 +560,5 @@ def large(bench):
 
 def work_only(sample):
     """The mount is logged in already: so be the raw client."""
-    return Sample(sample.more["work_seconds"], sample.cpu, sample.peak, total=sample.seconds)
+    return Sample(sample.more["work_seconds"], sample.cpu, sample.peak, total=sample.seconds,
+                  busy=sample.more["busy"])

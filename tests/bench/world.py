@@ -208,7 +208,7 @@ class World:
         with self.directory() as place:
             if store != "discard":
                 command += ["--store", store, "--dir", place]
-            _sample, out = measure.run(command)
+            sample, out = measure.run(command)
         told = json.loads(out)
         if not sweep and not login_only and told["messages"] != (last or mail.count):
             raise Failed("raw client got %d messages of %d" % (told["messages"], mail.count))
@@ -217,7 +217,7 @@ class World:
         if sweep and told["responses"] < mail.count:
             raise Failed("raw sweep told of %d messages of %d" % (told["responses"], mail.count))
         return Sample(told["seconds"], told["user"] + told["sys"], told["peak_kb"] * 1024,
-                      login_seconds=told["login_seconds"],
+                      busy=sample.more["busy"], login_seconds=told["login_seconds"],
                       work_seconds=told["seconds"] - told["login_seconds"], bytes=told["bytes"])
 
     def mbsync(self, mail, rtt, mbit=0, best=True, grep=False):
