@@ -256,14 +256,14 @@ static bool take_keyring(struct secret *secret)
 	return text != NULL;
 }
 
-bool secret_prepare(struct secret *secret, GError **error)
+/* Credential, command or file. *ret_is_there: one of them, or none is needed. */
+static bool take_configured(struct secret *secret, bool *ret_is_there, GError **error)
 {
 	char *text = NULL;
 
+	*ret_is_there = true;
 	if (!secret->is_needed)
 		return true;
-	if (secret->passfd >= 0)
-		return take_passfd(secret, error);
 	if (!read_credential(secret, &text, error))
 		return false;
 	if (text)
@@ -273,8 +273,19 @@ bool secret_prepare(struct secret *secret, GError **error)
 	else if (secret->password)
 		keep_locked(secret, locked_ref(secret->password), KEPT_CONFIG);
 	else
-		return take_keyring(secret) || take_terminal(secret, error);
+		*ret_is_there = false;
 	return true;
+}
+
+bool secret_prepare(struct secret *secret, GError **error)
+{
+	bool is_there;
+
+	if (secret->is_needed && secret->passfd >= 0)
+		return take_passfd(secret, error);
+	if (!take_configured(secret, &is_there, error))
+		return false;
+	return is_there || take_keyring(secret) || take_terminal(secret, error);
 }
 
 const char *secret_peek(const struct secret *secret)
@@ -303,6 +314,35 @@ static void ask_keyring(struct secret *secret)
 	if (!secret->command)
 		secret->command = command_ask_keyring(secret->account, COMMAND_TIMEOUT_MS, on_keyring, secret,
 			NULL);
+}
+
+static bool may_ask_keyring(const struct secret *secret)
+{
+	return secret->is_needed && !secret->is_token && keyring_is_there() && keeper_is_there();
+}
+
+/* What cannot be read a second time. */
+static bool inherit(struct secret *secret, const struct secret *before)
+{
+	if (!before || !before->kept || secret->is_token || strcmp(secret->where, before->where) != 0 ||
+		(before->kept_from != KEPT_PASSFD && before->kept_from != KEPT_TERMINAL))
+		return false;
+	keep_locked(secret, locked_ref(before->kept), before->kept_from);
+	return true;
+}
+
+bool secret_prepare_again(struct secret *secret, const struct secret *before, GError **error)
+{
+	bool is_there;
+
+	if (!take_configured(secret, &is_there, error))
+		return false;
+	if (is_there || inherit(secret, before))
+		return true;
+	if (!may_ask_keyring(secret))
+		return refuse(error, secret->where, "no password is configured");
+	ask_keyring(secret);
+	return true;
 }
 
 const char *secret_command(const struct secret *secret)
@@ -338,7 +378,7 @@ void secret_reload(struct secret *secret, const struct secret_config *config)
 		secret->kept_from = KEPT_NOTHING;
 	} else if (secret->password) {
 		keep_locked(secret, locked_ref(secret->password), KEPT_CONFIG);
-	} else if (secret->kept_from == KEPT_KEYRING && keeper_is_there()) {
+	} else if ((!secret->kept || secret->kept_from == KEPT_KEYRING) && may_ask_keyring(secret)) {
 		ask_keyring(secret);
 	}
 }

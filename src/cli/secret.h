@@ -39,6 +39,10 @@ void secret_free(struct secret *secret); /* wipes; a run of the command is ended
  */
 bool secret_prepare(struct secret *secret, GError **error);
 
+/* The same later, from the loop: it never blocks, nor talks on a terminal. What `before` (NULL = none) was
+ * told there, or by passfd, for the same user is taken over. The keyring answers whoever asks first. */
+bool secret_prepare_again(struct secret *secret, const struct secret *before, GError **error);
+
 /* What secret_prepare() has got; NULL = a command is asked at each login. Borrowed. */
 const char *secret_peek(const struct secret *secret);
 

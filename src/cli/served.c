@@ -326,12 +326,39 @@ void served_show(struct served *served, struct mount *mount)
 		fs_set_failure(served->fs, served->failure);
 }
 
+static bool ask_again(struct served *served, const struct account *before, GError **error)
+{
+	GError *wrong = NULL;
+
+	return secret_prepare_again(served->account->secret, before ? before->secret : NULL, &wrong)
+		? true
+		: fail(served, wrong, error);
+}
+
+/* The account anew. One that is wrong leaves the old one in its place, with what was typed for it. */
+static bool load_again(struct served *served, const char *config_path, const struct options *options,
+	GError **error)
+{
+	struct account *before = g_steal_pointer(&served->account);
+	struct fs_config config;
+	bool is_good;
+
+	if (!served_load(served, config_path, options, error)) {
+		served->account = before;
+		return false;
+	}
+	is_good = ask_again(served, before, error);
+	config = fs_config(served);
+	fs_configure(served->fs, &config); /* nothing of the old one */
+	account_free(before);
+	return is_good;
+}
+
 static void try_again(struct served *served, const char *config_path, const struct options *options)
 {
 	g_autoptr(GError) error = NULL;
 
-	if (!served_load(served, config_path, options, &error) || !served_ask(served, &error) ||
-		!served_open(served, &error))
+	if (!load_again(served, config_path, options, &error) || !served_open(served, &error))
 		served_warn(served, error);
 	else
 		served_start(served);

@@ -13,7 +13,7 @@ import mounting
 from test_cli import CANARY, write_config
 
 SERVICE = """
-import sys
+import os, sys, time
 import dbus, dbus.service
 from dbus.mainloop.glib import DBusGMainLoop
 from gi.repository import GLib
@@ -38,6 +38,8 @@ class Service(dbus.service.Object):
 
     @dbus.service.method(PREFIX + "Service", in_signature="aoo", out_signature="a{o(oayays)}")
     def GetSecrets(self, items, session):
+        while os.path.exists(sys.argv[1] + ".hold"):
+            time.sleep(0.01)
         return {item: (session, dbus.ByteArray(b""), dbus.ByteArray(open(sys.argv[1], "rb").read()), "text/plain")
                 for item in items}
 
@@ -123,3 +125,25 @@ def test_keyring_that_is_not_there_is_none(mount, imap_server, bus):
     one = mount(imap_server(), password=None, start=False,
                 environment={"DBUS_SESSION_BUS_ADDRESS": "unix:path=/nowhere"})
     assert one.fails(10 * mounting.SLOW).code == 78
+
+
+@pytest.mark.may_skip
+def test_an_account_that_comes_back_holds_up_nobody(mount, imap_server, bus, tmp_path):
+    """With --all: while the keyring thinks about one account, the other goes on."""
+    server = imap_server(users={"demo": CANARY, "other": "secret"})
+    server.account["INBOX"].add(b"Subject: hello\r\n\r\nbody\r\n", uid=7)
+    one = mount(server, password=None, start=False, environment=bus)
+    text = ("[account good]\nsource = %s\ntls = none\npassword = secret\nname = uid\n"
+            "[account work]\nsource = %s\ntls = none\n" % (one.source.replace("demo@", "other@"), one.source))
+    write_config(one, text + "colour = red\n")
+    one.source, one.options = "--all", []
+    one.start()
+    (tmp_path / "secret.hold").touch()
+    write_config(one, text)
+    os.kill(one.pid, signal.SIGHUP)
+    assert one.list("good", "INBOX") == ["7.eml"]
+    one.wait_status(lambda status: {part["account"]: part["state"] for part in status["account-list"]} ==
+                    {"good": "online", "work": "connecting"})
+    (tmp_path / "secret.hold").unlink()
+    one.wait_status(lambda status: status["accounts-online"] == 2)
+    assert ("demo", CANARY, True) in {login[:3] for login in server.logins}

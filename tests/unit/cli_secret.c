@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <glib-unix.h>
 #include <glib/gstdio.h>
 
 #include "base/log.h"
@@ -197,6 +198,59 @@ static void logins_at_the_same_time_share_a_run(void)
 	answer_done(&answer);
 	secret_free(secret);
 	g_unlink(path);
+}
+
+/* One that was told `text` by a pipe. */
+static struct secret *secret_told(const char *text)
+{
+	struct secret_config config = config_of(NULL);
+	g_autoptr(GError) error = NULL;
+	struct secret *secret;
+	int fds[2];
+
+	g_assert_true(g_unix_open_pipe(fds, FD_CLOEXEC, &error));
+	g_assert_cmpint(write(fds[1], text, strlen(text)), ==, strlen(text));
+	close(fds[1]);
+	config.passfd = fds[0];
+	secret = secret_new(&config);
+	secret_prepare(secret, &error);
+	g_assert_no_error(error);
+	return secret;
+}
+
+/* `config` tried in place of one that was told "told"; what it has then, NULL = an error. */
+static char *tried_again(const struct secret_config *config)
+{
+	struct secret *before = secret_told("told\n");
+	struct secret *secret = secret_new(config);
+	g_autoptr(GError) error = NULL;
+	bool is_good = secret_prepare_again(secret, before, &error);
+	char *kept = g_strdup(secret_peek(secret));
+
+	g_assert_true(is_good == (error == NULL));
+	if (error)
+		g_assert_error(error, MAILFS_ERROR, MAILFS_ERROR_INVALID);
+	secret_free(before);
+	secret_free(secret);
+	return kept;
+}
+
+static void what_was_told_once_serves_again(void)
+{
+	struct secret_config config = config_of(NULL);
+	g_autofree char *same = tried_again(&config);
+	g_autofree char *other = NULL;
+	g_autofree char *file = NULL;
+
+	g_assert_cmpstr(same, ==, "told");
+	config.where = "me@elsewhere";
+	config.may_prompt = true; /* but not then */
+	other = tried_again(&config);
+	g_assert_null(other);
+	config = config_of(NULL);
+	config.password = "file";
+	file = tried_again(&config);
+	g_assert_cmpstr(file, ==, "file");
 }
 
 static void an_end_during_a_run_is_clean(void)
@@ -463,6 +517,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/cli/secret/credentials", the_credentials_directory_comes_before_the_command);
 	g_test_add_func("/cli/secret/file", the_password_of_the_file_comes_after_the_command);
 	g_test_add_func("/cli/secret/none", no_source_at_all_is_a_configuration_error);
+	g_test_add_func("/cli/secret/told once", what_was_told_once_serves_again);
 	g_test_add_func("/cli/secret/external", external_needs_none);
 	g_test_add_func("/cli/secret/reload in between",
 		a_reload_before_the_answer_decides_where_it_comes_from);
