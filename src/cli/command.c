@@ -15,6 +15,7 @@
 
 #include <glib-unix.h>
 
+#include "cli/confine.h"
 #include "cli/keeper.h"
 #include "cli/secret.h"
 
@@ -211,6 +212,15 @@ static bool spawn(struct command *command, char **argv, int out, GError **error)
 }
 
 /* `argv` NULL: the keyring. */
+static bool may_spawn(char **argv, GError **error)
+{
+	if (argv && confine_may_run())
+		return true;
+	g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_FAILED,
+		"mailfs-keeper, which does that, was killed; unmount, and mount again");
+	return false;
+}
+
 static bool order(struct command *command, const char *account, char **argv, int out, GError **error)
 {
 	int fds[2];
@@ -235,8 +245,10 @@ static bool start(struct command *command, const char *account, char **argv, GEr
 	bool is_good = g_unix_open_pipe(pipe_fds, FD_CLOEXEC, &wrong);
 
 	if (is_good) {
-		is_good = keeper_is_there() ? order(command, account, argv, pipe_fds[1], &wrong)
-					    : spawn(command, argv, pipe_fds[1], &wrong);
+		if (keeper_is_there())
+			is_good = order(command, account, argv, pipe_fds[1], &wrong);
+		else
+			is_good = may_spawn(argv, &wrong) && spawn(command, argv, pipe_fds[1], &wrong);
 		close(pipe_fds[1]);
 		command->fd = pipe_fds[0];
 		g_unix_set_fd_nonblocking(command->fd, TRUE, NULL);

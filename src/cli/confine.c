@@ -35,6 +35,7 @@ static const char *const link_directories[] = {
 static const char *const devices[] = { "/dev/null", "/dev/fuse" };
 
 static const char *outcome = "none";
+static bool has_landlock;
 
 /* Does all that people have lie below it? */
 static bool is_too_much(const char *directory)
@@ -169,11 +170,25 @@ void confine(struct account *const *accounts, size_t count)
 	} else if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) {
 		outcome = "none: the kernel refuses it";
 	} else if (enforce(accounts, count)) {
+		has_landlock = true;
 		outcome = "landlock, no new privileges";
 	} else {
 		outcome = "no new privileges; the kernel has no landlock";
 		log_info("cli", "this kernel has no landlock, or too old a one");
 	}
+}
+
+void confine_note_no_keeper(void)
+{
+	static char text[128];
+
+	g_snprintf(text, sizeof(text), "%s; mailfs-keeper was killed", outcome);
+	outcome = text;
+}
+
+bool confine_may_run(void)
+{
+	return !has_landlock;
 }
 
 const char *confine_describe(void)

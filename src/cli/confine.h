@@ -9,6 +9,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "cli/account.h"
@@ -17,3 +18,7 @@
 void confine(struct account *const *accounts, size_t count);
 /* What came of it, for people; static. */
 const char *confine_describe(void);
+/* The keeper was killed: the description says so from now on. */
+void confine_note_no_keeper(void);
+/* Is what the keeper does allowed in here? */
+bool confine_may_run(void);

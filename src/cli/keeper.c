@@ -8,12 +8,16 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <glib-unix.h>
+
 #include "base/cleanup.h"
 
 #define MOUNT_MS   20000
 #define UNMOUNT_MS 1000 /* less than the alarm of shutdown.c */
 
 static int keeper_fd = -1;
+static guint watch_source;
+static void (*watch_fn)(void *user);
 
 static const int no_fds[2] = { -1, -1 };
 
@@ -41,8 +45,23 @@ bool keeper_is_there(void)
 	return keeper_fd >= 0;
 }
 
+static gboolean on_gone(gint fd, GIOCondition condition, gpointer user)
+{
+	watch_source = 0;
+	fd_closep(&keeper_fd);
+	watch_fn(user);
+	return G_SOURCE_REMOVE;
+}
+
+void keeper_watch(void (*gone)(void *user), void *user)
+{
+	watch_fn = gone;
+	watch_source = g_unix_fd_add(keeper_fd, G_IO_HUP | G_IO_ERR, on_gone, user);
+}
+
 void keeper_end(void)
 {
+	g_clear_handle_id(&watch_source, g_source_remove);
 	fd_closep(&keeper_fd);
 }
 

@@ -27,7 +27,10 @@ struct keeper_config {
 
 /* Before any thread, and before secret_prepare(). False: no process can be made; errno. */
 bool keeper_start(const struct keeper_config *config);
-bool keeper_is_there(void); /* was started; it may have been killed meanwhile */
+/* Was started; it may have been killed meanwhile, and nobody noticed without keeper_watch(). */
+bool keeper_is_there(void);
+/* `gone` when it was killed, once; it is not there any more then. From the loop. */
+void keeper_watch(void (*gone)(void *user), void *user);
 
 /* The fd of the mount; -1: failed, and stderr says why. Blocks, as mounting does. Should the daemon
  * die before it calls keeper_taken(), the keeper unmounts. Later it does not: a dead mount tells who

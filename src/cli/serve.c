@@ -12,6 +12,7 @@
 #include "cli/confine.h"
 #include "cli/exit_code.h"
 #include "cli/keeper.h"
+#include "cli/mountpoint.h"
 #include "cli/notify.h"
 #include "cli/shutdown.h"
 #include "cli/signals.h"
@@ -197,7 +198,25 @@ static void on_ended(void *user)
 
 static void on_unmount(void *user)
 {
-	keeper_unmount();
+	const struct serve *self = user;
+	const char *path = self->config->mounter->mountpoint;
+
+	if (keeper_is_there())
+		keeper_unmount();
+	else if (!confine_may_run() || !mountpoint_unmount(path, true, NULL))
+		log_warn("mailfs", "%s stays as a dead mount; 'fusermount3 -u' or the next mailfs there takes it away",
+			path);
+}
+
+static void on_keeper_gone(void *user)
+{
+	struct serve *self = user;
+
+	log_warn("mailfs", "mailfs-keeper was killed: %s; unmount, and mount again",
+		confine_may_run() ? "what it has done is done without it"
+				  : "no password can be asked for, and the end leaves a dead mount");
+	confine_note_no_keeper();
+	mount_set_confinement(self->mount, confine_describe());
 }
 
 /* ---- signals ----------------------------------------------------------------------------------- */
@@ -338,6 +357,7 @@ static void run(struct serve *self)
 	};
 	watchdog_start();
 	signals_start(on_signal, self);
+	keeper_watch(on_keeper_gone, self);
 	self->network = network_watch_new(on_network_changed, self);
 	if (self->line->is_all)
 		self->start_timer = g_timeout_add(ALL_START_MS, on_start_timeout, self);

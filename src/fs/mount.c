@@ -121,6 +121,15 @@ static void each(struct mount *mount, void (*fn)(struct fs *fs))
 	}
 }
 
+void mount_set_confinement(struct mount *mount, const char *text)
+{
+	mount->config.confinement = text;
+	for (unsigned i = 0; i <= mount->account_mask; i++) {
+		if (mount->accounts[i])
+			mount->accounts[i]->config.confinement = text;
+	}
+}
+
 /* ---- mount and unmount ------------------------------------------------------------------------- */
 
 struct mount *mount_new(const struct mount_config *config, const struct mount_events *events,

@@ -39,6 +39,8 @@ struct mount_events {
 /* The config's strings are borrowed for the mount's life. */
 struct mount *mount_new(const struct mount_config *config, const struct mount_events *events,
 	void *user);
+/* Another text for the status. */
+void mount_set_confinement(struct mount *mount, const char *text);
 /* Begins to answer for what mounter_mount() has mounted; takes the fd. Error: MAILFS_ERROR_INVALID. */
 bool mount_start(struct mount *mount, int fd, GError **error);
 /* Fails what waits, stops the notifier's feed, unmounts, joins. May take a moment, never long. */

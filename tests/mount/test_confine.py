@@ -156,14 +156,42 @@ def test_commands_run_from_outside(mount, server):
     assert "socket:" not in text and "fuse" not in text
 
 
+def kill_keeper(one):
+    keeper, = keepers_of(one)
+    os.kill(keeper, signal.SIGKILL)
+    one.wait_status(lambda status: status["confinement"].endswith("; mailfs-keeper was killed"))
+    assert one.stderr.count("mailfs-keeper was killed") == 1
+
+
+@pytest.mark.parametrize("confine", ["yes", "no"])
+def test_without_its_keeper_the_daemon_does_it_or_says_so(mount, server, confine):
+    one = mount(server, password=None, start=False)
+    write_config(one, "[account work]\nsource = %s\ntls = none\npassword-command = echo secret\nconfine = %s\n"
+                 % (one.source, confine))
+    one.source, one.options = "work", ["connections=1"]
+    one.start()
+    kill_keeper(one)
+    logins = len(server.logins)
+    server.drop()
+    os.kill(one.pid, signal.SIGUSR1)
+    if confine == "no" or not has_landlock():
+        one.wait_status(lambda status: status["state"] == "online" and len(server.logins) > logins)
+    else:
+        one.wait_status(lambda status: any("mailfs-keeper, which does that, was killed" in reason
+                                           for reason in status["reasons"]))
+    if confine == "no":
+        one.stop()  # and unmounts
+
+
 def test_a_keeper_that_was_killed_costs_no_mail(mount, server):
     one = mount(server, ["name=uid"])
-    for pid in keepers_of(one):
-        os.kill(pid, signal.SIGKILL)
+    kill_keeper(one)
     assert one.read("INBOX", "7.eml").endswith(b"body\r\n")
     os.kill(one.pid, signal.SIGTERM)
     one.asked_to_die = True
     assert one.process.wait(mounting.STOP_LIMIT) == 0  # what stays is a dead mount; the next one heals it
+    if has_landlock():
+        assert mounting.is_mounted(one.path) and "stays as a dead mount" in one.stderr
     one.start()
     assert one.read("INBOX", "7.eml").endswith(b"body\r\n")
 
