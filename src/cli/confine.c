@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "cli/landlock.h"
+#include "cli/notify.h"
 #include "cli/storage.h"
 #include "store/dir.h"
 
@@ -149,7 +150,7 @@ static bool is_wanted(struct account *const *accounts, size_t count)
 
 static bool enforce(struct account *const *accounts, size_t count)
 {
-	struct landlock *landlock = landlock_new();
+	struct landlock *landlock = landlock_new(notify_is_abstract());
 	bool is_good = false;
 
 	if (landlock) {

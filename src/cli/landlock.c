@@ -21,6 +21,7 @@ struct ruleset {
 };
 
 #define NET_BIND_TCP UINT64_C(1)
+#define SCOPE_SOCKET UINT64_C(1)
 #define SCOPE_SIGNAL UINT64_C(2)
 #define TRUNCATE     (UINT64_C(1) << 14) /* ABI 3 */
 
@@ -49,10 +50,14 @@ int landlock_abi(void)
 	return abi < 0 ? 0 : (int)abi;
 }
 
-struct landlock *landlock_new(void)
+struct landlock *landlock_new(bool needs_abstract)
 {
 	int abi = landlock_abi();
-	struct ruleset ruleset = { .files = EVERYTHING, .net = NET_BIND_TCP, .scope = SCOPE_SIGNAL };
+	struct ruleset ruleset = {
+		.files = EVERYTHING,
+		.net = NET_BIND_TCP,
+		.scope = SCOPE_SIGNAL | (needs_abstract ? 0 : SCOPE_SOCKET),
+	};
 	size_t size = abi >= 6 ? sizeof(ruleset) : abi >= 4 ? offsetof(struct ruleset, scope)
 							    : offsetof(struct ruleset, net);
 	struct landlock *landlock;

@@ -34,6 +34,11 @@ void notify_init(void)
 	g_unsetenv("NOTIFY_SOCKET");
 }
 
+bool notify_is_abstract(void)
+{
+	return address_len > 0 && address.sun_path[0] == '\0';
+}
+
 /* A manager that does not listen is no reason to fail. */
 void notify_send(const char *state)
 {

@@ -5,9 +5,14 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 /* First thing: remembers the socket and takes it out of the environment, so that no program that is
  * started later can speak in our name. */
 void notify_init(void);
+
+/* It has a name without a path, which landlock may forbid. */
+bool notify_is_abstract(void);
 
 /* "READY=1", "STOPPING=1" and the like; several with line breaks between them. */
 void notify_send(const char *state);

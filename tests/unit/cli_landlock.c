@@ -4,10 +4,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -18,11 +21,21 @@
 
 struct place {
 	char *root, *open, *closed, *read, *file, *secret;
+	int listener; /* in the abstract name space, by the name of `root` */
 };
+
+static struct sockaddr_un abstract(const char *name)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+
+	g_strlcpy(address.sun_path + 1, name, sizeof(address.sun_path) - 1);
+	return address;
+}
 
 static void place_init(struct place *place)
 {
 	g_autoptr(GError) error = NULL;
+	struct sockaddr_un address;
 
 	place->root = g_dir_make_tmp("mailfs-landlock-XXXXXX", &error);
 	g_assert_no_error(error);
@@ -34,12 +47,17 @@ static void place_init(struct place *place)
 	place->secret = g_build_filename(place->closed, "secret", NULL);
 	g_assert_true(g_file_set_contents(place->file, "x", 1, NULL));
 	g_assert_true(g_file_set_contents(place->secret, "x", 1, NULL));
+	address = abstract(place->root);
+	place->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	g_assert_cmpint(bind(place->listener, (struct sockaddr *)&address, sizeof(address)), ==, 0);
+	g_assert_cmpint(listen(place->listener, 1), ==, 0);
 }
 
 static void place_done(struct place *place)
 {
 	g_autofree char *made = g_build_filename(place->open, "made", NULL);
 
+	close(place->listener);
 	unlink(made);
 	unlink(place->file);
 	unlink(place->secret);
@@ -65,7 +83,7 @@ static int try_open(const char *path, int flags)
 
 static void enforce(const struct place *place)
 {
-	struct landlock *landlock = landlock_new();
+	struct landlock *landlock = landlock_new(false);
 
 	landlock_allow_write(landlock, place->open);
 	landlock_allow_read(landlock, place->read);
@@ -122,6 +140,19 @@ static int mounts(const struct place *place)
 	return mount("none", place->root, "tmpfs", 0, NULL) < 0 ? errno : 0;
 }
 
+static int connects_to_an_abstract_socket(const struct place *place)
+{
+	SCOPED(fd_closep) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_un address = abstract(place->root);
+
+	return connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ? errno : 0;
+}
+
+static int signals_another(const struct place *place)
+{
+	return kill(getppid(), 0) < 0 ? errno : 0;
+}
+
 static gpointer in_thread(gpointer data)
 {
 	return GINT_TO_POINTER(reads_outside(data));
@@ -157,6 +188,7 @@ struct row {
 	const char *name;
 	int (*act)(const struct place *place);
 	int error;
+	int abi; /* of the kernel that does so; 0 = each */
 };
 
 static const struct row rows[] = {
@@ -168,6 +200,8 @@ static const struct row rows[] = {
 	{ "nothing-is-taken-in-from-outside", moves_outside, EACCES },
 	{ "no-program-is-run", runs_a_program, EACCES },
 	{ "nothing-is-mounted", mounts, EPERM },
+	{ "no-abstract-socket-is-connected", connects_to_an_abstract_socket, EPERM, 6 },
+	{ "nobody-else-gets-a-signal", signals_another, EPERM, 6 },
 	{ "threads-are-confined-too", reads_outside_in_a_thread, EACCES },
 };
 
@@ -175,8 +209,8 @@ static void test_row(gconstpointer data)
 {
 	const struct row *row = data;
 
-	if (landlock_abi() < LANDLOCK_ABI_MIN) {
-		g_test_skip("no landlock in this kernel");
+	if (landlock_abi() < MAX(LANDLOCK_ABI_MIN, row->abi)) {
+		g_test_skip("no landlock in this kernel, or too old a one");
 		return;
 	}
 	g_assert_cmpint(act_confined(row->act), ==, row->error);
@@ -184,7 +218,7 @@ static void test_row(gconstpointer data)
 
 static void no_landlock_in_the_kernel_is_null(void)
 {
-	struct landlock *landlock = landlock_new();
+	struct landlock *landlock = landlock_new(false);
 
 	g_assert_true((landlock != NULL) == (landlock_abi() >= LANDLOCK_ABI_MIN));
 	landlock_free(landlock);
