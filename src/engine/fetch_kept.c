@@ -65,7 +65,7 @@ static void read_next(struct fetch *fetch)
 	g_autoptr(GError) gone = NULL;
 
 	/* Somebody may have removed it meanwhile. */
-	if (!vault_has(vault, fetch->folder, fetch->uid)) {
+	if (!vault_can_read(vault, fetch->folder, fetch->uid)) {
 		gone = g_error_new(MAILFS_ERROR, MAILFS_ERROR_GONE, "the message is no more");
 		request_failed(fetch, gone);
 		return;
@@ -77,8 +77,7 @@ static void read_next(struct fetch *fetch)
 
 bool kept_start(struct fetch *fetch)
 {
-	if (!vault_has(fetch->fetcher->engine->vault, fetch->folder, fetch->uid) ||
-		fetch->fetcher->engine->config.is_read_only)
+	if (!vault_can_read(fetch->fetcher->engine->vault, fetch->folder, fetch->uid))
 		return false;
 	fetch->is_whole = true;
 	g_clear_pointer(&fetch->kept, g_checksum_free);

@@ -114,11 +114,21 @@ void vault_message_gone(struct vault *vault, const char *folder, uint32_t uid)
 		vault_drop(vault, uid);
 }
 
+bool vault_can_read(const struct vault *vault, const char *folder, uint32_t uid)
+{
+	uint64_t size;
+
+	/* A file that should be there and is not is an error, where it is ours alone. */
+	return vault_has(vault, folder, uid) &&
+		(vault->journal ||
+			spool_has(vault->engine->config.journal, vault_find(vault, uid)->id, &size));
+}
+
 void vault_read(struct vault *vault, uint32_t uid, struct mailfs_range range, spool_read_fn done,
 	void *user)
 {
 	const struct journal_kept *row = vault_find(vault, uid);
-	struct spool_file *file = spool_file_open(vault->journal, row->id, false);
+	struct spool_file *file = spool_file_open(vault->engine->config.journal, row->id, false);
 
 	spool_file_set_size(file, row->size);
 	spool_read(file, range, done, user);

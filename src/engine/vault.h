@@ -44,7 +44,9 @@ void vault_message_gone(struct vault *vault, const char *folder, uint32_t uid);
 void vault_online(struct vault *vault);
 /* The folder was just listed: what is new is stored, what is due leaves the server. */
 void vault_look(struct vault *vault, struct folder *folder);
-/* Bytes of one that is kept. */
+/* It is kept, and its bytes are to be had: not on a read-only mount beside one that writes. */
+bool vault_can_read(const struct vault *vault, const char *folder, uint32_t uid);
+/* Bytes of one that is. */
 void vault_read(struct vault *vault, uint32_t uid, struct mailfs_range range, spool_read_fn done,
 	void *user);
 

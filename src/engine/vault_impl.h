@@ -28,7 +28,7 @@ enum { VAULT_STORE, VAULT_CLEAR, VAULT_TASKS };
 
 struct vault {
 	struct engine *engine;
-	struct journal *journal; /* NULL: there is none to write */
+	struct journal *journal; /* NULL: there is none that may be written */
 	bool is_on;              /* messages are stored and deleted from the server */
 	GHashTable *items;       /* UID → struct journal_kept, owned */
 	GHashTable *endless;     /* UIDs of which more came than can be: not asked for again */

@@ -187,7 +187,7 @@ static bool open_for_writing(
 	if (!journal->dir)
 		return false;
 	path = store_dir_index_path(journal->dir);
-	journal->spool = spool_new(journal, error);
+	journal->spool = spool_new(journal, store_dir_fd(journal->dir), error);
 	if (!journal->spool)
 		return false;
 	if (fstatat(store_dir_fd(journal->dir), FILE_NAME, &st, AT_SYMLINK_NOFOLLOW) < 0 &&
@@ -206,6 +206,7 @@ static bool open_for_reading(
 {
 	g_autofree char *path = g_build_filename(config->dir, FILE_NAME, NULL);
 	SCOPED(fd_closep) int fd = open(config->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	g_autoptr(GError) no_spool = NULL;
 	struct stat st;
 
 	if (fd < 0 || fstatat(fd, FILE_NAME, &st, AT_SYMLINK_NOFOLLOW) < 0)
@@ -217,6 +218,9 @@ static bool open_for_reading(
 	}
 	if (!S_ISREG(st.st_mode) || st.st_uid != geteuid())
 		return fail_unreadable(error, path, "it is not a file of this user");
+	journal->spool = spool_new(journal, fd, &no_spool);
+	if (!journal->spool)
+		log_info("journal", "what is kept cannot be read: %s", no_spool->message);
 	return open_file(journal, path, config->identity, error);
 }
 

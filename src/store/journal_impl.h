@@ -14,7 +14,7 @@ struct journal {
 	struct store_dir *dir; /* NULL: read-only */
 	struct journal_link *link;
 	struct journal_thread *thread; /* NULL: read-only */
-	struct spool *spool;           /* NULL: read-only */
+	struct spool *spool;           /* NULL: read-only, and there is none */
 
 	GPtrArray *rows[JOURNAL_KINDS]; /* NULL once visited */
 	GArray *damaged_drafts;         /* uint64_t: their bytes stay */
@@ -24,8 +24,8 @@ struct journal {
 
 /* ---- spool.c ---- */
 
-/* NULL + error. */
-struct spool *spool_new(struct journal *journal, GError **error);
+/* Below the directory `parent_fd`. NULL + error. */
+struct spool *spool_new(struct journal *journal, int parent_fd, GError **error);
 void spool_close(struct spool *spool); /* waits for what was called, and calls back */
 void spool_free(struct spool *spool);
 uint64_t spool_max_id(const struct spool *spool); /* 0 = empty */

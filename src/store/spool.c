@@ -103,7 +103,7 @@ static void note_file(struct spool *spool, int dir_fd, const char *name)
 	struct stat st;
 	uint64_t id;
 
-	if (g_str_has_suffix(name, ".wire"))
+	if (g_str_has_suffix(name, ".wire") && !spool->journal->is_read_only)
 		unlinkat(dir_fd, name, 0);
 	else if (parse_u64(name, strlen(name), &id) && id != 0 && id < ID_END &&
 		 fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode))
@@ -130,23 +130,7 @@ static int list_files(struct spool *spool)
 	return r;
 }
 
-static int open_dir(struct spool *spool, int parent_fd)
-{
-	struct stat st;
-
-	if (mkdirat(parent_fd, "spool", 0700) < 0 && errno != EEXIST)
-		return -errno;
-	spool->dir_fd = openat(parent_fd, "spool", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (spool->dir_fd < 0 || fstat(spool->dir_fd, &st) < 0 || fsync(parent_fd) < 0)
-		return -errno;
-	if (st.st_uid != geteuid())
-		return -EACCES;
-	if ((st.st_mode & 077) != 0 && fchmod(spool->dir_fd, 0700) < 0)
-		return -errno;
-	return list_files(spool);
-}
-
-struct spool *spool_new(struct journal *journal, GError **error)
+struct spool *spool_new(struct journal *journal, int parent_fd, GError **error)
 {
 	struct spool *spool = g_new0(struct spool, 1);
 	int r;
@@ -156,7 +140,9 @@ struct spool *spool_new(struct journal *journal, GError **error)
 	spool->sizes = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, g_free);
 	spool->files = g_hash_table_new(g_int64_hash, g_int64_equal);
 	spool->results = g_async_queue_new();
-	r = open_dir(spool, store_dir_fd(journal->dir));
+	r = spool_disk_open_dir(parent_fd, journal->is_read_only, &spool->dir_fd);
+	if (r == 0)
+		r = list_files(spool);
 	if (r == 0)
 		return spool;
 	g_set_error(error, MAILFS_ERROR, store_error_code(r), "state directory %s/spool: %s",
@@ -370,7 +356,8 @@ struct spool_file *spool_file_open(struct journal *journal, uint64_t id, bool is
 	file->spool = spool;
 	file->refs = 1;
 	file->disk = (struct spool_disk){
-		.dir_fd = spool->dir_fd, .id = id, .is_new = is_new, .fd = -1, .wire_fd = -1
+		.dir_fd = spool->dir_fd, .id = id, .is_new = is_new, .fd = -1, .wire_fd = -1,
+		.is_read_only = journal->is_read_only,
 	};
 	if (!is_new)
 		spool_has(journal, id, &file->size);

@@ -16,6 +16,8 @@
 
 struct spool_file;
 
+/* Of a journal that is read-only: only spool_has() and spool_read(), of what is there. */
+
 /* A new, empty file (is_new) or one that a former process left. New reference; its first call
  * reports it if that cannot be done. */
 struct spool_file *spool_file_open(struct journal *journal, uint64_t id, bool is_new);

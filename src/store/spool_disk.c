@@ -13,10 +13,29 @@
 
 #define READ_MAX (4u << 20)
 
+int spool_disk_open_dir(int parent_fd, bool is_read_only, int *ret_fd)
+{
+	SCOPED(fd_closep) int fd = -1;
+	struct stat st;
+
+	if (!is_read_only && mkdirat(parent_fd, "spool", 0700) < 0 && errno != EEXIST)
+		return -errno;
+	fd = openat(parent_fd, "spool", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) < 0 || (!is_read_only && fsync(parent_fd) < 0))
+		return -errno;
+	if (st.st_uid != geteuid())
+		return -EACCES;
+	if (!is_read_only && (st.st_mode & 077) != 0 && fchmod(fd, 0700) < 0)
+		return -errno;
+	*ret_fd = fd_take(&fd);
+	return 0;
+}
+
 int spool_disk_open(struct spool_disk *disk)
 {
 	char name[32];
-	int flags = O_RDWR | O_NOFOLLOW | O_CLOEXEC | (disk->is_new ? O_CREAT | O_EXCL : 0);
+	int flags = O_NOFOLLOW | O_CLOEXEC | (disk->is_read_only ? O_RDONLY : O_RDWR) |
+		(disk->is_new ? O_CREAT | O_EXCL : 0);
 
 	if (disk->failed < 0)
 		return disk->failed;

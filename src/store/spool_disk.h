@@ -17,11 +17,15 @@ struct spool_disk {
 	int dir_fd; /* of spool/; borrowed */
 	uint64_t id;
 	bool is_new;       /* not made yet */
+	bool is_read_only;
 	bool is_synced;    /* its name is on the disk */
 	int fd, wire_fd;   /* -1 = not open */
 	bool is_wire_file; /* the wire form is the file itself */
 	int failed;        /* -errno: an fsync failed, nothing counts any more */
 };
+
+/* The directory itself, below `parent_fd`; made when it is missing, unless it is only to be read. */
+int spool_disk_open_dir(int parent_fd, bool is_read_only, int *ret_fd);
 
 /* Opens it if it is not. Before any of the others. */
 int spool_disk_open(struct spool_disk *disk);

@@ -172,6 +172,22 @@ def test_a_message_without_end_fills_nothing_and_holds_up_nobody(mount, pop3_ser
     assert server.drop_box == [endless]
 
 
+def test_a_read_only_mount_reads_what_is_kept(mount, make_dovecot):
+    server = fresh(make_dovecot)
+    m = mount(server, protocol="pop3", options=["pop3-keep=no"])
+    wait_until_cleared(m, 5)
+    before = contents(m)
+    m.stop()
+    m.clear_cache()
+    state = os.path.dirname(os.path.dirname(kept_files(m)[0]))
+    files = {path: open(path, "rb").read() for path in kept_files(m) + [os.path.join(state, "journal.db")]}
+    m.options[:] = [option for option in m.options if "pop3-keep" not in option] + ["ro"]
+    m.remount()
+    assert contents(m) == before
+    m.stop()
+    assert files == {path: open(path, "rb").read() for path in files}
+
+
 def test_rm_that_was_answered_is_true_after_a_crash(mount, pop3_server):
     server = pop3_server()
     for at in range(4):
