@@ -24,6 +24,19 @@ bool preflight_is_mounted(const struct account *account, const char *mountpoint)
 		statvfs(mountpoint, &fs) == 0;
 }
 
+bool preflight_is_shown(const struct account *account)
+{
+	g_autoptr(GPtrArray) table = mount_table_read();
+
+	for (guint i = 0; i < table->len; i++) {
+		const struct mount_entry *entry = g_ptr_array_index(table, i);
+
+		if (strcmp(entry->type, MOUNT_TYPE) == 0 && strcmp(entry->source, account->fsname) == 0)
+			return true;
+	}
+	return false;
+}
+
 bool preflight_allow_other(const struct account *account, GError **error)
 {
 	const struct options *options = &account->options;

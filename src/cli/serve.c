@@ -14,6 +14,7 @@
 #include "cli/keeper.h"
 #include "cli/mountpoint.h"
 #include "cli/notify.h"
+#include "cli/preflight.h"
 #include "cli/shutdown.h"
 #include "cli/signals.h"
 #include "net/network.h"
@@ -22,6 +23,10 @@
 
 /* Several accounts are mounted when each has started or failed to, and not later than this. */
 #define ALL_START_MS 5000u
+
+/* The end of a mount takes no longer after the unmount, most likely. */
+#define GOODBYE_MS      5000u
+#define GOODBYE_STEP_MS 50u
 
 struct serve {
 	const struct serve_config *config;
@@ -33,6 +38,7 @@ struct serve {
 	GMainLoop *loop;
 	struct shutdown shutdown;
 	guint start_timer;
+	unsigned waited_ms; /* for mounts that are ending */
 	bool is_mounted;
 	int code;
 };
@@ -301,11 +307,27 @@ static void show_one(struct serve *self, struct served *served)
 	served_show(served, self->mount);
 }
 
+/* Who has just been unmounted may still be saying goodbye to the server: umount(8) does not wait for it. */
+static bool open_patiently(struct serve *self, struct served *served, GError **error)
+{
+	while (!served_open(served, error)) {
+		if (!g_error_matches(*error, MAILFS_ERROR, MAILFS_ERROR_IN_USE) ||
+			preflight_is_shown(served->account) || self->waited_ms >= GOODBYE_MS)
+			return false;
+		if (self->waited_ms == 0)
+			log_info("mailfs", "waiting for the mount before this one to end");
+		g_clear_error(error);
+		g_usleep(GOODBYE_STEP_MS * 1000);
+		self->waited_ms += GOODBYE_STEP_MS;
+	}
+	return true;
+}
+
 static void open_one(struct serve *self, struct served *served)
 {
 	g_autoptr(GError) error = NULL;
 
-	if (!served->failure && !served_open(served, &error) && self->line->is_all)
+	if (!served->failure && !open_patiently(self, served, &error) && self->line->is_all)
 		served_warn(served, error);
 }
 

@@ -16,7 +16,7 @@ import time
 import pytest
 
 import mounting
-from imap_server import reply
+from imap_server import FIN, pause, reply
 from mounting import run
 from tools import wait_until
 
@@ -618,6 +618,23 @@ def test_second_mount_of_an_account_is_refused(mount, server):
     assert failure.code == 75
     assert "mounted already" in failure.stderr
     assert one.list() == ["INBOX"]
+
+
+def test_umount_and_mount_at_once(mount, imap_server):
+    """The daemon outlives umount(8) by what it has to say to the server; who mounts then waits for it."""
+    user = "again%d" % os.getpid()  # no other test's mount counts as one of this account
+    server = imap_server(users={user: "secret"})
+    server.on("LOGOUT", reply(pause(0.7), "* BYE", "%t OK", FIN))
+    one = mount(server, password=None, start=False, foreground=False)
+    write_config(one, "[account work]\nsource = %s\ntls = none\npassword = secret\n"
+                 % one.source.replace("demo@", user + "@"))
+    one.source, one.options = "work", []
+    one.start()
+    # Right after the mount, the helper for inotify has a look at it: busy.
+    wait_until(lambda: run(["fusermount3", "-u", one.path], check=False).returncode == 0)
+    assert mailfs(one.binary, "work", one.path, env=one.env()).returncode == 0
+    assert one.list() == ["INBOX"]
+    one.stop()
 
 
 def test_mount_over_a_mount_is_refused(mount, server):
