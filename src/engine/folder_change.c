@@ -258,6 +258,8 @@ static void submit(struct folder_change *change)
 		.weight = 2,
 		.vacates = change->verb == MAILFS_FOLDER_DELETE || change->verb == MAILFS_FOLDER_RENAME
 			? change->folder : NULL,
+		/* What has children is not deleted. */
+		.vacates_below = change->verb == MAILFS_FOLDER_RENAME ? change->delimiter : 0,
 		.start = job_start,
 		.fail = job_fail,
 	};

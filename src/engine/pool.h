@@ -32,6 +32,7 @@ struct pool_job {
 			       background work */
 	const char *folder; /* wire name, the owner's; NULL = any session will do */
 	const char *vacates; /* likewise: no other session has it open meanwhile. NULL = none */
+	char vacates_below;  /* the delimiter: nor what is below it; 0 = it alone */
 	mailfs_ticket (*start)(struct pool_job *job, struct mailfs_session *session);
 	void (*fail)(struct pool_job *job, const GError *error);
 

@@ -8,9 +8,17 @@
 
 #include "engine/pool_impl.h"
 
+static bool is_vacated_by(const struct pool_job *job, const char *folder)
+{
+	size_t len = strlen(job->vacates);
+
+	return folder && strncmp(job->vacates, folder, len) == 0 &&
+		(folder[len] == '\0' || (job->vacates_below != 0 && folder[len] == job->vacates_below));
+}
+
 bool pool_is_vacated(const struct pool *pool, const char *folder)
 {
-	return folder && pool->vacating && strcmp(pool->vacating->vacates, folder) == 0;
+	return pool->vacating && is_vacated_by(pool->vacating, folder);
 }
 
 bool pool_vacate(struct pool *pool, const struct pool_session *keep, const struct pool_job *job)
@@ -25,7 +33,7 @@ bool pool_vacate(struct pool *pool, const struct pool_session *keep, const struc
 	for (guint i = 0; i < pool->sessions->len; i++) {
 		struct pool_session *ps = g_ptr_array_index(pool->sessions, i);
 
-		if (ps == keep || g_strcmp0(ps->folder, job->vacates) != 0)
+		if (ps == keep || !is_vacated_by(job, ps->folder))
 			continue;
 		is_empty = false;
 		if (ps->state == SESSION_READY && ps->weight == 0)

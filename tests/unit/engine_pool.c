@@ -167,12 +167,12 @@ static bool is_vacated(void *user)
 	return ((struct vacating *)user)->is_over;
 }
 
-static void who_has_a_folder_open_that_goes_leaves_it_first(void)
+static void check_vacating(const char *folder, char delimiter)
 {
 	struct world *world = opened();
 	struct vacating vacating = {
-		.job = { .priority = POOL_INTERACTIVE, .weight = 2, .vacates = "INBOX",
-			.start = vacating_start, .fail = vacating_fail },
+		.job = { .priority = POOL_INTERACTIVE, .weight = 2, .vacates = folder,
+			.vacates_below = delimiter, .start = vacating_start, .fail = vacating_fail },
 		.pool = world->engine->pool,
 	};
 
@@ -192,6 +192,17 @@ static void who_has_a_folder_open_that_goes_leaves_it_first(void)
 	g_assert_cmpint(vacating.late->code, ==, WORLD_OK);
 	reading_free(vacating.late);
 	world_free(world);
+}
+
+static void who_has_a_folder_open_that_goes_leaves_it_first(void)
+{
+	check_vacating("INBOX", 0);
+	check_vacating("INBOX", '/');
+}
+
+static void so_does_who_has_one_below_it(void)
+{
+	check_vacating("IN", 'B'); /* as if that were the delimiter */
 }
 
 static void a_refusal_shrinks_the_pool_and_time_grows_it(void)
@@ -883,6 +894,7 @@ int main(int argc, char **argv)
 	T("more for much work", much_work_opens_more_up_to_the_limit);
 	T("opened ahead of work", much_work_to_come_opens_its_folder_on_the_others);
 	T("AS-3 left before it goes", who_has_a_folder_open_that_goes_leaves_it_first);
+	T("AS-3 left below it", so_does_who_has_one_below_it);
 	T("CN-2 LIMIT shrinks and grows", a_refusal_shrinks_the_pool_and_time_grows_it);
 	T("CN-5 further login refused", a_refused_login_of_a_further_connection_is_not_repeated);
 	T("a failed start tells why", a_start_that_fails_tells_why);
