@@ -147,6 +147,7 @@ bool pool_is_compressed(const struct pool *pool); /* at least one session */
 unsigned pool_sessions(const struct pool *pool);
 unsigned pool_sessions_max(const struct pool *pool);
 unsigned pool_waiting(const struct pool *pool);
-/* Sessions that ended, ever: while it stays the same, no session that was there is gone. */
+/* Sessions that ended, ever, but for those that were sent away from a folder (`vacates`): while it stays
+ * the same, no session that was there is gone, or one that was there with it is there still. */
 unsigned pool_losses(const struct pool *pool);
 unsigned pool_retry_in_ms(const struct pool *pool);

@@ -40,6 +40,7 @@ struct pool_session {
 	int64_t watch_rest_us;
 	int64_t quiet_us;       /* since when it has no job */
 
+	bool is_spare;    /* sent away from a folder, while another one stays: no loss */
 	bool is_retiring; /* compressed and should not be: takes no more jobs, then it is closed */
 };
 

@@ -65,7 +65,7 @@ static void pool_session_remove(struct pool_session *ps)
 
 	g_ptr_array_remove(pool->sessions, ps);
 	g_ptr_array_add(pool->corpses, ps);
-	pool->losses++;
+	pool->losses += !ps->is_spare;
 	if (pool->corpse_source == 0)
 		pool->corpse_source = g_idle_add_full(G_PRIORITY_DEFAULT, on_corpses, pool, NULL);
 }

@@ -36,8 +36,10 @@ bool pool_vacate(struct pool *pool, const struct pool_session *keep, const struc
 		if (ps == keep || !is_vacated_by(job, ps->folder))
 			continue;
 		is_empty = false;
-		if (ps->state == SESSION_READY && ps->weight == 0)
-			pool_session_close(ps);
+		if (ps->state != SESSION_READY || ps->weight > 0)
+			continue;
+		ps->is_spare = true;
+		pool_session_close(ps);
 	}
 	return is_empty;
 }

@@ -188,6 +188,8 @@ static void check_vacating(const char *folder, char delimiter)
 	vacating.late = world_read_begin(world, 1, 0, 10);
 	world_until(is_vacated, &vacating);
 	g_assert_cmpuint(vacating.inside, <=, 1);
+	/* What was learnt while they were there holds: ID-2. */
+	g_assert_cmpuint(pool_losses(vacating.pool), ==, 0);
 	world_until(reading_is_over, vacating.late);
 	g_assert_cmpint(vacating.late->code, ==, WORLD_OK);
 	reading_free(vacating.late);
