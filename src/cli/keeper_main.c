@@ -149,22 +149,24 @@ static struct {
 	char *id;      /* NULL = unknown */
 } made;
 
-/* Only what we have mounted: there may have been something before. */
-static int unmount_it(const struct mounter *mounter)
-{
-	if (!made.is_there)
-		return 0;
-	if (geteuid() == 0 && umount2(mounter->mountpoint, UMOUNT_NOFOLLOW | MNT_DETACH) == 0)
-		return 0;
-	return mountpoint_unmount(mounter->mountpoint, true, NULL) ? 0 : EIO;
-}
-
 static char *find_id(const struct mounter *mounter)
 {
 	g_autoptr(GPtrArray) table = mount_table_read();
 	const struct mount_entry *entry = mount_table_find(table, mounter->mountpoint);
 
 	return entry ? g_strdup(entry->id) : NULL;
+}
+
+/* Only what we have mounted: there may have been something before, and another mount since. */
+static int unmount_it(const struct mounter *mounter)
+{
+	g_autofree char *id = find_id(mounter);
+
+	if (!made.is_there || (made.id && g_strcmp0(id, made.id) != 0))
+		return 0;
+	if (geteuid() == 0 && umount2(mounter->mountpoint, UMOUNT_NOFOLLOW | MNT_DETACH) == 0)
+		return 0;
+	return mountpoint_unmount(mounter->mountpoint, true, NULL) ? 0 : EIO;
 }
 
 static void mount_it(int socket, const struct mounter *mounter)

@@ -40,6 +40,7 @@ struct serve {
 	guint start_timer;
 	unsigned waited_ms; /* for mounts that are ending */
 	bool is_mounted;
+	bool is_told_to_end; /* by a signal */
 	int code;
 };
 
@@ -198,6 +199,7 @@ static void on_ended(void *user)
 	const struct account *only = accounts_only(self->accounts);
 
 	log_info(only ? only->name : "mailfs", "unmounted");
+	signals_set_mountpoint(NULL); /* what is there from now on is another's */
 	if (!self->shutdown.is_running)
 		shutdown_begin(&self->shutdown);
 }
@@ -236,7 +238,10 @@ static void stop(struct serve *self)
 		report(self, error);
 	}
 	notify_send("STOPPING=1");
-	shutdown_begin(&self->shutdown);
+	/* The service manager unmounts, and then ends who is still there: that is no hurry yet. */
+	if (!self->shutdown.is_running || self->is_told_to_end)
+		shutdown_begin(&self->shutdown);
+	self->is_told_to_end = true;
 }
 
 static void reload_one(struct serve *self, struct served *served)

@@ -44,9 +44,9 @@ static void arm(void)
 {
 	unsigned left = alarm_left_ms();
 
-	if (!is_ending)
+	if (!is_ending && left == 0)
 		set_alarm(SIGNALS_END_MS);
-	else if (left == 0 || left > HURRY_MS)
+	else if (is_ending && (left == 0 || left > HURRY_MS))
 		set_alarm(HURRY_MS);
 	is_hurried = is_ending;
 	is_ending = 1;
@@ -114,8 +114,8 @@ void signals_set_mountpoint(const char *mountpoint)
 
 void signals_arm(void)
 {
-	if (!is_ending)
-		arm();
+	if (alarm_left_ms() == 0)
+		set_alarm(SIGNALS_END_MS);
 }
 
 void signals_arm_for(unsigned ms)

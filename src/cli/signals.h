@@ -16,7 +16,7 @@ void signals_start(signals_fn fn, void *user);
 void signals_stop(void);
 /* What the alarm unmounts; NULL = nothing. Borrowed until the next call. */
 void signals_set_mountpoint(const char *mountpoint);
-/* For an end that no signal began: as if TERM had come. */
+/* For an end that no signal began. A TERM that comes then is the first one. */
 void signals_arm(void);
 /* So long from now, whatever is left of the alarm before; not after a second TERM, which is in a hurry. */
 void signals_arm_for(unsigned ms);

@@ -637,6 +637,28 @@ def test_umount_and_mount_at_once(mount, imap_server):
     one.stop()
 
 
+def test_term_after_the_unmount_is_no_hurry(mount, server):
+    """So does `systemctl stop` of a mount: umount, then TERM for whoever is left."""
+    one = mount(server, ["name=uid"], arguments=["-v"])
+    is_held, go_on = threading.Event(), threading.Event()
+
+    def hold(connection, tag, _line):
+        is_held.set()
+        go_on.wait(20 * mounting.SLOW)
+        connection.send(tag + b" NO not now\r\n")
+
+    server.on("UID STORE", hold)
+    os.setxattr(one.join("INBOX", "7.eml"), "user.mailfs.flags", b"+\\Flagged")
+    assert is_held.wait(20 * mounting.SLOW)
+    wait_until(lambda: run(["fusermount3", "-u", one.path], check=False).returncode == 0)
+    wait_until(lambda: "unmounted" in one.stderr)
+    one.asked_to_die = True
+    one.process.send_signal(signal.SIGTERM)
+    go_on.set()
+    assert one.process.wait(mounting.STOP_LIMIT) == 0
+    assert server.wait_for(lambda: server.count("LOGOUT") > 0)
+
+
 def test_mount_over_a_mount_is_refused(mount, server):
     one = mount(server)
     two = mount(server, home=one.home, start=False)
