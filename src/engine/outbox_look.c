@@ -20,6 +20,7 @@ struct outbox_look {
 	uint32_t uidvalidity;
 	GChecksum *sha;
 	uint32_t found;
+	GError *refusal; /* the bytes were not given, and will not be */
 	guint at;
 	struct pool_job job;
 };
@@ -29,6 +30,7 @@ void outbox_look_free(struct outbox_look *look)
 	if (!look)
 		return;
 	g_clear_pointer(&look->sha, g_checksum_free);
+	g_clear_error(&look->refusal);
 	g_array_unref(look->uids);
 	g_free(look->folder);
 	g_free(look);
@@ -75,6 +77,16 @@ static void not_recognised(struct outbox_item *item, const GArray *newer)
 		outbox_wait_and_see(item, error);
 	else
 		outbox_refused(item, error);
+}
+
+/* It may be there: to send it once more could make it two. */
+static void remains_unknown(struct outbox_item *item)
+{
+	g_autoptr(GError) refusal = g_steal_pointer(&item->look->refusal);
+
+	look_end(item);
+	g_prefix_error_literal(&refusal, "whether the server has stored it cannot be found out: ");
+	outbox_refused(item, refusal);
 }
 
 /* ---- which may be it ---------------------------------------------------------------------------
@@ -157,6 +169,10 @@ static void ask_next_id(struct outbox_item *item)
 		not_recognised(item, newer);
 		return;
 	}
+	if (look->refusal) {
+		remains_unknown(item);
+		return;
+	}
 	look_end(item);
 	outbox_again(item, NULL);
 }
@@ -204,6 +220,14 @@ static void on_end(void *user, uint32_t uid)
 	g_checksum_reset(look->sha);
 }
 
+/* By the server itself, and not for the first time. */
+static bool is_refused_for_good(struct outbox_item *item, const GError *error)
+{
+	enum change_verdict verdict = change_judge(item->outbox->engine, error);
+
+	return (verdict == CHANGE_REFUSED || verdict == CHANGE_DOUBT) && ++item->doubts > DOUBTS_MAX;
+}
+
 static void on_fetched(void *user, const GError *error)
 {
 	struct outbox_look *look = user;
@@ -212,10 +236,11 @@ static void on_fetched(void *user, const GError *error)
 	pool_done(item->outbox->engine->pool, &look->job, error);
 	if (look->found != 0) {
 		found(item, look->found);
-	} else if (error) {
+	} else if (error && !is_refused_for_good(item, error)) {
 		look_end(item);
 		outbox_wait_and_see(item, error);
 	} else {
+		look->refusal = error ? g_error_copy(error) : NULL;
 		look_by_id(item);
 	}
 }

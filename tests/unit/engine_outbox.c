@@ -8,6 +8,7 @@
 #include <glib/gstdio.h>
 
 #include "base/log.h"
+#include "engine/internal.h"
 #include "engine_world.h"
 
 #define MAIL_A "Subject: a\r\nMessage-ID: <a@x>\r\n\r\nhello\r\n"
@@ -742,6 +743,37 @@ static void a_lost_connection_leaves_one_copy(void)
 	}
 }
 
+/* Another look at once. */
+static bool is_over_at_last(void *user)
+{
+	outbox_online(world->engine->outbox);
+	return drafts() == 0 || has_failed(user);
+}
+
+/* The message that it may be is never given. */
+static void check_refused_look(const char *text, unsigned drafts_left)
+{
+	begin();
+	start();
+	fake_die(world->server, FAKE_APPEND_END, MAILFS_ERROR_CONNECTION_LOST);
+	fake_fault(world->server, &(struct fake_fault){ .point = FAKE_FETCH, .code = MAILFS_ERROR_DENIED });
+	cp("x", text);
+	world_until(is_over_at_last, "x");
+	g_assert_cmpuint(drafts(), ==, drafts_left);
+	if (drafts_left > 0)
+		g_assert_nonnull(strstr(named("x")->reason, "cannot be found out"));
+	g_assert_cmpuint(world->server->appends, ==, 1);
+	g_assert_cmpuint(world->inbox->messages->len, ==, 1);
+	g_assert_cmpuint(world_count(world), ==, 1);
+	teardown();
+}
+
+static void what_the_server_does_not_give_is_not_asked_for_for_ever(void)
+{
+	check_refused_look("Subject: nameless\r\n\r\nx\r\n", 1);
+	check_refused_look(MAIL_A, 0);
+}
+
 /* Whoever moved it away meanwhile would make it go out once more. */
 static bool is_hidden_until_known(void *user)
 {
@@ -1022,6 +1054,7 @@ int main(int argc, char **argv)
 	T("WR-9 ", a_replaced_message_stays_until_the_new_one_is_stored);
 	T("WR-9 ", replace_is_one_stroke_where_the_server_can);
 	T("WR-5 ", a_lost_connection_leaves_one_copy);
+	T("WR-5 ", what_the_server_does_not_give_is_not_asked_for_for_ever);
 	T("WR-5 ", what_may_be_an_upload_is_hidden_until_it_is_known);
 	T("WR-5 ", without_appenduid_it_is_found_by_its_bytes);
 	T("WR-4 ", one_that_the_server_altered_is_found_by_its_message_id);
