@@ -21,6 +21,7 @@ struct evict {
 	uint64_t want, freed;
 	uint64_t held; /* of the last round: lies before what can be taken */
 	guint listed;  /* by the last round */
+	bool is_over;  /* there is no further round: what was removed is on its way */
 	GArray *waiters;
 };
 
@@ -63,6 +64,7 @@ void evict_room_made(struct store *store)
 static void evict_end(struct store *store)
 {
 	/* On a full disk it is files that must go, and packs have kept theirs. */
+	store->evict->is_over = true;
 	if (store->evict->waiters->len > 0) {
 		if (!compact_make_room(store))
 			evict_room_made(store);
@@ -270,12 +272,26 @@ static void on_cleared(struct store *store, void *user)
 	g_free(clearing);
 }
 
+static void clear(struct store *store, void *user)
+{
+	if (store->is_closing) {
+		on_cleared(store, user);
+		return;
+	}
+	/* One that has its last round behind it looks at nothing any more: after it. */
+	if (store->evict && store->evict->is_over) {
+		evict_make_room(store, 0, clear, user);
+		return;
+	}
+	evict_make_room(store, 0, on_cleared, user);
+	/* More than there can be: until nothing is left that may go. */
+	store->evict->want = UINT64_MAX / 2;
+}
+
 void store_clear_bodies(struct store *store, store_done_fn done, void *user)
 {
 	struct clearing *clearing = g_new(struct clearing, 1);
 
 	*clearing = (struct clearing){ done, user };
-	evict_make_room(store, 0, on_cleared, clearing);
-	/* More than there can be: until nothing is left that may go. */
-	store->evict->want = UINT64_MAX / 2;
+	clear(store, clearing);
 }

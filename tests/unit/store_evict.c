@@ -270,6 +270,30 @@ static void all_can_be_cleared_but_what_is_held_or_pinned(void)
 	cache_done(&cache);
 }
 
+/* Some of the turns meet an eviction that has its last round behind it. */
+static void what_is_let_go_while_others_are_cleared_goes_with_the_next_clearing(void)
+{
+	for (unsigned turns = 0; turns < 16; turns++) {
+		unsigned cleared = 0;
+		struct body *held;
+
+		setup(100 * SIZE);
+		for (uint32_t uid = 1; uid <= 3; uid++)
+			g_assert_cmpint(add_whole(cache.store, BOX, uid, SIZE), ==, 0);
+		held = body_open(cache.store, BOX, 2);
+		settle(cache.store);
+		store_clear_bodies(cache.store, on_cleared, &cleared);
+		for (unsigned turn = 0; turn < turns && cleared == 0; turn++)
+			g_main_context_iteration(NULL, TRUE);
+		body_unref(held);
+		store_clear_bodies(cache.store, on_cleared, &cleared);
+		while (cleared < 2)
+			g_main_context_iteration(NULL, TRUE);
+		g_assert_cmpuint(store_usage(cache.store).bodies, ==, 0);
+		cache_done(&cache);
+	}
+}
+
 static void a_write_beyond_the_limit_fails_and_reading_goes_on(void)
 {
 	struct rlimit before, limit;
@@ -344,6 +368,8 @@ int main(int argc, char **argv)
 	ADD("one written during the sweep stays", a_body_written_during_the_sweep_stays);
 	ADD("a write beyond the limit fails, reading goes on",
 		a_write_beyond_the_limit_fails_and_reading_goes_on);
+	ADD("let go while others are cleared",
+		what_is_let_go_while_others_are_cleared_goes_with_the_next_clearing);
 	ADD("on a full disk old bodies make room", on_a_full_disk_old_bodies_make_room);
 	r = g_test_run();
 	post_workers_stop();
