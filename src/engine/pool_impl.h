@@ -37,6 +37,7 @@ struct pool_session {
 	struct pool_watch account, idle;
 	bool is_faithful;       /* `folder` was watched since it was selected */
 	bool is_asked;          /* for a sign of life */
+	bool was_stuck;         /* it ended while it should have begun to idle */
 	int64_t watch_rest_us;
 	int64_t quiet_us;       /* since when it has no job */
 

@@ -245,9 +245,12 @@ static void note_session_lost(struct pool *pool, const struct pool_session *ps, 
 		pool_set_state(pool, ENGINE_CONNECTING);
 		return;
 	}
-	/* The first one that dies as soon as it lives is replaced at once, no more. */
+	/* The first one that dies as soon as it lives is replaced at once, no more; but what IDLE was the
+	 * end of took its time, and is_mute() counts it. */
 	if (clock_monotonic_us() - ps->since_us >= POOL_STEADY_US) {
 		backoff_reset(&pool->deaths);
+	} else if (ps->was_stuck) {
+		log_debug("engine", "the next connection at once");
 	} else if (pool->deaths.failures > 0) {
 		note_offline(pool, &pool->deaths, error);
 		return;

@@ -99,6 +99,7 @@ static void on_done(void *user, const GError *error)
 
 	if (error && !is_loss(error) && folder)
 		ps->is_faithful = false;
+	ps->was_stuck = error && is_loss(error) && pool_watch_is_stuck(ps, clock_monotonic_us());
 	*watch = (struct pool_watch){ 0 };
 	if (pool->is_stopping || ps->state != SESSION_READY)
 		return;

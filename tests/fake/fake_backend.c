@@ -536,7 +536,7 @@ static void step_watch(struct mailfs_session *s, struct fake_request *request)
 		request_end(s, request, NULL); /* something else is to be done */
 		return;
 	}
-	if (strike(s, request, FAKE_WATCH))
+	if (strike(s, request, FAKE_WATCH) || (request->folder && the_server->never_begins))
 		return;
 	if (request->folder ? !the_server->can_idle : !the_server->can_notify) {
 		request_fail(s, request, MAILFS_ERROR_NOT_POSSIBLE);

@@ -103,6 +103,7 @@ struct fake_server {
 	size_t chunk; /* body bytes per turn; 0 = 64 KiB */
 	bool cannot_compress;
 	bool can_idle, can_notify;
+	bool never_begins;    /* to idle: there is no "+" */
 	bool is_mute;         /* IDLE tells nothing of what was there before it */
 	bool hides_status;    /* LIST tells no STATUS */
 	bool is_dead_late;    /* `dead` comes a turn after the last `done` */

@@ -3,6 +3,8 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "engine/internal.h"
+#include "engine/pool_impl.h"
 #include "engine_world.h"
 
 static struct world *prepared(void)
@@ -209,6 +211,38 @@ static void a_watch_that_tells_late_is_believed(void)
 	world_free(world);
 }
 
+static bool is_stuck(void *user)
+{
+	const struct pool *pool = ((struct world *)user)->engine->pool;
+
+	for (guint i = 0; i < pool->sessions->len; i++) {
+		if (pool_watch_is_stuck(g_ptr_array_index(pool->sessions, i), clock_monotonic_us()))
+			return true;
+	}
+	return false;
+}
+
+static bool has_given_up(void *user)
+{
+	return world_has_reason(user, "does not begin it");
+}
+
+/* Nobody who reads meanwhile is told that we are offline. */
+static void connections_that_idle_ends_are_replaced_at_once(void)
+{
+	struct world *world = prepared();
+
+	world->server->can_idle = world->server->never_begins = true;
+	begin(world);
+	for (unsigned i = 0; i < 2; i++) {
+		world_until(is_stuck, world);
+		fake_kill(world->server, MAILFS_ERROR_CONNECTION_LOST);
+		g_assert_cmpint(world_cat(world, i + 1), ==, WORLD_OK);
+	}
+	world_until(has_given_up, world);
+	world_free(world);
+}
+
 /* ---- NOTIFY ---------------------------------------------------------------------------------- */
 
 static bool a_has_four(void *user)
@@ -345,6 +379,7 @@ int main(int argc, char **argv)
 	T("idle/CN-1 lost", a_lost_watch_is_begun_on_another_connection);
 	T("idle/CN-1 never tells", a_watch_that_never_tells_is_not_believed);
 	T("idle/CN-1 tells late", a_watch_that_tells_late_is_believed);
+	T("idle/CN-1 no plus", connections_that_idle_ends_are_replaced_at_once);
 	T("notify/all folders", notify_tells_of_all_folders_on_one_connection);
 	T("notify/ID-7 no news", what_is_known_already_is_no_news);
 	T("notify/folders", folders_that_come_are_shown);
