@@ -25,17 +25,33 @@ void vault_put(struct vault *vault, struct journal_kept *row)
 	g_hash_table_replace(vault->items, GUINT_TO_POINTER(row->uid), row);
 }
 
+static void on_row_dropped(void *user, const GError *error)
+{
+	struct vault_drop *drop = user;
+	struct vault *vault = drop->vault;
+
+	if (vault) {
+		g_ptr_array_remove_fast(vault->drops, drop);
+		if (error)
+			engine_add_reason(vault->engine, "what was removed here will be back: %s", error->message);
+		else
+			spool_remove(vault->journal, drop->id);
+	}
+	g_free(drop);
+}
+
 void vault_drop(struct vault *vault, uint32_t uid)
 {
 	const struct journal_kept *row = vault_find(vault, uid);
-	uint64_t id;
+	struct vault_drop *drop;
 
 	if (!row || !vault->journal)
 		return;
 	/* The row first: a file without a row is swept, a row without a file would be a promise. */
-	id = row->id;
-	journal_drop(vault->journal, &id, 1, JOURNAL_SYNCED, NULL, NULL);
-	spool_remove(vault->journal, id);
+	drop = g_new(struct vault_drop, 1);
+	*drop = (struct vault_drop){ .vault = vault, .id = row->id };
+	g_ptr_array_add(vault->drops, drop);
+	journal_drop(vault->journal, &drop->id, 1, JOURNAL_SYNCED, on_row_dropped, drop);
 	g_hash_table_remove(vault->items, GUINT_TO_POINTER(uid));
 }
 
@@ -190,6 +206,7 @@ struct vault *vault_new(struct engine *engine)
 		(config->backend->traits & MAILFS_TRAIT_KEYS) != 0;
 	vault->items = g_hash_table_new_full(NULL, NULL, NULL, (GDestroyNotify)journal_kept_free);
 	vault->endless = g_hash_table_new(NULL, NULL);
+	vault->drops = g_ptr_array_new();
 	return vault;
 }
 
@@ -199,5 +216,8 @@ void vault_free(struct vault *vault)
 		vault_work_forget(vault->work);
 	g_hash_table_unref(vault->items);
 	g_hash_table_unref(vault->endless);
+	for (guint i = 0; i < vault->drops->len; i++)
+		((struct vault_drop *)g_ptr_array_index(vault->drops, i))->vault = NULL;
+	g_ptr_array_unref(vault->drops);
 	g_free(vault);
 }

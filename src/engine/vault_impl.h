@@ -35,6 +35,12 @@ struct vault {
 	struct vault_work *work; /* the one under way; NULL = none */
 	uint32_t tried[VAULT_TASKS]; /* since the last look, up to this UID */
 	uint64_t pending;        /* bytes on their way to the disk */
+	GPtrArray *drops;        /* struct vault_drop *, of rows that are about to go */
+};
+
+struct vault_drop {
+	struct vault *vault; /* NULL: it is no more, and the next start sweeps the file */
+	uint64_t id;
 };
 
 /* A few messages on their way into the vault, or from the server. When the vault goes before the last
