@@ -13,7 +13,7 @@ import pytest
 
 import mailgen
 import mounting
-from test_crash import each_number, has_faults, is_dead, message
+from test_crash import dies_when_stopped, each_number, has_faults, is_dead, message
 from test_full import writes
 from test_pop3 import all_bodies, refresh, sha
 from test_pop3_keep import contents, kept_files, states
@@ -67,13 +67,11 @@ def killed(server, mount, number):
         if not is_dead(m):
             raise
     m.asked_to_die = True
-    was_met = not m.is_running()
+    was_met = not m.is_running() or dies_when_stopped(m)
     if was_met:
         m.kill9()
     try:
         assert is_safe(server, m)
-        if not was_met:
-            m.stop()
         m.environment = {}
         m.start()
         check(server, m)
