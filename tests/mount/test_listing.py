@@ -12,8 +12,8 @@ import pytest
 from mounting import run
 from tools import SLOW, popen, wait_until
 
-COUNT = 5600
-PART = 5000  # messages that one command asks for
+COUNT = 8000
+PART = 7000  # messages that all commands but the last one ask for
 RAW = b"Subject: one of many\r\n\r\nbody\r\n"
 
 LISTER = """

@@ -10,10 +10,17 @@
 #include "backend/imap/sync_impl.h"
 #include "base/clock.h"
 
-#define CHUNK       5000 /* messages in one command */
-/* So many ahead that neither the server nor the wire ever idles: a window of 4 MiB. Where a chunk
- * takes its time, few, so that others get in between. */
-#define CHUNKS_FAST 8
+/*
+ * Messages in one command: each asks for twice as many as the one before, so that the first are
+ * answered soon and there is something to list. So many commands are ahead that neither the server
+ * nor the line ever idles: a server makes 200,000 plain lines a second, a third of that with headers,
+ * and its first answer takes some round trips to come through a line that starts slowly. Where a chunk
+ * takes its time, few, so that others get in between.
+ */
+#define CHUNK_FIRST 1000u
+#define CHUNK_PLAIN 8000u
+#define CHUNK_HEADS 4000u
+#define CHUNKS_FAST QUEUE_PIPELINE_MAX
 #define CHUNKS_SLOW 2
 #define SLOW_US     (250 * 1000)
 #define SPARSE_MAX  4    /* UIDs per message: then a chunk may hold four times the messages */
@@ -127,12 +134,20 @@ static bool on_border(struct command *command, const struct imap_fetch *line)
 	struct sync *sync = (struct sync *)command->request;
 	uint32_t uid = line->uid;
 
-	if ((line->has & IMAP_FETCH_UID) == 0 || line->seq % CHUNK != 0 ||
+	if ((line->has & IMAP_FETCH_UID) == 0 || line->seq % CHUNK_FIRST != 0 ||
 		(line->has & IMAP_FETCH_FLAGS) != 0)
 		return false;
-	if (uid != 0 && sync->borders->len <= UINT32_MAX / CHUNK)
+	if (uid != 0 && sync->borders->len <= UINT32_MAX / CHUNK_FIRST)
 		g_array_append_val(sync->borders, uid);
 	return true;
+}
+
+static uint32_t next_border(const struct sync *sync, uint32_t seq)
+{
+	uint32_t most = sync->request.session->life.config.want_head ? CHUNK_HEADS : CHUNK_PLAIN;
+	uint32_t step = MIN(MIN(seq, most) + CHUNK_FIRST, most);
+
+	return seq > UINT32_MAX - step ? UINT32_MAX : seq + step;
 }
 
 static bool ask_borders(struct sync *sync);
@@ -167,8 +182,7 @@ static bool ask_borders(struct sync *sync)
 
 	for (int i = 0; i < BORDERS_MAX && sync->border_seq < exists; i++) {
 		g_string_append_printf(set, "%s%u", set->len > 0 ? "," : "", sync->border_seq);
-		sync->border_seq = sync->border_seq > UINT32_MAX - CHUNK ? UINT32_MAX
-									 : sync->border_seq + CHUNK;
+		sync->border_seq = next_border(sync, sync->border_seq);
 	}
 	if (set->len == 0)
 		return false;
@@ -187,7 +201,7 @@ static bool reckon_borders(struct sync *sync)
 
 	if (box->uidnext == 0 || span < exists || span > SPARSE_MAX * exists)
 		return false;
-	for (uint64_t seq = CHUNK; seq < exists; seq += CHUNK) {
+	for (uint32_t seq = next_border(sync, 0); seq < exists; seq = next_border(sync, seq)) {
 		uint32_t border = (uint32_t)(seq * span / exists);
 
 		if (border < sync->sweep_last)
@@ -200,7 +214,7 @@ void sync_sweep(struct sync *sync, uint32_t last)
 {
 	sync->did_sweep = true;
 	sync->sweep_last = last;
-	sync->border_seq = CHUNK;
+	sync->border_seq = next_border(sync, 0);
 	sync->next_chunk = 0;
 	sync->chunks_max = CHUNKS_FAST;
 	sync->chunk_us = INT64_MAX; /* the first one knows no pace */
