@@ -10,8 +10,9 @@
 #define WALK_SCORE_MAX    8u           /* so that who turns round is believed soon */
 #define WALK_STRIDE_STEPS 5u           /* equal steps that make a stride */
 #define WALK_WINDOW_FIRST (1024u * 1024)
+#define WALK_WINDOW_EARLY (4096u * 1024) /* of who has waited for the second message */
 #define WALK_LONG         100          /* messages of a listing whose ends tell something */
-#define WALK_STEPS_GROW   4u           /* before that, nobody is led farther */
+#define WALK_STEPS_GROW   4u           /* before that, nobody is led farther than that */
 
 static bool belongs(const struct walk *walk, int64_t position)
 {
@@ -151,6 +152,15 @@ static struct walk *begin(struct walks *walks, int64_t position, int64_t count)
 	return walk;
 }
 
+/* A line in slow start would idle if the second window were asked for only when the walk is beyond
+ * doubt. */
+static uint64_t window_limit(const struct walks *walks, const struct walk *walk)
+{
+	if (!walk->is_led || walk->steps == 0)
+		return 0;
+	return walk->steps < WALK_STEPS_GROW ? WALK_WINDOW_EARLY : walks->window_max;
+}
+
 struct walk_plan walks_note(struct walks *walks, int64_t position, int64_t count, bool is_here,
 	walk_bytes_fn ahead, void *user)
 {
@@ -167,9 +177,8 @@ struct walk_plan walks_note(struct walks *walks, int64_t position, int64_t count
 		return plan;
 	/* The walker waits for what was asked for: it is faster than that. Who reads at leisure finds
 	 * everything in place, and is content with the window as it is. */
-	if (!is_here && walk->is_led && walk->steps >= WALK_STEPS_GROW &&
-		walk->window < walks->window_max) {
-		walk->window = MIN(walk->window * 4, walks->window_max);
+	if (!is_here && walk->window < window_limit(walks, walk)) {
+		walk->window = MIN(walk->window * 4, window_limit(walks, walk));
 		walk->check_at = walk->at;
 	}
 	/* Counting what is ahead at every step would cost more than it tells. */

@@ -62,9 +62,10 @@ static void a_walk_that_stops_wastes_no_more_than_its_window(void)
 {
 	struct world *world = with_messages();
 
-	for (uint32_t uid = 1; uid <= 3; uid++)
+	for (uint32_t uid = 1; uid <= 3; uid++) {
 		g_assert_cmpint(world_cat(world, uid), ==, WORLD_OK);
-	world_settle(world);
+		world_settle(world);
+	}
 	g_assert_cmpuint(status_of(world).ahead_fetched, >, 0);
 	g_assert_cmpuint(world->server->bytes_sent, <, 1200 * 1024);
 	world_free(world);

@@ -136,6 +136,17 @@ static void who_waits_is_led_farther_up_to_the_bound(void)
 	g_assert_cmpuint(fetched_after(3000, true), <, 3000 + (65 << 20) / SIZE);
 }
 
+/* Nobody is led far on two opens, and far enough that a line which is slow to start is not idle. */
+static void who_waits_early_is_led_a_little_farther(void)
+{
+	g_assert_cmpuint(fetched_after(1, true), <=, 1 + (1 << 20) / SIZE);
+	for (unsigned steps = 2; steps <= 4; steps++) {
+		g_assert_cmpuint(fetched_after(steps, true), >, (3 << 20) / SIZE);
+		g_assert_cmpuint(fetched_after(steps, true), <, 5 + (4 << 20) / SIZE);
+	}
+	g_assert_cmpuint(fetched_after(5, true), >, (8 << 20) / SIZE);
+}
+
 static void walking_down_is_found(void)
 {
 	struct run run;
@@ -258,6 +269,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/engine/walk/short", short_listings_need_three_opens);
 	g_test_add_func("/engine/walk/at leisure", who_never_waits_is_not_led_farther);
 	g_test_add_func("/engine/walk/in a hurry", who_waits_is_led_farther_up_to_the_bound);
+	g_test_add_func("/engine/walk/in a hurry at first", who_waits_early_is_led_a_little_farther);
 	g_test_add_func("/engine/walk/down", walking_down_is_found);
 	g_test_add_func("/engine/walk/stride", a_stride_is_learnt);
 	g_test_add_func("/engine/walk/jitter", jitter_does_not_break_a_walk);
