@@ -79,7 +79,7 @@ static struct pool_session *choose(const struct pool *pool, const struct pool_jo
 
 	for (guint i = 0; i < pool->sessions->len; i++) {
 		struct pool_session *ps = g_ptr_array_index(pool->sessions, i);
-		unsigned cost = ps->weight * 2;
+		unsigned cost = pace_cost(ps, job);
 
 		if (!pool_session_is_usable(ps, now) || !pace_allows(ps, job) ||
 			(is_patient && pool_watch_is_stuck(ps, now)))

@@ -27,6 +27,7 @@ struct pool_session {
 	char *folder; /* selected, or about to be */
 	unsigned weight;
 	struct pool_job ahead; /* its folder is opened before there is work for it */
+	unsigned measured; /* part of `weight`: of jobs whose bytes are known */
 	uint64_t bytes;   /* of background work, on their way */
 	uint64_t budget;  /* for them; pool_pace.c */
 	int64_t quickest_us; /* background job so far */
@@ -157,6 +158,8 @@ void pool_link_judge(struct pool *pool, const struct pool_session *ps, const GEr
 
 void pace_init(struct pool_session *ps);
 bool pace_allows(const struct pool_session *ps, const struct pool_job *job);
+/* How busy the session is; 2 for each unit of weight. */
+unsigned pace_cost(const struct pool_session *ps, const struct pool_job *job);
 void pace_started(struct pool_session *ps, struct pool_job *job);
 void pace_ended(struct pool_session *ps, const struct pool_job *job, bool is_good);
 

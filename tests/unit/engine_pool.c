@@ -888,6 +888,63 @@ static void only_background_work_waits_for_its_budget(void)
 	g_assert_true(pace_allows(&ps, &read));
 }
 
+/* The `session` of these is how many bytes it has received. */
+static void tell_traffic(const struct mailfs_session *session, struct mailfs_traffic *ret_traffic)
+{
+	*ret_traffic = (struct mailfs_traffic){ .wire = *(const uint64_t *)(const void *)session };
+}
+
+static const struct mailfs_backend counting = { .traffic = tell_traffic };
+static const struct mailfs_backend mute;
+
+/* How many of `count` jobs a session gets before another one that has nothing to do. */
+static unsigned started_before(struct pool_session *ps, const struct pool_session *other, unsigned count)
+{
+	struct pool_job job = { .priority = POOL_BACKGROUND, .weight = 1, .bytes = 64u << 10 };
+	unsigned n = 0;
+
+	for (; n < count && pace_cost(ps, &job) <= pace_cost(other, &job); n++) {
+		pace_started(ps, &job);
+		ps->weight += job.weight;
+	}
+	return n;
+}
+
+static void a_line_whose_window_is_open_gets_the_first_of_a_walk(void)
+{
+	uint64_t little = 10 << 10, much = 3 << 20;
+	struct pool_session warm = { .backend = &counting, .session = (void *)&much };
+	struct pool_session other = { .backend = &counting, .session = (void *)&much };
+	struct pool_session cold = { .backend = &counting, .session = (void *)&little };
+	struct pool_session silent = { .backend = &mute }, silent_too = silent;
+
+	g_assert_cmpuint(started_before(&warm, &cold, 20), >=, 4);
+	g_assert_cmpuint(warm.weight, <, 8); /* the other one gets some at once, to open its own */
+	g_assert_cmpuint(started_before(&other, &warm, 20), >=, 4);
+	g_assert_cmpuint(started_before(&silent, &silent_too, 20), ==, 1);
+}
+
+/* What nobody knows the length of counts by its weight. */
+static void a_sync_keeps_a_session_busy(void)
+{
+	struct pool_session idle = { .backend = &mute }, syncing = { .backend = &mute };
+	struct pool_job sync = { .priority = POOL_SYNC, .weight = 6 };
+	struct pool_job ahead = { .priority = POOL_BACKGROUND, .weight = 1, .bytes = 64u << 10 };
+
+	pace_started(&syncing, &sync);
+	syncing.weight += sync.weight;
+	g_assert_cmpuint(pace_cost(&syncing, &ahead), ==, pace_cost(&idle, &ahead) + 12);
+	g_assert_cmpuint(pace_cost(&syncing, &sync), ==, 12);
+	pace_ended(&syncing, &sync, true);
+	syncing.weight -= sync.weight;
+	g_assert_cmpuint(pace_cost(&syncing, &ahead), ==, pace_cost(&idle, &ahead));
+	/* … and what is urgent goes where it need not wait. */
+	pace_started(&idle, &ahead);
+	g_assert_cmpuint(pace_cost(&idle, &sync), >, pace_cost(&syncing, &sync));
+	pace_ended(&idle, &ahead, true);
+	g_assert_cmpuint(idle.measured, ==, 0);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -915,6 +972,8 @@ int main(int argc, char **argv)
 	T("AS-4 a lost connection", a_lost_connection_is_replaced_at_once);
 	T("AS-4 short lives", connections_that_hardly_live_are_not_replaced_in_a_loop);
 	T("back-off", failed_dials_back_off);
+	T("pace, open window first", a_line_whose_window_is_open_gets_the_first_of_a_walk);
+	T("pace, syncs", a_sync_keeps_a_session_busy);
 	T("not compressed by itself", nothing_is_compressed_by_itself);
 	T("compressed at once", a_link_remembered_as_slow_is_compressed_at_once);
 	T("compression not offered", compression_that_is_not_offered_is_not_claimed);
