@@ -23,6 +23,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "serve.h"
+
 #define TIMEOUT 86400.0
 #define FIRST   2 /* inode of the first file */
 
@@ -194,26 +196,10 @@ static bool load(const char *source)
 	return true;
 }
 
-static int serve(const char *mountpoint)
-{
-	char *words[] = { "floor", "-o", "fsname=mailfs-bench,subtype=floor", NULL };
-	struct fuse_args args = FUSE_ARGS_INIT(3, words);
-	struct fuse_session *session = fuse_session_new(&args, &ops, sizeof(ops), NULL);
-	int r = 1;
-
-	if (!session || fuse_set_signal_handlers(session) != 0)
-		return 1;
-	if (fuse_session_mount(session, mountpoint) == 0) {
-		r = fuse_session_loop(session);
-		fuse_session_unmount(session);
-	}
-	fuse_remove_signal_handlers(session);
-	fuse_session_destroy(session);
-	return r == 0 ? 0 : 1;
-}
-
 int main(int argc, char **argv)
 {
+	char options[] = "fsname=mailfs-bench,subtype=floor";
+
 	has_no_open = argc == 4 && strcmp(argv[1], "--no-open") == 0;
 	if (argc != 3 && !has_no_open) {
 		fprintf(stderr, "usage: floor [--no-open] SOURCE MOUNTPOINT\n");
@@ -223,5 +209,5 @@ int main(int argc, char **argv)
 		fprintf(stderr, "floor: %s: %s\n", argv[argc - 2], strerror(errno));
 		return 1;
 	}
-	return serve(argv[argc - 1]);
+	return serve(&ops, options, argv[argc - 1]);
 }

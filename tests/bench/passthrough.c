@@ -21,6 +21,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "serve.h"
+
 #define TIMEOUT 1.0
 
 /* An inode that the kernel knows; the inode number is its address. */
@@ -212,26 +214,10 @@ static const struct fuse_lowlevel_ops ops = {
 	.releasedir = op_releasedir,
 };
 
-static int serve(const char *mountpoint)
-{
-	char *words[] = { "passthrough", "-o", "ro,fsname=mailfs-bench,subtype=passthrough", NULL };
-	struct fuse_args args = FUSE_ARGS_INIT(3, words);
-	struct fuse_session *session = fuse_session_new(&args, &ops, sizeof(ops), NULL);
-	int r = 1;
-
-	if (!session || fuse_set_signal_handlers(session) != 0)
-		return 1;
-	if (fuse_session_mount(session, mountpoint) == 0) {
-		r = fuse_session_loop(session);
-		fuse_session_unmount(session);
-	}
-	fuse_remove_signal_handlers(session);
-	fuse_session_destroy(session);
-	return r == 0 ? 0 : 1;
-}
-
 int main(int argc, char **argv)
 {
+	char options[] = "ro,fsname=mailfs-bench,subtype=passthrough";
+
 	if (argc != 3) {
 		fprintf(stderr, "usage: passthrough SOURCE MOUNTPOINT\n");
 		return 64;
@@ -242,5 +228,5 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	nodes = g_hash_table_new(g_str_hash, g_str_equal);
-	return serve(argv[2]);
+	return serve(&ops, options, argv[2]);
 }

@@ -16,25 +16,17 @@
  * UIDs are taken to be 1 to EXISTS. Prints one line of JSON.
  */
 #define _GNU_SOURCE
-#include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
-#include <netdb.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <openssl/err.h>
-#include <openssl/ssl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
+
+#define RAW_NAME "raw_fetch"
+#include "raw.h"
 
 #define MAX_CONNECTIONS 32
 #define INPUT           (256u << 10)
@@ -69,7 +61,6 @@ struct client {
 	pthread_t thread;
 	unsigned number;
 	SSL *ssl;
-	int fd;
 
 	uint8_t input[INPUT];
 	size_t at, filled;
@@ -93,49 +84,7 @@ struct client {
 	size_t entry_count, entry_room;
 };
 
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
-static void die(const char *what)
-{
-	unsigned long code = ERR_get_error();
-
-	fprintf(stderr, "raw_fetch: %s: %s\n", what,
-		code ? ERR_reason_error_string(code) : strerror(errno));
-	exit(1);
-}
-
 /* ---- the connection ---- */
-
-static int dial(void)
-{
-	struct addrinfo hints = { .ai_family = AF_INET, .ai_socktype = SOCK_STREAM };
-	struct addrinfo *found;
-	int fd, on = 1;
-
-	if (getaddrinfo(config.host, config.port, &hints, &found) != 0)
-		die("getaddrinfo");
-	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0 || connect(fd, found->ai_addr, found->ai_addrlen) < 0)
-		die("connect");
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	freeaddrinfo(found);
-	return fd;
-}
-
-static void client_connect(struct client *c)
-{
-	c->fd = dial();
-	c->ssl = SSL_new(tls);
-	if (!c->ssl || SSL_set_fd(c->ssl, c->fd) != 1 || SSL_set1_host(c->ssl, config.host) != 1 ||
-		SSL_set_tlsext_host_name(c->ssl, config.host) != 1 || SSL_connect(c->ssl) != 1)
-		die("TLS");
-}
 
 static void client_send(struct client *c, const char *text)
 {
@@ -369,7 +318,7 @@ static void login(struct client *c)
 {
 	char text[512];
 
-	client_connect(c);
+	c->ssl = tls_dial(tls, config.host, config.port);
 	/* The greeting need not be waited for. */
 	snprintf(text, sizeof(text), "a1 LOGIN \"%s\" \"%s\"\r\n", config.user, config.password);
 	client_send(c, text);
@@ -539,12 +488,7 @@ static void read_options(int argc, char **argv)
 
 static void prepare(void)
 {
-	tls = SSL_CTX_new(TLS_client_method());
-	if (!tls || SSL_CTX_load_verify_locations(tls, config.ca, NULL) != 1)
-		die(config.ca);
-	SSL_CTX_set_verify(tls, SSL_VERIFY_PEER, NULL);
-	SSL_CTX_set_read_ahead(tls, 1);
-	SSL_CTX_set_default_read_buffer_len(tls, INPUT);
+	tls = tls_context(config.ca, INPUT);
 	next_uid = config.first;
 	if (config.store == STORE_DISCARD)
 		return;

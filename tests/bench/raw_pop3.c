@@ -10,21 +10,14 @@
  */
 #define _GNU_SOURCE
 #include <getopt.h>
-#include <netdb.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <openssl/err.h>
-#include <openssl/ssl.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
+
+#define RAW_NAME "raw_pop3"
+#include "raw.h"
 
 #define INPUT (256u << 10)
 #define AHEAD 400u /* commands without an answer */
@@ -37,49 +30,6 @@ static SSL *ssl;
 static uint8_t input[INPUT];
 static size_t at, filled;
 static uint64_t octets;
-
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
-static void die(const char *what)
-{
-	fprintf(stderr, "raw_pop3: %s: %s\n", what, ERR_reason_error_string(ERR_get_error()));
-	exit(1);
-}
-
-static int dial(void)
-{
-	struct addrinfo hints = { .ai_family = AF_INET, .ai_socktype = SOCK_STREAM };
-	struct addrinfo *found;
-	int fd, on = 1;
-
-	if (getaddrinfo(config.host, config.port, &hints, &found) != 0)
-		die("getaddrinfo");
-	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0 || connect(fd, found->ai_addr, found->ai_addrlen) < 0)
-		die("connect");
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	freeaddrinfo(found);
-	return fd;
-}
-
-static void start_tls(void)
-{
-	SSL_CTX *tls = SSL_CTX_new(TLS_client_method());
-
-	SSL_CTX_set_verify(tls, SSL_VERIFY_PEER, NULL);
-	if (SSL_CTX_load_verify_file(tls, config.ca) != 1)
-		die(config.ca);
-	ssl = SSL_new(tls);
-	if (!ssl || SSL_set_fd(ssl, dial()) != 1 || SSL_set1_host(ssl, config.host) != 1 ||
-		SSL_set_tlsext_host_name(ssl, config.host) != 1 || SSL_connect(ssl) != 1)
-		die("TLS");
-}
 
 static void say(const char *text, size_t len)
 {
@@ -207,7 +157,7 @@ int main(int argc, char **argv)
 
 	parse(argc, argv);
 	start = now();
-	start_tls();
+	ssl = tls_dial(tls_context(config.ca, INPUT), config.host, config.port);
 	status();
 	ask("USER ", config.user);
 	status();

@@ -121,9 +121,10 @@ class World:
 
     def _build_tools(self):
         os.makedirs(self.tools, exist_ok=True)
+        headers = [os.path.join(HERE, name) for name in sorted(os.listdir(HERE)) if name.endswith(".h")]
         for name, packages in TOOLS.items():
             source, target = os.path.join(HERE, name + ".c"), os.path.join(self.tools, name)
-            if os.path.exists(target) and os.path.getmtime(target) > os.path.getmtime(source):
+            if os.path.exists(target) and os.path.getmtime(target) > max(map(os.path.getmtime, [source, *headers])):
                 continue
             flags = subprocess.run(["pkg-config", "--cflags", "--libs", *packages],
                                    stdout=subprocess.PIPE, text=True, check=True).stdout.split() \
