@@ -339,7 +339,8 @@ engine_ticket engine_draft_unlink(
 		if (item->phase == OUTBOX_LOST)
 			outbox_plan(item, 0);
 	}
-	return ticket;
+	/* What it was to replace may not be removed now: answered already. */
+	return g_hash_table_contains(engine->waiters, &ticket) ? ticket : 0;
 }
 
 /* ---- fsync -------------------------------------------------------------------------------------

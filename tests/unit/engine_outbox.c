@@ -519,6 +519,44 @@ static void a_file_that_is_removed_during_the_upload_leaves_no_message(void)
 	teardown();
 }
 
+static bool is_online(void *user)
+{
+	return pool_state(world->engine->pool) == ENGINE_ONLINE;
+}
+
+static bool is_alone(void *user)
+{
+	return fake_sessions(world->server) == 0;
+}
+
+/* Who waits is freed with its answer. */
+static void a_removal_that_is_refused_at_once_is_not_waited_for(void)
+{
+	struct call call = { 0 };
+
+	begin();
+	world->upload_delay_ms = 100000;
+	world->delete_mode = ENGINE_DELETE_EXPUNGE;
+	start();
+	fake_message_add(world->inbox, 5, 100);
+	g_assert_cmpint(world_refresh(world, "INBOX"), ==, WORLD_OK);
+	cp("x", MAIL_A);
+	g_assert_cmpint(rename_to(named("x"), "INBOX", "5.eml", 5), ==, WORLD_OK);
+	engine_go_offline(world->engine);
+	world_until(is_alone, NULL);
+	g_assert_cmpuint(engine_draft_unlink(world->engine, named("5.eml"), on_call, &call), ==, 0);
+	g_assert_cmpint(wait_for(&call), ==, MAILFS_ERROR_OFFLINE);
+	/* All is as it was, and goes when it can. */
+	g_assert_true(engine_is_hidden(world->engine, inbox()->box->id, 5));
+	engine_go_online(world->engine);
+	world_until(is_online, NULL);
+	g_assert_cmpint(unlink_it(named("5.eml")), ==, WORLD_OK);
+	quiesce();
+	g_assert_cmpuint(world->inbox->messages->len, ==, 0);
+	g_assert_cmpuint(world->server->appends, ==, 0);
+	teardown();
+}
+
 static void an_unlinked_file_is_read_and_written_until_it_is_closed(void)
 {
 	struct draft *draft;
@@ -1042,6 +1080,7 @@ int main(int argc, char **argv)
 	T("WR-1 ", a_rename_to_another_folder_during_the_upload_moves_it);
 	T("WR-6 ", a_file_that_is_removed_is_not_uploaded);
 	T("WR-6 ", a_file_that_is_removed_during_the_upload_leaves_no_message);
+	T("WR-9 ", a_removal_that_is_refused_at_once_is_not_waited_for);
 	T("WR-6 ", an_unlinked_file_is_read_and_written_until_it_is_closed);
 	T("WR-5 ", two_files_of_equal_bytes_are_two_messages);
 	T("", a_rename_over_another_new_file_leaves_one);
