@@ -213,7 +213,7 @@ void syncer_take_status(struct engine *engine, struct folder *folder,
 /* This is not what was synced last. For a folder whose messages are not known: true. */
 bool syncer_differs(const struct folder *folder, const struct mailfs_status *status);
 /* Its STATUS was told just now and is not what was synced last; false if a sync after the same STATUS
- * found nothing (note_moot): some servers count other things there (ID-7). */
+ * found nothing (syncer_note_moot): some servers count other things there (ID-7). */
 bool syncer_is_told_otherwise(const struct folder *folder);
 void syncer_note_moot(const struct folder *folder);
 /* Its STATUS was told in the last few seconds. */

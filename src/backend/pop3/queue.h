@@ -3,8 +3,8 @@
  * Commands to one server. Answers come in the order of the commands, so a command is known by its
  * place. Loop thread; owned by the session.
  *
- * Without PIPELINING one command is in flight, else as many as QUEUE_MAX, and no more than
- * QUEUE_BYTES of answers: who comes with something urgent waits for what is on its way. Foreground
+ * Without PIPELINING one command is in flight, else as many as POP3_QUEUE_MAX, and no more
+ * than POP3_QUEUE_BYTES of answers: who comes with something urgent waits for what is on its way. Foreground
  * goes before background; inside a class, first come, first sent.
  */
 #pragma once
