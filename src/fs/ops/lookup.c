@@ -52,7 +52,8 @@ static bool lookup_arriving(struct fs *fs, fuse_req_t req, uint64_t parent, cons
 
 static void lookup_answer(struct lookup *lookup);
 
-static void on_exact(void *user, const GError *error)
+/* The folder is open, or the size is known. */
+static void on_ready(void *user, const GError *error)
 {
 	struct lookup *lookup = user;
 
@@ -79,20 +80,9 @@ static void lookup_answer(struct lookup *lookup)
 		op_finish(&lookup->op, reply_entry, &attr);
 		return;
 	}
-	ticket = engine_make_exact(fs->engine, ino_split(attr.st_ino).id, message->uid, on_exact, lookup);
+	ticket = engine_make_exact(fs->engine, ino_split(attr.st_ino).id, message->uid, on_ready, lookup);
 	if (ticket != 0)
 		lookup->op.ticket = ticket;
-}
-
-static void on_opened(void *user, const GError *error)
-{
-	struct lookup *lookup = user;
-
-	lookup->op.ticket = 0;
-	if (error)
-		op_finish_error(&lookup->op, error);
-	else
-		lookup_answer(lookup);
 }
 
 static void lookup_wait(struct fs *fs, fuse_req_t req, struct folder *folder, uint64_t parent,
@@ -105,7 +95,7 @@ static void lookup_wait(struct fs *fs, fuse_req_t req, struct folder *folder, ui
 		return;
 	lookup->parent = parent;
 	lookup->name = g_strdup(name);
-	ticket = engine_open_folder(fs->engine, folder, on_opened, lookup);
+	ticket = engine_open_folder(fs->engine, folder, on_ready, lookup);
 	if (ticket != 0)
 		lookup->op.ticket = ticket;
 }
