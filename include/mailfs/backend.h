@@ -93,7 +93,6 @@ struct mailfs_server_info {
 	/* How changes can be heard of; none of them: by asking. */
 	bool can_idle;          /* watch of the selected folder */
 	bool can_notify;        /* watch of the whole account */
-	bool can_list_status;   /* list tells the status of every folder */
 };
 
 /* Received so far by a session. */

@@ -7,8 +7,6 @@
 
 #include "base/clock.h"
 
-#define FLUSH_CHECK_MS 20u
-
 void engine_each_pending(struct engine *engine, engine_pending_fn fn, void *user)
 {
 	changer_each(engine->changer, fn, user);

@@ -144,19 +144,6 @@ void place_steal(struct place *place, uint32_t uid)
 	g_hash_table_steal(place->items, GUINT_TO_POINTER(uid));
 }
 
-bool place_map_is_empty(const struct place_map *map)
-{
-	GHashTableIter iter;
-	gpointer place;
-
-	g_hash_table_iter_init(&iter, map->places);
-	while (g_hash_table_iter_next(&iter, &place, NULL)) {
-		if (g_hash_table_size(((struct place *)place)->items) > 0)
-			return false;
-	}
-	return true;
-}
-
 static int by_uid(gconstpointer a, gconstpointer b)
 {
 	const uint32_t *left = a;

@@ -43,8 +43,6 @@ void *place_item(const struct place *place, uint32_t uid);
 void place_put(struct place *place, uint32_t uid, void *item);
 void place_drop(struct place *place, uint32_t uid);  /* frees it */
 void place_steal(struct place *place, uint32_t uid); /* does not */
-/* Of all places. */
-bool place_map_is_empty(const struct place_map *map);
 /* The UIDs that have something, ascending; uint32_t. */
 GArray *place_uids(const struct place *place);
 

@@ -284,11 +284,6 @@ void journal_close(struct journal *journal)
 	g_free(journal);
 }
 
-const char *journal_dir(const struct journal *journal)
-{
-	return journal->path;
-}
-
 /* ---- reading --------------------------------------------------------------------------------- */
 
 void journal_visit(struct journal *journal, const struct journal_visitor *visitor, void *user)

@@ -43,7 +43,6 @@ struct journal *journal_open(const struct journal_config *config, GError **error
 /* Finishes what was called before, here and in the spool; callbacks that are due come from inside and
  * may not call anything of it. Blocks. */
 void journal_close(struct journal *journal);
-const char *journal_dir(const struct journal *journal);
 
 /* How long an answer is good for. */
 enum journal_durability {
@@ -193,5 +192,5 @@ void journal_drop_names(struct journal *journal, const char *folder, uint32_t ui
 void journal_rename_folder(struct journal *journal, const char *from, const char *to,
 	char delimiter, store_done_fn done, void *user);
 
-/* Rows written or dropped and not yet committed. */
+/* Rows written or dropped and not yet committed; for tests. */
 unsigned journal_pending(const struct journal *journal);

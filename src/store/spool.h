@@ -68,5 +68,5 @@ bool spool_looks_like_message(const char *bytes, size_t len);
 void spool_remove(struct journal *journal, uint64_t id);
 /* Files without a row (ids given, ascending) go, but for those of damaged rows; after journal_visit(), before the first draft. */
 void spool_sweep(struct journal *journal, const uint64_t *known_ids, size_t count);
-/* Bytes of all files, for statfs and status. */
+/* Bytes of all files; for tests. */
 uint64_t spool_bytes(const struct journal *journal);

@@ -93,7 +93,8 @@ struct imap_reader;
 struct imap_reader *imap_reader_new(void);
 void imap_reader_free(struct imap_reader *reader);
 
-/* True: literals of BODY[…] and BINARY[…] items in FETCH are streamed whatever their size. */
+/* True: literals of BODY[…] and BINARY[…] items in FETCH are streamed whatever their size. Sessions
+ * leave it off; with it, tests cut short bodies at every byte. */
 void imap_reader_stream_bodies(struct imap_reader *reader, bool is_on);
 
 /* Consumes from `in`; never blocks; linear in the bytes for every chunking. */

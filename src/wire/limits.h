@@ -11,7 +11,6 @@
 #define WIRE_SEARCH_PIECE       (64 * 1024)        /* a longer "* SEARCH" line comes in pieces */
 #define WIRE_TAG_MAX            64                 /* a tag in a response */
 #define WIRE_OBJECT_ID_MAX      255                /* EMAILID, THREADID. RFC 8474 §3 */
-#define WIRE_COMMAND_MAX        8000               /* a command line that we send */
 #define WIRE_SET_MAX            900                /* a UID set inside a command that we send */
 #define WIRE_KEYWORD_MAX        100                /* length of one keyword */
 #define WIRE_KEYWORDS_MAX       256                /* keywords of one message or mailbox */
@@ -21,5 +20,4 @@
 #define WIRE_POP3_LINE_MAX      (16 * 1024)        /* a status line, or a line of a listing */
 #define WIRE_POP3_CODE_MAX      64                 /* a response code */
 #define WIRE_POP3_UIDL_MAX      70                 /* RFC 1939 §7; a longer one is hashed */
-#define WIRE_POP3_KEY_MAX       160                /* what a message is known by */
 #define WIRE_POP3_MESSAGES_MAX  (1000u * 1000)    /* in one maildrop */

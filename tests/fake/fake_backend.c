@@ -78,7 +78,6 @@ struct mailfs_session {
 	GError *death;
 	void (*closed)(void *user);
 	void *closed_user;
-	bool was_refused;
 	bool is_compressed;
 	uint64_t received;
 	bool is_no; /* a request fails by a tagged answer */
@@ -1237,7 +1236,6 @@ static void turn_dial(struct mailfs_session *s)
 			.can_delta = !the_server->cannot_delta,
 			.can_idle = the_server->can_idle,
 			.can_notify = the_server->can_notify,
-			.can_list_status = !the_server->hides_status,
 			.max_pipeline = 10,
 			.append_limit = the_server->append_limit,
 		});

@@ -118,8 +118,6 @@ void session_ready(struct mailfs_session *s)
 		.can_delta = s->caps.condstore || s->caps.qresync,
 		.can_idle = s->caps.idle,
 		.can_notify = s->caps.notify,
-		.can_list_status = s->caps.list_extended && s->caps.list_status &&
-			(s->quirks & QUIRK_NO_LIST_RETURN) == 0,
 	};
 
 	s->life.state = SESSION_READY;

@@ -80,7 +80,6 @@ static gboolean on_renew(gpointer user)
 {
 	struct mailfs_session *s = user;
 
-	s->idling.is_renewing = true;
 	idle_leave(s);
 	session_kick(s); /* an answer is due now */
 	return G_SOURCE_REMOVE;

@@ -19,7 +19,6 @@ struct idling {
 	struct command *command; /* NULL = none */
 	bool has_begun;          /* the "+" came */
 	bool is_leaving;         /* DONE was sent */
-	bool is_renewing;        /* … because it was time, not because of something else */
 	int64_t begun_us;
 	unsigned late_ms;        /* the "+" */
 	GSource *timer; /* the "+" is overdue; it is time to renew */

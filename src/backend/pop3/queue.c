@@ -139,13 +139,6 @@ void pop3_queue_detach(struct pop3_queue *queue, const struct request *request)
 	}
 }
 
-bool pop3_queue_is_idle(const struct pop3_queue *queue)
-{
-	return g_queue_is_empty((GQueue *)&queue->in_flight) &&
-		g_queue_is_empty((GQueue *)&queue->foreground) &&
-		g_queue_is_empty((GQueue *)&queue->background);
-}
-
 /* ---- answers --------------------------------------------------------------------------------- */
 
 static void finish(struct pop3_queue *queue, const char *text, const GError *error)
@@ -171,7 +164,6 @@ static void on_status(struct pop3_queue *queue, struct pop3_command *command,
 		finish(queue, event->text, NULL);
 		return;
 	}
-	command->is_answering = true;
 	pop3_reader_expect(queue->session->reader,
 		command->answer == POP3_OCTETS ? POP3_MESSAGE : POP3_LISTING);
 	if (command->hooks->begin)

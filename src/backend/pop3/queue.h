@@ -3,9 +3,9 @@
  * Commands to one server. Answers come in the order of the commands, so a command is known by its
  * place. Loop thread; owned by the session.
  *
- * Without PIPELINING one command is in flight, else as many as POP3_QUEUE_MAX, and no more
- * than POP3_QUEUE_BYTES of answers: who comes with something urgent waits for what is on its way. Foreground
- * goes before background; inside a class, first come, first sent.
+ * Without PIPELINING one command is in flight, else as many as POP3_QUEUE_MAX, and no more than
+ * POP3_QUEUE_BYTES of answers: who comes with something urgent waits for what is on its way.
+ * Foreground goes before background; inside a class, first come, first sent.
  */
 #pragma once
 
@@ -50,7 +50,6 @@ struct pop3_command {
 
 	/* the queue's own */
 	char *line;
-	bool is_answering;  /* +OK came, its lines or octets are coming */
 };
 
 struct pop3_queue {
@@ -73,7 +72,6 @@ void pop3_queue_add(struct pop3_queue *queue, struct pop3_command *command);
 void pop3_queue_pump(struct pop3_queue *queue);
 /* Its commands are forgotten, or run out unheard. */
 void pop3_queue_detach(struct pop3_queue *queue, const struct request *request);
-bool pop3_queue_is_idle(const struct pop3_queue *queue);
 
 /* An event of the reader but for challenges. False: nobody asked for it. */
 bool pop3_queue_on_event(struct pop3_queue *queue, const struct pop3_event *event);
