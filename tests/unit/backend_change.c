@@ -576,6 +576,17 @@ static void equal_copies_have_no_name(void)
 		do_move, "ready|c7>0:0|c8>0:0|changed INBOX|m7>0:0|m8>0:0|move OK|", UIDS(7, 8));
 }
 
+/* One of them is somebody else's new message: which, nobody knows. */
+static void a_copy_among_others_of_its_size_has_no_name(void)
+{
+	CHECK(SCRIPT(LOGIN(" UIDPLUS"), OPEN_RW("2"), STATUS_BOX,
+		      "S: * STATUS Box (MESSAGES 4 UIDNEXT 20)", "S: %t OK", COPY_78, "S: %t OK", SIZES_78,
+		      OPEN_TARGET, "C: UID FETCH 20:* (UID RFC822.SIZE)",
+		      "S: * 5 FETCH (UID 20 RFC822.SIZE 100)", "S: * 6 FETCH (UID 21 RFC822.SIZE 100)",
+		      "S: * 7 FETCH (UID 22 RFC822.SIZE 200)", "S: %t OK", OPEN_RW("2"), EXPUNGE_78),
+		do_move, "ready|c7>0:0|c8>0:22|changed INBOX|m7>0:0|m8>0:22|move OK|", UIDS(7, 8));
+}
+
 static void without_uidplus_nothing_is_copied_that_cannot_be_removed(void) /* EX-1 */
 {
 	static const char *const foreign[] = { "5", "7:9", "1:8", "5 7 8", "9", "4294967295" };
@@ -819,6 +830,8 @@ int main(int argc, char **argv)
 			copies_that_cannot_be_found_leave_both },
 		{ "/backend/change/move/ID-4 equal copies have no name",
 			equal_copies_have_no_name },
+		{ "/backend/change/move/EX-2 a copy among others of its size",
+			a_copy_among_others_of_its_size_has_no_name },
 		{ "/backend/change/move/EX-1 nothing is copied that cannot be removed",
 			without_uidplus_nothing_is_copied_that_cannot_be_removed },
 		{ "/backend/change/move/EX-1 ours may be marked",

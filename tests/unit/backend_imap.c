@@ -446,6 +446,18 @@ static void vanished_of_everything_is_checked_and_never_expanded(void)
 		"ready|state v=9 n=99 delta|gone 2:4294967289|modseq 7|sync OK|");
 }
 
+/* It names as many as are missing, so nothing else speaks against it. */
+static void vanished_of_most_is_checked_against_the_uid_list(void)
+{
+	check_known(SCRIPT(ENABLED, OPEN_QRESYNC("5", "7"),
+			    "C: UID FETCH 1:30 (UID FLAGS) (CHANGEDSINCE 5 VANISHED)",
+			    "C: UID FETCH 31:* (*", "S: * VANISHED (EARLIER) 6:30", "S: %u OK", "S: %t OK",
+			    "C: UID SEARCH ALL", "S: * SEARCH 1 2 3 4 30", "S: %t OK"),
+		do_sync,
+		&(struct mailfs_known){ .uidvalidity = 9, .uid_max = 30, .count = 30, .modseq = 5 },
+		"ready|state v=9 n=5 delta|gone 5:29|modseq 7|sync OK|");
+}
+
 static void a_search_for_everything_is_an_error(void)
 {
 	check_known(SCRIPT(LOGIN(" CONDSTORE ESEARCH"), OPEN_MODSEQ("2", "7"), DELTA(""), "S: %u OK",
@@ -1096,6 +1108,22 @@ static void do_two_fetches(struct play *play)
 	fetch_uids(play, "INBOX", (const uint32_t[]){ 8 }, 1, NULL);
 }
 
+/* SZ-2: whose it is, is told behind it, and each of two may be it. */
+static void a_body_without_a_name_is_nobodys_while_two_are_due(void)
+{
+	g_autofree char *late = big_line("", " UID 8");
+	struct play play;
+
+	play_init(&play, SCRIPT(LOGIN(""), OPEN("3"), "C: UID FETCH 7 (*", "C: UID FETCH 8 (*", late,
+				 "S: * 1 FETCH (UID 7 BODY[] \"a\")", "S: %u OK", "S: %t OK",
+				 "C: UID FETCH 8 (UID BODY*", late, "S: %t OK"));
+	play.act = do_two_fetches;
+	play_run(&play, "end 8|fetch OK|");
+	g_assert_cmpstr(play.log->str, ==,
+		"ready|begin 7 1|a|end 7|fetch OK|begin 8 100000|end 8|fetch OK|");
+	play_done(&play);
+}
+
 static void fetches_of_one_folder_are_pipelined(void)
 {
 	/* Both are there before the first is answered; answered in the other order. */
@@ -1334,6 +1362,8 @@ int main(int argc, char **argv)
 			vanished_of_everything_is_checked_and_never_expanded },
 		{ "/backend/imap/sync/SEC-29 a SEARCH that names everything is an error",
 			a_search_for_everything_is_an_error },
+		{ "/backend/imap/sync/ID-6 VANISHED of most is checked",
+			vanished_of_most_is_checked_against_the_uid_list },
 		{ "/backend/imap/sync/ID-6 a MODSEQ that went back is not used",
 			modseq_that_went_back_is_not_used },
 		{ "/backend/imap/sync/EX-4 CHANGEDSINCE refused is not used",
@@ -1399,6 +1429,8 @@ int main(int argc, char **argv)
 			a_big_body_that_is_cut_has_no_end },
 		{ "/backend/imap/fetch/big bodies without a name are fetched alone",
 			big_bodies_without_a_name_are_fetched_alone },
+		{ "/backend/imap/fetch/SZ-2 a body without a name while two are due",
+			a_body_without_a_name_is_nobodys_while_two_are_due },
 		{ "/backend/imap/fetch/SZ-5 ranges are checked by their origin",
 			ranges_are_checked_by_their_origin },
 		{ "/backend/imap/fetch/AS-2 what came with a refusal counts",

@@ -564,6 +564,42 @@ static void a_twin_is_not_the_copy(void)
 	world_free(world);
 }
 
+/* Two letters alike, and one of them was copied: that copy is not taken for both. */
+static void one_copy_stands_for_one_message(void)
+{
+	struct world *world = made();
+	struct answer answers[3] = { 0 };
+	struct fake_message *source, *other, *copy;
+
+	fake_messages_add(world->inbox, 1, 5, 100);
+	source = fake_message_find(world->inbox, 2);
+	other = fake_message_find(world->inbox, 3);
+	other->date = source->date;
+	g_bytes_unref(other->body);
+	other->body = g_bytes_ref(source->body);
+	world->confirms_each = true;
+	begin(world);
+	fake_fault(world->server, &(struct fake_fault){ .point = FAKE_MOVE, .skip = 1, .times = 1,
+		.code = MAILFS_ERROR_CONNECTION_LOST, .is_death = true });
+	/* The first one goes alone, the others behind it together. */
+	for (uint32_t i = 0; i < G_N_ELEMENTS(answers); i++)
+		ask_move(world, 1 + i, NULL, &answers[i]);
+	world_until(was_struck, world);
+	copy = fake_message_add(archive, 9, 100);
+	copy->date = source->date;
+	g_bytes_unref(copy->body);
+	copy->body = g_bytes_ref(source->body);
+	for (uint32_t i = 0; i < G_N_ELEMENTS(answers); i++) {
+		world_until(answer_is_there, &answers[i]);
+		g_assert_cmpint(answers[i].code, ==, WORLD_OK);
+	}
+	world_until(is_idle, world);
+	g_assert_cmpuint(world->server->moves, ==, 3);
+	g_assert_cmpuint(world->inbox->messages->len, ==, 2);
+	g_assert_cmpuint(archive->messages->len, ==, 6);
+	world_free(world);
+}
+
 static void others_may_expunge_it_first(void)
 {
 	struct world *world = opened(5);
@@ -715,6 +751,7 @@ int main(int argc, char **argv)
 	ADD("promise kept", a_promise_is_kept_after_a_restart);
 	ADD("EX-1 together", what_a_dead_process_left_is_removed_together);
 	ADD("twin", a_twin_is_not_the_copy);
+	ADD("one copy", one_copy_stands_for_one_message);
 	ADD("AS-2 expunged", others_may_expunge_it_first);
 	ADD("ID-1 UIDVALIDITY", a_new_uidvalidity_ends_what_waits);
 	ADD("EX-1 one at a time", one_request_at_a_time_empties_a_folder);

@@ -851,6 +851,22 @@ static void without_appenduid_it_is_found_by_its_bytes(void)
 	teardown();
 }
 
+static void what_was_there_before_is_not_the_upload(void)
+{
+	setup();
+	cp("x", MAIL_A);
+	quiesce();
+	fake_die(world->server, FAKE_APPEND_SENT, MAILFS_ERROR_CONNECTION_LOST);
+	cp("y", MAIL_A);
+	quiesce();
+	g_assert_cmpuint(world->server->appended, ==, 2);
+	g_assert_cmpuint(copies(MAIL_A), ==, 2);
+	g_assert_cmpuint(drafts(), ==, 0);
+	g_assert_cmpuint(engine_given_uid(world->engine, inbox()->box->id, "x"), ==, 1);
+	g_assert_cmpuint(engine_given_uid(world->engine, inbox()->box->id, "y"), ==, 2);
+	teardown();
+}
+
 static void one_that_the_server_altered_is_found_by_its_message_id(void)
 {
 	begin();
@@ -1096,6 +1112,7 @@ int main(int argc, char **argv)
 	T("WR-5 ", what_the_server_does_not_give_is_not_asked_for_for_ever);
 	T("WR-5 ", what_may_be_an_upload_is_hidden_until_it_is_known);
 	T("WR-5 ", without_appenduid_it_is_found_by_its_bytes);
+	T("WR-5 ", what_was_there_before_is_not_the_upload);
 	T("WR-4 ", one_that_the_server_altered_is_found_by_its_message_id);
 	T("WR-5 ", offline_files_are_kept_and_sent_later);
 	T("", on_a_full_disk_the_program_is_told_and_goes_on_later);
