@@ -237,6 +237,17 @@ char *fs_component(const char *bytes, size_t len, bool is_top)
 	return folder_component_escape(bytes, len, is_top ? FOLDER_AT_ROOT : 0);
 }
 
+char *fs_folder_bytes(const struct folder *parent, const char *shown)
+{
+	size_t len = 0;
+	g_autofree char *bytes = folder_component_unescape(shown, &len);
+	g_autofree char *again = bytes ? fs_component(bytes, len, !parent->parent) : NULL;
+
+	if (!again || strcmp(again, shown) != 0 || strlen(bytes) != len)
+		return NULL;
+	return g_steal_pointer(&bytes);
+}
+
 uint32_t fs_message_name(void *view, uint32_t uid, int64_t date, const struct mailfs_head *head,
 	char *name)
 {

@@ -111,6 +111,8 @@ static inline uint64_t fs_ino(const struct fs *fs, enum ino_kind kind, uint32_t 
 
 /* The folder that a directory inode shows; NULL: no folder (any more). */
 struct folder *fs_folder(struct fs *fs, uint64_t ino);
+/* The name, for the server, of a folder that would be shown as `shown`; NULL: none is. g_free() it. */
+char *fs_folder_bytes(const struct folder *parent, const char *shown);
 uint64_t fs_folder_ino(struct fs *fs, const struct folder *folder);
 /* The message of an inode; NULL: none such. */
 struct message *fs_message(struct fs *fs, uint64_t ino, struct folder **ret_folder);

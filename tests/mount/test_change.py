@@ -362,6 +362,20 @@ def test_mkdir_rmdir_and_rename_of_folders(world):
     raises(errno.EEXIST, os.mkdir, m.join("Projects", "Size"))
 
 
+def test_nm1_a_new_folder_has_the_name_that_was_asked_for_or_is_refused(world):
+    server, m = world
+    os.mkdir(m.join("100%"))
+    os.mkdir(m.join("100%", "a%252Fb"))  # as a folder called a%2Fb is shown
+    os.rename(m.join("100%"), m.join("x%2Eeml"))
+    assert m.list("x%2Eeml") == ["a%252Fb"]
+    assert "x.eml/a%2Fb" in server.folders()
+    before = server.folders()
+    for name in ("y.eml", "q%41", "a%2Fb", "%", "%0A", "%FF", "%79"):
+        raises(errno.EINVAL, os.mkdir, m.join(name))
+        raises(errno.EINVAL, os.rename, m.join("x%2Eeml"), m.join(name))
+    assert server.folders() == before
+
+
 def test_nm9_inbox_and_folders_in_the_way_are_protected(world):
     server, m = world
     os.mkdir(m.join("Other"))

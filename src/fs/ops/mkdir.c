@@ -28,6 +28,7 @@ void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 {
 	struct fs *fs = fs_of(req);
 	struct folder *folder = fs_folder(fs, parent);
+	g_autofree char *bytes = folder ? fs_folder_bytes(folder, name) : NULL;
 	struct change *change;
 	struct stat attr;
 	int error = 0;
@@ -47,6 +48,8 @@ void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 	else if (fs_find(fs, parent, name, &attr, NULL) == 0 ||
 		(parent == fs->root && strcmp(name, ".mailfs") == 0))
 		error = EEXIST;
+	else if (!bytes)
+		error = EINVAL;
 	if (error != 0) {
 		fuse_reply_err(req, error);
 		return;
@@ -56,5 +59,5 @@ void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 		return;
 	change->parent = parent;
 	change->name = g_strdup(name);
-	change_wait(change, engine_make_folder(fs->engine, folder, name, change_done, change));
+	change_wait(change, engine_make_folder(fs->engine, folder, bytes, change_done, change));
 }

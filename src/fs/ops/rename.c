@@ -164,15 +164,16 @@ static void rename_folder(fuse_req_t req, uint64_t ino, const struct place *to, 
 	static const struct place nothing;
 	struct fs *fs = fs_of(req);
 	struct folder *folder = fs_folder(fs, ino);
+	g_autofree char *bytes = fs_folder_bytes(to->folder, newname);
 	struct change *change;
 
-	if (!g_utf8_validate(newname, -1, NULL)) {
-		fuse_reply_err(req, EILSEQ);
+	if (!bytes) {
+		fuse_reply_err(req, g_utf8_validate(newname, -1, NULL) ? EINVAL : EILSEQ);
 		return;
 	}
 	change = rename_new(req, ino, newparent, newname, &nothing);
 	if (change)
-		change_wait(change, engine_rename_folder(fs->engine, folder, to->folder, newname,
+		change_wait(change, engine_rename_folder(fs->engine, folder, to->folder, bytes,
 			change_done, change));
 }
 
