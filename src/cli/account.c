@@ -2,7 +2,9 @@
 /* From SOURCE, options and configuration file to something that can be connected to. */
 #include "cli/account.h"
 
+#include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/exit_code.h"
 
@@ -19,7 +21,7 @@ static bool load_section(struct account *account, struct options *options, GErro
 	section = config_find(config, account->given);
 	is_good = section && config_apply(config, section, options, error);
 	if (!section)
-		g_set_error(error, CLI_ERROR, EX_CONFIG, "%s: there is no [account %s]", config->path,
+		g_set_error(error, CLI_ERROR, EX_CONFIG, "%s: there is no [account %s]; 'mailfsctl list' tells which there are", config->path,
 			account->given);
 	config_free(config);
 	return is_good;
@@ -100,6 +102,17 @@ static bool check_protocol(struct account *account, GError **error)
 	return true;
 }
 
+static bool check_files(const struct account *account, GError **error)
+{
+	const char *file = account->options.tls_ca;
+
+	if (!file || access(file, R_OK) == 0)
+		return true;
+	g_set_error(error, CLI_ERROR, EX_CONFIG, "%s: tls-ca: %s: %s", account->given, file,
+		g_strerror(errno));
+	return false;
+}
+
 static bool choose_view(struct account *account, GError **error)
 {
 	g_autoptr(GError) wrong = NULL;
@@ -177,7 +190,8 @@ struct account *account_new(const char *source, const char *config_path, struct 
 						   : config_default_path();
 	}
 	if (!load_source(account, error) || !check_protocol(account, error) ||
-		!check_user(account, error) || !choose_view(account, error)) {
+		!check_user(account, error) || !choose_view(account, error) ||
+		!check_files(account, error)) {
 		account_free(account);
 		return NULL;
 	}

@@ -210,6 +210,9 @@ static struct config *parse(const char *path, const char *text, bool is_private,
 
 	config->path = g_strdup(path);
 	config->accounts = g_ptr_array_new_with_free_func(account_free);
+	/* What some editors begin UTF-8 with. */
+	if (g_str_has_prefix(text, "\xef\xbb\xbf"))
+		text += 3;
 	if (!read_lines(&reader, text)) {
 		g_propagate_error(error, wrong);
 		config_free(config);
@@ -245,6 +248,8 @@ static struct config *load(const char *path, bool must_exist, bool is_lenient, G
 
 	if (fd < 0 && (errno == ENOENT || errno == ENOTDIR) && !must_exist)
 		return config_parse(path, "", false, error);
+	if (fd < 0 && errno == ENOENT)
+		return refuse_file(path, "there is no such file; 'mailfsctl add ADDRESS' writes one", error);
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return refuse_file(path, g_strerror(errno), error);
 	if (!S_ISREG(st.st_mode))

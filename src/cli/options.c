@@ -409,6 +409,8 @@ static bool refuse_value(const struct option_info *info, const char *value, GErr
 	else if (info->kind == OPTION_CHOICE)
 		g_set_error(error, CLI_ERROR, EX_USAGE, "%s: '%s' is none of %s", info->name, value,
 			info->choices);
+	else if (info->kind == OPTION_FLAG || info->kind == OPTION_YES_NO)
+		g_set_error(error, CLI_ERROR, EX_USAGE, "%s: '%s' is none of yes|no", info->name, value);
 	else if (info->offset == AT(password))
 		g_set_error(error, CLI_ERROR, EX_USAGE, "%s: has no value", info->name);
 	else

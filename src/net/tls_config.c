@@ -227,6 +227,7 @@ static SSL_CTX *context_new(void)
 
 static bool load_authorities(SSL_CTX *ctx, const char *ca_file, GError **error)
 {
+	unsigned long why;
 	const char *reason;
 
 	/* Honours SSL_CERT_FILE and SSL_CERT_DIR. */
@@ -235,7 +236,8 @@ static bool load_authorities(SSL_CTX *ctx, const char *ca_file, GError **error)
 		ERR_clear_error();
 		return true;
 	}
-	reason = ERR_reason_error_string(ERR_peek_last_error());
+	why = ERR_peek_error(); /* of several, the first is the cause */
+	reason = ERR_SYSTEM_ERROR(why) ? g_strerror(ERR_GET_REASON(why)) : ERR_reason_error_string(why);
 	g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_TLS, "no CA certificate could be read from %s%s%s",
 		ca_file, reason ? ": " : "", reason ? reason : "");
 	ERR_clear_error();

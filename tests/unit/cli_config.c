@@ -106,10 +106,20 @@ static void mistakes_are_told_with_their_line(void)
 	assert_refused("[account a\n", "m.conf:1: ']' is missing");
 	assert_refused("[account a]\ntimeout = x\n",
 		"m.conf:2: timeout: 'x' is not a number from 1 to 3600");
+	assert_refused("[account a]\nro = ja\n", "m.conf:2: ro: 'ja' is none of yes|no");
 	assert_refused("[account a]\nname =\n", "m.conf:2: name: '' is not a valid value");
 	assert_refused("[account a]\nuser = \xff\n", "m.conf:2: not UTF-8");
 	assert_refused("[account a/b]\n", "m.conf:1: an account's name is made of letters, digits and . _ @ + -");
 	assert_refused("[]\n", "m.conf:1: not a section that is known: write [account NAME]");
+}
+
+static void a_byte_order_mark_is_no_mistake(void)
+{
+	struct config *config = parse("\xef\xbb\xbf[account a]\nuser = x\n");
+
+	g_assert_nonnull(config_find(config, "a"));
+	config_free(config);
+	assert_refused("[account a]\n\xef\xbb\xbfuser = x\n", "m.conf:2: unknown key: \xef\xbb\xbfuser");
 }
 
 static void keys_of_the_command_line_are_unknown_here(void)
@@ -176,6 +186,7 @@ static void a_missing_file_matters_only_if_it_must_exist(void)
 	config_free(config);
 	g_assert_null(config_load("/nonexistent/m.conf", true, &error));
 	g_assert_error(error, CLI_ERROR, EX_CONFIG);
+	g_assert_nonnull(strstr(error->message, "mailfsctl add"));
 	g_clear_error(&error);
 	g_assert_null(config_load("/", false, &error));
 	g_assert_error(error, CLI_ERROR, EX_CONFIG);
@@ -257,6 +268,7 @@ static void contradictions_are_refused(void)
 	assert_no_account("imaps://h", NULL, "", EX_USAGE);
 	assert_no_account("imaps://a@h", NULL, "tls=none", EX_USAGE);
 	assert_no_account("imaps://a@h", NULL, "name=other", EX_USAGE);
+	assert_no_account("imaps://a@h", NULL, "tls-ca=/nonexistent/ca.pem", EX_CONFIG);
 	assert_no_account("imaps://a@h", NULL, "name={nothing}", EX_USAGE);
 	assert_no_account("pop3s://a@h/Folder", NULL, "", EX_USAGE);
 	assert_no_account("pop3s://a@h", NULL, "tls=none", EX_USAGE);
@@ -298,6 +310,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/cli/config/applied", values_go_into_the_options);
 	g_test_add_func("/cli/config/precedence", the_command_line_wins);
 	g_test_add_func("/cli/config/mistakes", mistakes_are_told_with_their_line);
+	g_test_add_func("/cli/config/byte order mark", a_byte_order_mark_is_no_mistake);
 	g_test_add_func("/cli/config/not here", keys_of_the_command_line_are_unknown_here);
 	g_test_add_func("/cli/config/SEC-52 password", a_password_needs_a_private_file);
 	g_test_add_func("/cli/config/SEC-52 mode", the_mode_of_the_file_decides);
