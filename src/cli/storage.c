@@ -2,6 +2,9 @@
 /* Cache and state of an account: $XDG_CACHE_HOME/mailfs/NAME, $XDG_STATE_HOME/mailfs/NAME. */
 #include "cli/storage.h"
 
+#include "cli/exit_code.h"
+#include "mailfs/error.h"
+
 char *storage_cache_dir(const struct account *account)
 {
 	return g_build_filename(g_get_user_cache_dir(), "mailfs", account->directory, NULL);
@@ -10,6 +13,17 @@ char *storage_cache_dir(const struct account *account)
 char *storage_state_dir(const struct account *account)
 {
 	return g_build_filename(g_get_user_state_dir(), "mailfs", account->directory, NULL);
+}
+
+/* A directory that cannot be written is no refused login: another one has to be named. */
+static void name_another(GError **error, const char *variable)
+{
+	g_autoptr(GError) wrong = NULL;
+
+	if (!g_error_matches(*error, MAILFS_ERROR, MAILFS_ERROR_DENIED))
+		return;
+	wrong = g_steal_pointer(error);
+	g_set_error(error, CLI_ERROR, EX_CONFIG, "%s; %s names another place", wrong->message, variable);
 }
 
 static bool open_journal(struct storage *storage, const struct account *account, GError **error)
@@ -27,6 +41,8 @@ static bool open_journal(struct storage *storage, const struct account *account,
 			.is_read_only = is_read_only,
 		},
 		error);
+	if (!storage->journal)
+		name_another(error, "XDG_STATE_HOME");
 	return storage->journal != NULL;
 }
 
@@ -45,6 +61,8 @@ static bool open_store(struct storage *storage, const struct account *account, G
 		error);
 	if (!storage->store && g_error_matches(*error, MAILFS_ERROR, MAILFS_ERROR_IN_USE))
 		g_prefix_error(error, "%s is mounted already, see 'mailfsctl status': ", account->name);
+	if (!storage->store)
+		name_another(error, "XDG_CACHE_HOME");
 	return storage->store != NULL;
 }
 

@@ -18,7 +18,7 @@ struct storage {
 	struct journal *journal;
 };
 
-/* False + error: MAILFS_ERROR_IN_USE if another process has it. What was opened stays in *storage:
+/* False + error: MAILFS_ERROR_IN_USE if another process has it, EX_CONFIG if it may not be there. What was opened stays in *storage:
  * storage_close() it. */
 bool storage_open(struct storage *storage, const struct account *account, GError **error);
 void storage_close(struct storage *storage);
