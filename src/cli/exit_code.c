@@ -63,7 +63,8 @@ const char *exit_code_advice(const GError *error)
 		return NULL;
 	switch (error->code) {
 	case MAILFS_ERROR_LOGIN:
-		return "check user name and password; there was one attempt and there will be no other";
+		return "check user name and password, and the command that prints it, if any; there will be no "
+		       "second attempt";
 	case MAILFS_ERROR_NO_HOST:
 		return "check the host name, and that the network is up";
 	case MAILFS_ERROR_REFUSED:

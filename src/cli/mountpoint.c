@@ -186,7 +186,8 @@ bool mountpoint_unmount(const char *path, bool is_lazy, GError **error)
 	if (!program && umount2(path, UMOUNT_NOFOLLOW | (is_lazy ? MNT_DETACH : 0)) == 0)
 		return true;
 	if (program)
-		g_set_error(error, CLI_ERROR, EX_NOINPUT, "%s: fusermount3 could not unmount it", path);
+		g_set_error(error, CLI_ERROR, EX_NOINPUT,
+			"%s: fusermount3 could not unmount it; is a program, or a shell, still in it?", path);
 	else
 		g_set_error(error, CLI_ERROR, EX_NOINPUT, "%s: %s (and there is no fusermount3)", path,
 			g_strerror(errno));
@@ -253,7 +254,8 @@ bool mountpoint_prepare(const char *path, bool may_have_files, GError **error)
 	/* statvfs() always reaches the daemon; stat() may be answered by what the kernel remembers. */
 	for (unsigned i = 0; stat(path, &st) < 0 || statvfs(path, &fs) < 0; i++) {
 		if (errno != ENOTCONN || i == HEAL_MAX)
-			return refuse(error, path, g_strerror(errno));
+			return refuse(error, path,
+				errno == ENOENT ? "No such file or directory; mkdir makes it" : g_strerror(errno));
 		if (!heal(path, error))
 			return false;
 	}

@@ -128,7 +128,7 @@ def test_missing_mount_point_is_66(mount):
     one = mount("imaps://me@localhost", start=False)
     os.rmdir(one.path)
     failure = one.fails()
-    assert failure.code == 66 and "No such file" in failure.stderr
+    assert failure.code == 66 and "No such file or directory; mkdir" in failure.stderr
 
 
 def test_file_as_mount_point_is_66(mount):
@@ -328,6 +328,7 @@ def test_failing_command_is_77_with_its_reason(mount, server):
     one.source, one.options = "work", []
     failure = one.fails()
     assert failure.code == 77 and "exit code 3" in failure.stderr
+    assert "the command that prints it" in failure.stderr
     assert server.logins == []
 
 
