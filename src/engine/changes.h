@@ -174,7 +174,8 @@ void engine_draft_change_flags(struct engine *engine, struct draft *draft,
  * folder, which is hidden now and removed once this one is stored (NOT_POSSIBLE with delete=no). */
 void engine_draft_rename(struct engine *engine, struct draft *draft, struct folder *folder,
 	const char *name, uint32_t over_uid, engine_done_fn done, void *user);
-/* unlink(2). While it is being uploaded: waits for the outcome, then removes the message. */
+/* unlink(2). While it is being uploaded: waits for the outcome, then removes the message; one that is
+ * stored already as engine_delete() does. */
 engine_ticket engine_draft_unlink(struct engine *engine, struct draft *draft, engine_done_fn done,
 	void *user);
 

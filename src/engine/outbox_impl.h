@@ -87,6 +87,7 @@ struct outbox_item {
 	bool is_stale;     /* the content has changed since it began */
 	bool is_urgent;    /* fsync: open handles do not matter */
 	bool is_unlinking; /* goes when the outcome is known */
+	bool was_stored;   /* likewise, but it was a message of the server when it was removed */
 	struct outbox_wire wire;
 	uint32_t uid;
 	struct pool_job job;

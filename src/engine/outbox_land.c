@@ -174,6 +174,20 @@ static void on_unlinked(void *user, const GError *error)
 	outbox_release(item);
 }
 
+/* What was shown as being on the server goes where its messages go. */
+static void remove_landed(struct outbox_item *item)
+{
+	struct engine *engine = item->outbox->engine;
+	const struct folder *folder = outbox_folder(item);
+
+	outbox_hold(item);
+	if (item->was_stored)
+		engine_delete(engine, folder->box->id, item->uid, on_unlinked, item);
+	else
+		mover_remove_now(engine->mover, folder, item->wire.uidvalidity, item->uid, on_unlinked,
+			item);
+}
+
 static void landed(struct outbox_item *item)
 {
 	struct outbox *outbox = item->outbox;
@@ -184,8 +198,7 @@ static void landed(struct outbox_item *item)
 	if (item->successor != 0) {
 		stay_hidden(item);
 	} else if (item->is_unlinking) {
-		mover_remove_now(outbox->engine->mover, outbox_folder(item), item->wire.uidvalidity,
-			item->uid, on_unlinked, outbox_hold(item));
+		remove_landed(item);
 	} else if (item->is_stale) {
 		become_replaced(item);
 	} else {

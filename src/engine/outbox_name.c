@@ -336,6 +336,7 @@ engine_ticket engine_draft_unlink(
 		outbox_give_up(item);
 	} else {
 		item->is_unlinking = true;
+		item->was_stored = draft->state == DRAFT_STORED;
 		if (item->phase == OUTBOX_LOST)
 			outbox_plan(item, 0);
 	}

@@ -519,6 +519,46 @@ static void a_file_that_is_removed_during_the_upload_leaves_no_message(void)
 	teardown();
 }
 
+static bool is_stored(void *user)
+{
+	return named(user)->state == DRAFT_STORED;
+}
+
+/* It is shown as being there before the index has it. */
+static void a_message_that_is_removed_as_soon_as_it_is_stored_goes_to_the_trash(void)
+{
+	struct fake_folder *bin;
+
+	begin();
+	bin = fake_folder_add(world->server, "Bin", 30);
+	bin->role = "\\Trash";
+	start();
+	world->server->delay = 5;
+	cp("x", MAIL_A);
+	world_until(is_stored, "x");
+	g_assert_cmpint(unlink_it(named("x")), ==, WORLD_OK);
+	quiesce();
+	g_assert_cmpuint(world->inbox->messages->len, ==, 0);
+	g_assert_cmpuint(bin->messages->len, ==, 1);
+	g_assert_null(named("x"));
+	teardown();
+}
+
+/* With delete=no it stays, as any message. */
+static void a_message_that_may_not_be_removed_stays_when_it_has_just_been_stored(void)
+{
+	begin();
+	world->delete_mode = ENGINE_DELETE_NO;
+	start();
+	world->server->delay = 5;
+	cp("x", MAIL_A);
+	world_until(is_stored, "x");
+	g_assert_cmpint(unlink_it(named("x")), ==, MAILFS_ERROR_NOT_POSSIBLE);
+	world->server->delay = 0;
+	assert_one("x", MAIL_A);
+	teardown();
+}
+
 static bool is_online(void *user)
 {
 	return pool_state(world->engine->pool) == ENGINE_ONLINE;
@@ -1096,6 +1136,8 @@ int main(int argc, char **argv)
 	T("WR-1 ", a_rename_to_another_folder_during_the_upload_moves_it);
 	T("WR-6 ", a_file_that_is_removed_is_not_uploaded);
 	T("WR-6 ", a_file_that_is_removed_during_the_upload_leaves_no_message);
+	T("WR-6 ", a_message_that_is_removed_as_soon_as_it_is_stored_goes_to_the_trash);
+	T("WR-6 ", a_message_that_may_not_be_removed_stays_when_it_has_just_been_stored);
 	T("WR-9 ", a_removal_that_is_refused_at_once_is_not_waited_for);
 	T("WR-6 ", an_unlinked_file_is_read_and_written_until_it_is_closed);
 	T("WR-5 ", two_files_of_equal_bytes_are_two_messages);
