@@ -161,6 +161,23 @@ def test_SZ_1_trusted_server_lies_once(mount, imap_server, tmp_path, how, tool):
     assert m.status()["sizes"] == "liar"
 
 
+def test_SZ_1_an_end_that_was_claimed_is_an_error_for_good(mount, imap_server):
+    """What lies between the real end and the one that the opener saw is no end, at no read."""
+    server = serve(imap_server, [mail("lie", 10_000)] + [mail("honest %d" % at) for at in range(32)])
+    server.account["INBOX"].messages[0].size = 90_000
+    m = mount(server, ["name=uid"])
+    run(["ls", "-l", m.join("INBOX")])
+    prove(m, server, 2)
+    fd = os.open(m.join("INBOX", "1.eml"), os.O_RDONLY)
+    try:
+        assert os.fstat(fd).st_size == 90_000
+        for _ in range(3):
+            raises(errno.EIO, os.pread, fd, 4096, 61_440)
+    finally:
+        os.close(fd)
+    assert m.read("INBOX", "1.eml") == mail("lie", 10_000)
+
+
 @pytest.mark.parametrize("how", ["big", "small", "zero", "64bit", "absent"])
 def test_SZ_1_exact_size_is_exact_at_stat(mount, imap_server, how):
     server = serve(imap_server, [mail("one", 10_000), mail("two", 3000)])
