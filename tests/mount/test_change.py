@@ -261,7 +261,16 @@ def test_delete_expunge_and_no(mount, make_dovecot):
     m.stop()
     other = mount(server, ["delete=no"])
     raises(errno.EPERM, os.unlink, files(other, "INBOX")[1])
+    assert any("delete=no" in reason for reason in other.status()["reasons"])
     assert server.uids("INBOX") == [1, 3]
+
+
+def test_rm_tells_when_the_trash_is_excluded(mount, make_dovecot):
+    server = make_dovecot({"INBOX": mails(1), "Trash": []})
+    m = mount(server, ["exclude=Trash"])
+    raises(errno.EPERM, os.unlink, files(m, "INBOX")[1])
+    assert any("exclude=" in reason for reason in m.status()["reasons"])
+    assert server.uids("INBOX") == [1]
 
 
 def test_foreign_deleted_messages_survive_our_expunge(world):
