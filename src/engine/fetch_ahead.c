@@ -233,7 +233,7 @@ static void batch_send(struct batch *batch)
 			vault_has(batch->fetcher->engine->vault, batch->folder, fetch->uid))
 			continue;
 		fetch->is_whole = true;
-		fetch->tries = 0;
+		fetch->losses = fetch->tries = 0;
 		request_prepare(fetch, NULL);
 		fetch->batch = batch;
 		batch->bytes += fetch_claimed(fetch);

@@ -61,7 +61,7 @@ struct fetch {
 	struct batch *batch; /* it is one of many in a request; NULL = a request of its own */
 	bool is_whole;
 	bool has_begun, has_ended, is_overlong;
-	unsigned tries;
+	unsigned losses, tries; /* connections that were lost; other ends that another one may mend */
 	struct backoff refusals; /* in a row, by a server that wants to be asked later */
 	guint pause_timer;       /* until it is asked again; it is busy meanwhile */
 	struct pool_job job;

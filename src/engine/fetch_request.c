@@ -166,7 +166,8 @@ const char *request_fault(const struct fetch *fetch)
 }
 
 /* Reading changes nothing on the server: once more on another connection. A connection that broke
- * the protocol takes the requests of others with it, so those are repeated too. */
+ * the protocol takes the requests of others with it, so those are repeated too. A loss says nothing
+ * about the message: it is counted for itself. */
 static bool may_retry(struct fetch *fetch, const GError *error)
 {
 	static const enum mailfs_error codes[] = { MAILFS_ERROR_TIMEOUT, MAILFS_ERROR_PROTOCOL };
@@ -174,7 +175,7 @@ static bool may_retry(struct fetch *fetch, const GError *error)
 	if (g_queue_is_empty(&fetch->waiters))
 		return false;
 	if (pool_was_lost(fetch->fetcher->engine->pool, error))
-		return ++fetch->tries < FETCH_TRIES;
+		return ++fetch->losses < FETCH_TRIES;
 	for (size_t i = 0; i < G_N_ELEMENTS(codes); i++) {
 		if (g_error_matches(error, MAILFS_ERROR, (gint)codes[i]))
 			return ++fetch->tries < FETCH_TRIES;

@@ -155,7 +155,7 @@ static void begin_request(struct fetch *fetch)
 	g_free(fetch->folder);
 	fetch->folder = g_strdup(folder->name);
 	fetch->uidvalidity = folder->uidvalidity;
-	fetch->tries = 0;
+	fetch->losses = fetch->tries = 0;
 	backoff_reset(&fetch->refusals);
 	for (GList *at = fetch->waiters.head; at; at = at->next)
 		((struct fetch_waiter *)at->data)->is_waiting = true;

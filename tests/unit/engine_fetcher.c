@@ -466,6 +466,17 @@ static void a_session_that_dies_in_a_body_costs_one_more_fetch(gconstpointer poi
 	}
 }
 
+static void a_loss_does_not_count_as_a_bad_answer(void)
+{
+	struct world *world = with_message(5000);
+
+	fake_die(world->server, FAKE_FETCH, MAILFS_ERROR_CONNECTION_LOST);
+	fake_fail(world->server, FAKE_FETCH, MAILFS_ERROR_PROTOCOL);
+	g_assert_cmpint(world_cat(world, 1), ==, WORLD_OK);
+	g_assert_cmpuint(world->server->fetches, ==, 3);
+	world_free(world);
+}
+
 static void a_session_that_dies_twice_leaves_no_half_body(void)
 {
 	struct world *world = with_message(5 * MIB);
@@ -791,6 +802,7 @@ int main(int argc, char **argv)
 		a_session_that_dies_in_a_body_costs_one_more_fetch);
 	D("SZ-6 death at the end", GINT_TO_POINTER(FAKE_FETCH_END),
 		a_session_that_dies_in_a_body_costs_one_more_fetch);
+	T("SZ-6 a loss and a bad answer", a_loss_does_not_count_as_a_bad_answer);
 	T("SZ-6 no half body", a_session_that_dies_twice_leaves_no_half_body);
 	T("SZ-6 nothing before the end", no_reader_sees_a_body_before_its_end);
 	T("SZ-7 ranges differ", ranges_that_differ_are_never_joined);
