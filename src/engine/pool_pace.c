@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How many bytes of background work a session has on its way, and which one brings them soonest. Too few, and the line is idle for a
- * round trip between two answers; too many, and whoever comes with something urgent waits behind
- * them all. So the budget grows while answers come quickly, for the line, and shrinks when they
- * wait for each other: the server and the line set the pace. Loop thread.
+ * How many bytes of background work a session has on its way, and which one brings them soonest.
+ * Too few, and the line is idle for a round trip between two answers; too many, and whoever comes
+ * with something urgent waits behind them all. So the budget grows while answers come quickly, for
+ * the line, and shrinks when they wait for each other: the server and the line set the pace. Loop
+ * thread.
  */
 #include "base/clock.h"
 #include "engine/pool_impl.h"

@@ -137,7 +137,7 @@ static bool on_border(struct command *command, const struct imap_fetch *line)
 	if ((line->has & IMAP_FETCH_UID) == 0 || line->seq % CHUNK_FIRST != 0 ||
 		(line->has & IMAP_FETCH_FLAGS) != 0)
 		return false;
-	if (uid != 0 && sync->borders->len <= UINT32_MAX / CHUNK_FIRST)
+	if (uid != 0 && sync->borders->len < sync->borders_before + BORDERS_MAX)
 		g_array_append_val(sync->borders, uid);
 	return true;
 }
