@@ -120,6 +120,20 @@ static bool find_code(const char *code, enum verdict_phase phase, enum mailfs_er
 	return false;
 }
 
+/* A goodbye says nothing of the requests that it cuts off: they may be made again elsewhere, but for a
+ * server that wants less of them. */
+static enum mailfs_error goodbye(enum mailfs_error error)
+{
+	switch (error) {
+	case MAILFS_ERROR_TRY_LATER:
+	case MAILFS_ERROR_LIMIT:
+	case MAILFS_ERROR_IN_USE:
+		return error;
+	default:
+		return MAILFS_ERROR_CONNECTION_LOST;
+	}
+}
+
 static enum mailfs_error verdict_code(const struct imap_response *response,
 	enum verdict_phase phase)
 {
@@ -129,7 +143,7 @@ static enum mailfs_error verdict_code(const struct imap_response *response,
 	if (find_text(texts, G_N_ELEMENTS(texts), response->text, &error))
 		return error;
 	if (find_code(response->code, phase, &error))
-		return error;
+		return response->status == IMAP_BYE && phase != VERDICT_HELLO ? goodbye(error) : error;
 	if (phase == VERDICT_CHANGE &&
 		find_text(change_texts, G_N_ELEMENTS(change_texts), response->text, &error))
 		return error;
