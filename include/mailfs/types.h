@@ -78,6 +78,7 @@ enum mailfs_folder_flag {
 	MAILFS_FOLDER_NOINFERIORS = 1u << 1,
 	MAILFS_FOLDER_SUBSCRIBED  = 1u << 2,
 	MAILFS_FOLDER_INBOX       = 1u << 3,
+	MAILFS_FOLDER_HIDDEN      = 1u << 4, /* not shown: what is thrown away goes there all the same */
 };
 
 enum mailfs_status_item {

@@ -348,7 +348,7 @@ static void look_for_news(struct fill *fill)
 	fill->is_full = false;
 	g_hash_table_iter_init(&iter, fill->engine->tree->by_name);
 	while (g_hash_table_iter_next(&iter, NULL, &folder)) {
-		if (is_below(fill, folder) && has_news(fill, folder))
+		if (!folder_is_hidden(folder) && is_below(fill, folder) && has_news(fill, folder))
 			add_folder(fill, folder);
 	}
 }

@@ -95,7 +95,7 @@ static void add_parents(struct listing *listing, const struct mailfs_folder_info
 	g_autofree char *path = NULL;
 	char *name_cut, *path_cut;
 
-	if (child->delimiter == 0 || is_too_deep(child))
+	if (child->delimiter == 0 || (child->flags & MAILFS_FOLDER_HIDDEN) != 0 || is_too_deep(child))
 		return;
 	name = g_strdup(child->name);
 	path = g_strdup(child->path);
@@ -121,7 +121,7 @@ static void on_drop(void *user, struct folder *folder)
 {
 	struct engine *engine = user;
 
-	if (folder->parent)
+	if (folder->parent && !folder_is_hidden(folder))
 		engine_tell_news(engine, ENGINE_NEWS_FOLDER_GONE, folder, 0, NULL, false);
 	if (engine->events.folder_gone)
 		engine->events.folder_gone(engine->user, folder);
@@ -173,7 +173,7 @@ static void tell_if_changed(struct listing *listing, struct folder *folder)
 
 static void note_folder(struct listing *listing, struct folder *folder)
 {
-	if (folder->is_told)
+	if (folder->is_told || folder_is_hidden(folder))
 		return;
 	folder->is_told = true;
 	if (listing->is_shown)

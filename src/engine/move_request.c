@@ -123,7 +123,7 @@ static bool may_delete(struct engine *engine, const struct folder *trash, bool i
 		g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_NOT_POSSIBLE, "delete=no is set");
 	} else if (!is_for_ever && !trash) {
 		g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_NOT_POSSIBLE,
-			"the server names no folder for trash (\\Trash), or exclude= hides it; "
+			"the server names no folder for trash (\\Trash); "
 			"-o delete=expunge removes for ever");
 	} else if (is_for_ever ? !engine->config.backend->remove : !engine->config.backend->move) {
 		g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_NOT_POSSIBLE, "the server cannot do that");

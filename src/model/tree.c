@@ -93,6 +93,11 @@ void tree_set_coming(struct tree *tree, struct folder *folder, struct mailbox *c
 		g_hash_table_replace(tree->by_unloaded, GUINT_TO_POINTER(coming->id), folder);
 }
 
+bool folder_is_hidden(const struct folder *folder)
+{
+	return (folder->flags & MAILFS_FOLDER_HIDDEN) != 0;
+}
+
 const struct mailbox *folder_listing(const struct folder *folder)
 {
 	return folder->box ? folder->box : folder->coming;
@@ -156,7 +161,8 @@ static struct folder *find_parent(const struct tree *tree, const struct tree_ent
 	struct folder *parent = lookup_parent(tree, entry);
 	unsigned depth = 0;
 
-	if (!parent || !parent->is_listed || is_under(parent, folder))
+	if (!parent || !parent->is_listed || folder_is_hidden(parent) || folder_is_hidden(folder) ||
+		is_under(parent, folder))
 		return tree->root;
 	for (const struct folder *up = parent; up; up = up->parent)
 		depth++;
@@ -202,10 +208,10 @@ static bool replace_string(char **slot, const char *text)
 
 static void take_out(struct folder *folder, GHashTable *changed)
 {
-	if (!folder->parent)
-		return;
-	g_hash_table_remove(folder->parent->named, folder->shown);
-	g_hash_table_add(changed, folder->parent);
+	if (folder->parent && tree_child(folder->parent, folder->shown) == folder) {
+		g_hash_table_remove(folder->parent->named, folder->shown);
+		g_hash_table_add(changed, folder->parent);
+	}
 	folder->parent = NULL;
 }
 
@@ -270,14 +276,18 @@ static void place(struct tree *tree, const struct tree_entry *entry, tree_compon
 	struct folder *folder = g_hash_table_lookup(tree->by_name, entry->name);
 	struct folder *parent = find_parent(tree, entry, folder);
 	const char *last = parent == tree->root ? entry->path : last_component(entry);
+	bool is_in_place = folder->parent == parent &&
+		(tree_child(parent, folder->shown) != folder) == folder_is_hidden(folder);
 
-	if (folder->parent == parent)
+	if (is_in_place)
 		return;
 	take_out(folder, changed);
 	g_free(folder->shown);
 	folder->shown = unique_shown(parent, folder,
 		component(last, strlen(last), parent == tree->root));
 	folder->parent = parent;
+	if (folder_is_hidden(folder))
+		return;
 	g_hash_table_insert(parent->named, folder->shown, folder);
 	g_hash_table_add(changed, parent);
 }

@@ -25,7 +25,7 @@ struct folder {
 	unsigned flags; /* enum mailfs_folder_flag */
 	char *role;     /* NULL = none */
 
-	struct folder *parent;
+	struct folder *parent; /* of one that is hidden: the root, which does not know of it */
 	GHashTable *named;   /* shown → struct folder * */
 	GPtrArray *children; /* the same, sorted by `shown` */
 
@@ -104,5 +104,7 @@ unsigned tree_unloaded(const struct tree *tree); /* how many */
 /* A first listing of it begins to be shown (borrowed), or is over (NULL). Its messages count as
  * unloaded until tree_set_box(). */
 void tree_set_coming(struct tree *tree, struct folder *folder, struct mailbox *coming);
+/* MAILFS_FOLDER_HIDDEN: found by its wire name and its ids, in no directory. */
+bool folder_is_hidden(const struct folder *folder);
 /* What can be listed of it: `box`, or what is `coming`; NULL = nothing. */
 const struct mailbox *folder_listing(const struct folder *folder);

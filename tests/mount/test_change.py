@@ -265,12 +265,20 @@ def test_delete_expunge_and_no(mount, make_dovecot):
     assert server.uids("INBOX") == [1, 3]
 
 
-def test_rm_tells_when_the_trash_is_excluded(mount, make_dovecot):
-    server = make_dovecot({"INBOX": mails(1), "Trash": []})
-    m = mount(server, ["exclude=Trash"])
-    raises(errno.EPERM, os.unlink, files(m, "INBOX")[1])
-    assert any("exclude=" in reason for reason in m.status()["reasons"])
-    assert server.uids("INBOX") == [1]
+@pytest.mark.parametrize("option", ["exclude=Junk;Trash", "include=INBOX", "subscribed"])
+def test_rm_moves_to_a_trash_that_is_not_shown(mount, make_dovecot, option):
+    server = make_dovecot({"INBOX": mails(2), "Trash": []})
+    server.doveadm("mailbox", "unsubscribe", "-u", server.user, "Trash")
+    wanted = truth(server, "INBOX")[1]
+    m = mount(server, [option])
+    assert "Trash" not in m.list()
+    os.unlink(files(m, "INBOX")[1])
+    assert server.uids("INBOX") == [2]
+    assert list(truth(server, "Trash").values()) == [wanted]
+    assert "Trash" not in m.list() and not os.path.exists(m.join("Trash"))
+    assert "Trash" not in [row["folder"] for row in m.status()["folder-list"]]
+    m.stop()
+    assert "Trash" in mount(server, home=m.home).list()
 
 
 def test_foreign_deleted_messages_survive_our_expunge(world):

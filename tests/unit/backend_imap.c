@@ -298,6 +298,22 @@ static void globs_apply_to_the_decoded_path_and_what_is_inside(void)
 	play_done(&play);
 }
 
+/* `rm` moves there whatever is shown; nothing else that is left out is told of. */
+static void a_trash_that_is_left_out_is_hidden(void)
+{
+	static const char *const exclude[] = { "Bin", "Junk", NULL };
+	struct play play;
+
+	play_init(&play, SCRIPT(LOGIN(" SPECIAL-USE"), "C: LIST *", "S: * LIST () \"/\" INBOX",
+				"S: * LIST (\\Trash) \"/\" Bin", "S: * LIST (\\Junk) \"/\" Junk", "S: %t OK",
+				"C: LSUB *", "S: %t OK"));
+	play.config.exclude = exclude;
+	play.act = do_list;
+	play_run(&play, "list OK|");
+	g_assert_cmpstr(play.log->str, ==, "ready|INBOX>INBOX inbox|Bin>Bin hidden\\Trash|list OK|");
+	play_done(&play);
+}
+
 static void only_the_personal_namespace_is_listed(void)
 {
 	check(SCRIPT(LOGIN(" NAMESPACE"), "C: NAMESPACE",
@@ -961,6 +977,21 @@ static void alerts_are_told(void)
 
 /* ---- the session ----------------------------------------------------------------------------- */
 
+/* What it was sent for is not known to have failed: it goes to another connection (AS-4). */
+static void a_reason_to_say_goodbye_is_none_to_refuse(void)
+{
+	static const char *const codes[] = { "PRIVACYREQUIRED", "NONEXISTENT", "EXPIRED", "CANNOT", "X-Y" };
+
+	for (size_t i = 0; i < G_N_ELEMENTS(codes); i++) {
+		g_autofree char *bye = g_strdup_printf("S: * BYE [%s] good night", codes[i]);
+
+		check(SCRIPT(FETCHING, bye, "!close"), do_fetch,
+			"ready|fetch LOST|dead LOST|");
+	}
+	check(SCRIPT(FETCHING, "S: * BYE [UNAVAILABLE] good night", "!close"), do_fetch,
+		"ready|fetch TRY_LATER|dead TRY_LATER|");
+}
+
 static void bye_ends_the_session_at_once(void)
 {
 	check(SCRIPT(FETCHING, "S: * BYE Session expired, please login again.", "S: %t OK", "!stall"),
@@ -1332,6 +1363,7 @@ int main(int argc, char **argv)
 			an_empty_list_is_an_error },
 		{ "/backend/imap/list/globs apply to the decoded path and what is inside",
 			globs_apply_to_the_decoded_path_and_what_is_inside },
+		{ "/backend/imap/list/a trash that is left out", a_trash_that_is_left_out_is_hidden },
 		{ "/backend/imap/list/NM-6 only the personal namespace is listed",
 			only_the_personal_namespace_is_listed },
 		{ "/backend/imap/sync/a new folder is swept",
@@ -1447,6 +1479,8 @@ int main(int argc, char **argv)
 			noise_is_tolerated_everywhere },
 		{ "/backend/imap/session/SEC-7 alerts are told, cleaned",
 			alerts_are_told },
+		{ "/backend/imap/session/AS-4 BYE with a code",
+			a_reason_to_say_goodbye_is_none_to_refuse },
 		{ "/backend/imap/session/AS-4 BYE ends the session at once",
 			bye_ends_the_session_at_once },
 		{ "/backend/imap/session/AS-4 a stream of BYEs is one",

@@ -338,10 +338,11 @@ static inline void on_folder(void *user, const struct mailfs_folder_info *info)
 {
 	struct play *play = user;
 
-	g_string_append_printf(play->log, "%s>%s%s%s%s%s", info->name, info->path,
+	g_string_append_printf(play->log, "%s>%s%s%s%s%s%s", info->name, info->path,
 		(info->flags & MAILFS_FOLDER_NOSELECT) != 0 ? " noselect" : "",
 		(info->flags & MAILFS_FOLDER_SUBSCRIBED) != 0 ? " subscribed" : "",
 		(info->flags & MAILFS_FOLDER_INBOX) != 0 ? " inbox" : "",
+		(info->flags & MAILFS_FOLDER_HIDDEN) != 0 ? " hidden" : "",
 		info->role ? info->role : "");
 	if (info->status.has != 0)
 		g_string_append_printf(play->log, " n=%u", info->status.messages);

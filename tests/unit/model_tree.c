@@ -36,6 +36,7 @@ static bool update_with(struct tree *tree, tree_component_fn fn, unsigned *drops
 			.name = parts[i],
 			.path = parts[i],
 			.delimiter = '/',
+			.flags = parts[i][0] == '.' ? MAILFS_FOLDER_HIDDEN : 0,
 		};
 	return tree_update(tree, entries, count, fn, count_drop, drops);
 }
@@ -45,6 +46,44 @@ static bool update(struct tree *tree, const char *names)
 	unsigned drops = 0;
 
 	return update_with(tree, component, &drops, names);
+}
+
+/* One whose name begins with a dot is hidden here. */
+static void a_hidden_folder_is_in_no_directory(void)
+{
+	struct tree *tree = tree_new();
+	unsigned drops = 0;
+	struct folder *hidden;
+
+	g_assert_true(update(tree, "a .t .t/b"));
+	hidden = tree_by_name(tree, ".t");
+	g_assert_true(hidden && folder_is_hidden(hidden));
+	g_assert_true(tree_by_id(tree, hidden->dir_id) == hidden);
+	g_assert_cmpuint(tree->root->children->len, ==, 1);
+	g_assert_null(tree_child(tree->root, ".t"));
+	g_assert_false(update(tree, "a .t .t/b"));
+	/* Whoever is shown under its name stays when it goes. */
+	g_assert_true(update_with(tree, same, &drops, "z .t"));
+	g_assert_nonnull(tree_child(tree->root, "same"));
+	g_assert_false(update_with(tree, same, &drops, "z"));
+	g_assert_nonnull(tree_child(tree->root, "same"));
+	tree_free(tree, NULL, NULL);
+}
+
+static void a_folder_that_is_hidden_or_shown_again_moves(void)
+{
+	struct tree *tree = tree_new();
+	struct tree_entry entry = { .dir_id = 5, .name = "t", .path = "t", .delimiter = '/' };
+
+	g_assert_true(tree_update(tree, &entry, 1, component, NULL, NULL));
+	entry.flags = MAILFS_FOLDER_HIDDEN;
+	g_assert_true(tree_update(tree, &entry, 1, component, NULL, NULL));
+	g_assert_cmpuint(tree->root->children->len, ==, 0);
+	g_assert_nonnull(tree_by_name(tree, "t"));
+	entry.flags = 0;
+	g_assert_true(tree_update(tree, &entry, 1, component, NULL, NULL));
+	g_assert_true(tree_child(tree->root, "t") == tree_by_name(tree, "t"));
+	tree_free(tree, NULL, NULL);
 }
 
 static void children_are_sorted_and_found(void)
@@ -241,6 +280,8 @@ int main(int argc, char **argv)
 	g_test_init(&argc, &argv, NULL);
 #define T(path, fn) g_test_add_func("/model/tree/" path, fn)
 	T("sorted and found", children_are_sorted_and_found);
+	T("hidden", a_hidden_folder_is_in_no_directory);
+	T("hidden, shown", a_folder_that_is_hidden_or_shown_again_moves);
 	T("shown path", the_shown_path_leads_back);
 	T("equal update", an_equal_update_changes_nothing);
 	T("only the parent rises", only_the_parent_of_a_change_rises);

@@ -198,13 +198,20 @@ static bool is_wanted(const struct mailfs_backend_config *config, const struct f
 	return !any_covers(config->exclude, path);
 }
 
-static void report(struct folders *folders, const struct folder *folder)
+/* `rm` needs it, whatever the user wants to see. */
+static bool is_trash(const struct folder *folder)
+{
+	return folder->role && g_ascii_strcasecmp(folder->role, "\\Trash") == 0 &&
+		(folder->flags & MAILFS_FOLDER_NOSELECT) == 0;
+}
+
+static void report(struct folders *folders, const struct folder *folder, unsigned more_flags)
 {
 	struct mailfs_folder_info info = {
 		.name = folder->name,
 		.path = folder->path,
 		.delimiter = folder->delimiter,
-		.flags = folder->flags,
+		.flags = folder->flags | more_flags,
 		.role = folder->role,
 		.status = folder->status,
 	};
@@ -220,7 +227,9 @@ static void report_all(struct folders *folders)
 		const struct folder *folder = g_ptr_array_index(folders->all, i);
 
 		if (is_wanted(config, folder))
-			report(folders, folder);
+			report(folders, folder, 0);
+		else if (is_trash(folder))
+			report(folders, folder, MAILFS_FOLDER_HIDDEN);
 	}
 }
 
