@@ -115,17 +115,28 @@ bool pool_was_lost(const struct pool *pool, const GError *error)
 		(!pool->is_stopping && g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_CANCELLED));
 }
 
+/* Those that retire end also when they are wanted again meanwhile: there will be others. */
 void pool_bar_retire(struct pool *pool)
 {
-	if (!pool->is_barred)
-		return;
 	for (guint i = 0; i < pool->sessions->len; i++) {
 		struct pool_session *ps = g_ptr_array_index(pool->sessions, i);
 
-		ps->is_retiring = true;
-		if (ps->weight == 0)
+		ps->is_retiring |= pool->is_barred;
+		if (ps->is_retiring && ps->weight == 0)
 			pool_session_close(ps);
 	}
+}
+
+/* Wanted again before any was sent away. */
+static bool has_session(const struct pool *pool)
+{
+	for (guint i = 0; i < pool->sessions->len; i++) {
+		const struct pool_session *ps = g_ptr_array_index(pool->sessions, i);
+
+		if (ps->state == SESSION_READY && !ps->is_retiring)
+			return true;
+	}
+	return false;
 }
 
 static gboolean on_bar_over(gpointer user)
@@ -146,6 +157,8 @@ void pool_bar(struct pool *pool, bool is_barred)
 	g_clear_handle_id(&pool->bar_timer, g_source_remove);
 	if (!is_barred) {
 		pool_wake(pool);
+		if (has_session(pool))
+			pool_set_state(pool, ENGINE_ONLINE);
 		return;
 	}
 	g_clear_handle_id(&pool->retry_timer, g_source_remove);

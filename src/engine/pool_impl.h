@@ -43,7 +43,7 @@ struct pool_session {
 	int64_t quiet_us;       /* since when it has no job */
 
 	bool is_spare;    /* sent away from a folder, while another one stays: no loss */
-	bool is_retiring; /* compressed and should not be: takes no more jobs, then it is closed */
+	bool is_retiring; /* compressed and should not be, or barred: takes no more jobs, then it is closed */
 };
 
 /* What the sessions receive together, while bodies are under way. */
@@ -169,7 +169,7 @@ void pace_ended(struct pool_session *ps, const struct pool_job *job, bool is_goo
 void pool_presume_later(struct pool *pool);
 /* Dials that wait for a first byte make room for a new one, but those that have just begun. */
 void pool_drop_deaf(struct pool *pool);
-/* Barred: sessions that are idle are closed. */
+/* Sessions that are idle are closed: all while it is barred, else those that retire. */
 void pool_bar_retire(struct pool *pool);
 
 /* ---- pool_session.c ---- */

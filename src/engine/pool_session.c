@@ -124,6 +124,7 @@ static void on_ready(void *user, const struct mailfs_server_info *info)
 
 	ps->state = SESSION_READY;
 	ps->since_us = ps->quiet_us = clock_monotonic_us();
+	ps->is_retiring = pool->is_barred;
 	if (pool->is_stopping || pool->is_barred)
 		return;
 	backoff_reset(&pool->dials);

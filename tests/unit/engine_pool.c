@@ -438,6 +438,48 @@ static void what_is_under_way_may_end_before_it_is_offline(void)
 	world_free(world);
 }
 
+static void who_is_wanted_again_at_once_is_online(void)
+{
+	struct world *world = opened();
+
+	engine_go_offline(world->engine);
+	engine_go_online(world->engine);
+	g_assert_cmpint(engine_state(world->engine), ==, ENGINE_ONLINE);
+	world_settle(world);
+	g_assert_cmpint(engine_state(world->engine), ==, ENGINE_ONLINE);
+	g_assert_cmpint(world_cat(world, 9), ==, WORLD_OK);
+	world_free(world);
+}
+
+/* … and who is wanted again while something is under way has a new connection when that is over,
+ * though no more than one is allowed. */
+static void who_is_wanted_again_soon_is_online_in_the_end(void)
+{
+	struct world *world = world_new();
+	struct reading *reading;
+
+	world->connections = 1;
+	fake_messages_add(world->inbox, 1, 40, 3000);
+	world_start(world);
+	g_assert_cmpint(world_open(world, "INBOX"), ==, WORLD_OK);
+	world->server->is_stalled = true;
+	reading = world_read_begin(world, 1, 0, 10);
+	world_settle(world);
+	engine_go_offline(world->engine);
+	world_settle(world);
+	engine_go_online(world->engine);
+	world_settle(world);
+	world->server->is_stalled = false;
+	world_until(reading_is_over, reading);
+	g_assert_cmpint(reading->code, ==, WORLD_OK);
+	reading_free(reading);
+	world_settle(world);
+	g_assert_cmpint(engine_state(world->engine), ==, ENGINE_ONLINE);
+	g_assert_cmpuint(world->server->dials, ==, 2);
+	g_assert_cmpint(world_cat(world, 9), ==, WORLD_OK);
+	world_free(world);
+}
+
 static void what_does_not_end_is_offline_too(void)
 {
 	struct world *world = opened();
@@ -962,6 +1004,8 @@ int main(int argc, char **argv)
 	T("delayed, empty cache", a_delayed_connect_starts_with_an_empty_cache_too);
 	T("offline by request", offline_by_request_has_no_sessions_and_makes_no_tries);
 	T("offline, under way", what_is_under_way_may_end_before_it_is_offline);
+	T("offline and back at once", who_is_wanted_again_at_once_is_online);
+	T("offline and back soon", who_is_wanted_again_soon_is_online_in_the_end);
 	T("offline, cut off", what_does_not_end_is_offline_too);
 	T("offline, stop", a_stop_while_offline_by_request_ends);
 	T("CN-1 network changed", another_network_is_a_reason_to_try_at_once);
