@@ -157,6 +157,15 @@ bool fs_awaits_root(const struct fs *fs, uint64_t ino);
 /* How long the kernel may keep what it was told of this inode, in seconds. */
 double fs_timeout(uint64_t ino);
 void fs_set_owner(const struct fs *fs, struct stat *attr);
+#define FS_MESSAGES_NEVER_CHANGE \
+	"write: a message never changes; write a new file and rename it over this one"
+
+#define FS_ONLY_MESSAGES     "link, mknod: a mailbox holds messages and folders, nothing else"
+#define FS_NAME_OF_NO_FOLDER "mkdir, mv: no folder of the server would be shown under this name"
+
+/* A refusal whose errno alone does not say why: .mailfs/status does. A string of the same ones is told
+ * of once. */
+void fs_refuse(struct fs *fs, fuse_req_t req, int error, const char *reason);
 void fs_reply_entry(struct fs *fs, fuse_req_t req, const struct stat *attr);
 /* Its size must be found out before its attributes are told: `-o exact-size`, or there are no opens
  * that would do it and the server lies. */

@@ -141,6 +141,16 @@ double fs_timeout(uint64_t ino)
 	return ino_split(ino).kind == INO_KIND_DRAFT ? 0 : FS_LONG_TIMEOUT;
 }
 
+void fs_refuse(struct fs *fs, fuse_req_t req, int error, const char *reason)
+{
+	const GPtrArray *reasons = fs->engine ? engine_reasons(fs->engine) : NULL;
+	const char *last = reasons && reasons->len > 0 ? reasons->pdata[reasons->len - 1] : "";
+
+	if (fs->engine && !g_str_has_suffix(last, reason))
+		engine_add_reason(fs->engine, "%s", reason);
+	fuse_reply_err(req, error);
+}
+
 void fs_reply_entry(struct fs *fs, fuse_req_t req, const struct stat *attr)
 {
 	struct fuse_entry_param entry = {

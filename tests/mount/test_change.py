@@ -391,6 +391,7 @@ def test_nm1_a_new_folder_has_the_name_that_was_asked_for_or_is_refused(world):
         raises(errno.EINVAL, os.mkdir, m.join(name))
         raises(errno.EINVAL, os.rename, m.join("x%2Eeml"), m.join(name))
     assert server.folders() == before
+    assert any("under this name" in reason for reason in m.status()["reasons"])
 
 
 def test_nm9_inbox_and_folders_in_the_way_are_protected(world):

@@ -277,6 +277,9 @@ def test_wr9_messages_are_never_opened_for_writing(mount, make_dovecot):
     raises(errno.EPERM, os.link, path, m.join("INBOX", "link"))
     raises(errno.EPERM, os.symlink, path, m.join("INBOX", "link"))
     raises(errno.EPERM, os.mkfifo, m.join("INBOX", "fifo"))
+    reasons = m.status()["reasons"]
+    assert sum("a message never changes" in reason for reason in reasons) == 1, "one for a string of them"
+    assert sum("messages and folders, nothing else" in reason for reason in reasons) == 1
     assert probe(path) == (0, message("fixed"))
 
 

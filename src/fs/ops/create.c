@@ -87,6 +87,10 @@ void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, 
 		return;
 	if (S_ISREG(mode))
 		error = create(req, parent, name, mode, &draft);
+	if (error == EPERM && !S_ISREG(mode)) {
+		fs_refuse(fs, req, error, FS_ONLY_MESSAGES);
+		return;
+	}
 	if (error != 0) {
 		fuse_reply_err(req, error);
 		return;

@@ -50,6 +50,10 @@ void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 		error = EEXIST;
 	else if (!bytes)
 		error = EINVAL;
+	if (error == EINVAL || error == EILSEQ) {
+		fs_refuse(fs, req, error, FS_NAME_OF_NO_FOLDER);
+		return;
+	}
 	if (error != 0) {
 		fuse_reply_err(req, error);
 		return;

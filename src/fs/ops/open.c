@@ -92,6 +92,15 @@ static void open_now(struct fs *fs, fuse_req_t req, uint64_t ino)
 	engine_note_open(fs->engine, what.id, what.uid);
 }
 
+static void open_readable(struct fs *fs, fuse_req_t req, uint64_t ino, const struct message *message)
+{
+	if (engine_is_unproven(fs->engine) &&
+		((message->bits & MESSAGE_SIZE_EXACT) == 0 || notifier_is_behind(fs->notifier)))
+		open_exact(fs, req, ino);
+	else
+		open_now(fs, req, ino);
+}
+
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct fs *fs = fs_of(req);
@@ -112,13 +121,12 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	message = fs_message(fs, ino, NULL);
 	if (!message)
 		fuse_reply_err(req, ESTALE);
-	else if ((fi->flags & O_ACCMODE) != O_RDONLY || (fi->flags & O_TRUNC) != 0)
-		fuse_reply_err(req, fs->config.is_read_only ? EROFS : EPERM); /* messages never change */
-	else if (engine_is_unproven(fs->engine) &&
-		((message->bits & MESSAGE_SIZE_EXACT) == 0 || notifier_is_behind(fs->notifier)))
-		open_exact(fs, req, ino);
+	else if ((fi->flags & O_ACCMODE) == O_RDONLY && (fi->flags & O_TRUNC) == 0)
+		open_readable(fs, req, ino, message);
+	else if (fs->config.is_read_only)
+		fuse_reply_err(req, EROFS);
 	else
-		open_now(fs, req, ino);
+		fs_refuse(fs, req, EPERM, FS_MESSAGES_NEVER_CHANGE);
 }
 
 void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)

@@ -6,7 +6,12 @@
 
 static void refuse(fuse_req_t req)
 {
-	fuse_reply_err(req, fs_of(req)->config.is_read_only ? EROFS : EPERM);
+	struct fs *fs = fs_of(req);
+
+	if (fs->config.is_read_only)
+		fuse_reply_err(req, EROFS);
+	else
+		fs_refuse(fs, req, EPERM, FS_ONLY_MESSAGES);
 }
 
 void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name)

@@ -168,7 +168,8 @@ static void rename_folder(fuse_req_t req, uint64_t ino, const struct place *to, 
 	struct change *change;
 
 	if (!bytes) {
-		fuse_reply_err(req, g_utf8_validate(newname, -1, NULL) ? EINVAL : EILSEQ);
+		fs_refuse(fs, req, g_utf8_validate(newname, -1, NULL) ? EINVAL : EILSEQ,
+			FS_NAME_OF_NO_FOLDER);
 		return;
 	}
 	change = rename_new(req, ino, newparent, newname, &nothing);

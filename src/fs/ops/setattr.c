@@ -84,7 +84,7 @@ static void set_message(fuse_req_t req, uint64_t ino, const struct stat *attr, i
 	}
 	flags = flags_of(fs, &now, attr, to_set);
 	if ((to_set & FUSE_SET_ATTR_SIZE) != 0) {
-		fuse_reply_err(req, EPERM);
+		fs_refuse(fs, req, EPERM, FS_MESSAGES_NEVER_CHANGE);
 		return;
 	}
 	if (flags.add == 0 && flags.remove == 0) {
