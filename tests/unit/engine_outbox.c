@@ -2,7 +2,6 @@
 /* New messages: one APPEND for each final content, and never a loss. Part F, WR-1 … WR-6. */
 #include <stdio.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <unistd.h>
 
 #include <glib/gstdio.h>
@@ -10,6 +9,7 @@
 #include "base/log.h"
 #include "engine/internal.h"
 #include "engine_world.h"
+#include "own_mounts.h"
 
 #define MAIL_A "Subject: a\r\nMessage-ID: <a@x>\r\n\r\nhello\r\n"
 #define MAIL_B "Subject: b\r\nMessage-ID: <b@x>\r\n\r\nworld, and more of it\r\n"
@@ -1114,6 +1114,7 @@ static void an_unmount_sends_what_waits(void)
 
 int main(int argc, char **argv)
 {
+	own_mounts();
 	g_test_init(&argc, &argv, NULL);
 	/* It is killed and started often: spare it the disk. */
 	if (!g_getenv("TMPDIR") && access("/dev/shm", W_OK) == 0)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Eviction: order, what it never takes, the sweep of files nobody knows, a full disk. */
 #include "store_test.h"
+#include "own_mounts.h"
 
 #include <errno.h>
 #include <signal.h>
-#include <sys/mount.h>
 #include <sys/resource.h>
 
 #define BOX  0x00beef
@@ -352,6 +352,7 @@ int main(int argc, char **argv)
 {
 	int r;
 
+	own_mounts();
 	g_test_init(&argc, &argv, NULL);
 	log_set_level(LOG_ERROR);
 	post_workers_start(2);

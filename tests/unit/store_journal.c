@@ -3,13 +3,13 @@
 #include "store_test.h"
 
 #include <fcntl.h>
-#include <sys/mount.h>
 #include <sys/wait.h>
 
 #include <sqlite3.h>
 
 #include "store/journal.h"
 #include "store/spool.h"
+#include "own_mounts.h"
 
 struct fixture {
 	char *root, *dir, *file;
@@ -749,6 +749,7 @@ int main(int argc, char **argv)
 {
 	int r;
 
+	own_mounts();
 	g_test_init(&argc, &argv, NULL);
 	log_set_level(LOG_ERROR);
 	post_workers_start(2);

@@ -7,12 +7,12 @@
 
 #include <fcntl.h>
 #include <signal.h>
-#include <sys/mount.h>
 #include <sys/wait.h>
 
 #include <sqlite3.h>
 
 #include "store/store_impl.h"
+#include "own_mounts.h"
 
 #define BOX   0x00face
 #define SMALL 3000u
@@ -867,6 +867,7 @@ int main(int argc, char **argv)
 {
 	int r;
 
+	own_mounts();
 	log_set_level(LOG_ERROR - 1);
 	if (argc == 4 && strcmp(argv[1], WRITE_UNTIL_KILLED) == 0)
 		return write_until_killed(argv[2], argv[3]);

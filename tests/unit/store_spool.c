@@ -3,10 +3,10 @@
 #include "store_test.h"
 
 #include <fcntl.h>
-#include <sys/mount.h>
 
 #include "store/journal.h"
 #include "store/spool.h"
+#include "own_mounts.h"
 
 struct fixture {
 	char *root, *dir;
@@ -455,6 +455,7 @@ int main(int argc, char **argv)
 {
 	int r;
 
+	own_mounts();
 	g_test_init(&argc, &argv, NULL);
 	log_set_level(LOG_ERROR);
 	post_workers_start(2);
