@@ -118,6 +118,11 @@ static void on_message_gone(void *user, const struct folder *folder, uint32_t ui
 	fs_message_gone(((struct served *)user)->fs, folder, uid);
 }
 
+static void on_folder_going(void *user, const struct folder *folder)
+{
+	fs_folder_going(((struct served *)user)->fs, folder);
+}
+
 static void on_folder_gone(void *user, const struct folder *folder)
 {
 	fs_folder_gone(((struct served *)user)->fs, folder);
@@ -168,6 +173,7 @@ static struct engine *make_engine(struct served *served)
 		.message_bytes_changed = on_message_bytes_changed,
 		.message_came = on_message_came,
 		.message_gone = on_message_gone,
+		.folder_going = on_folder_going,
 		.folder_gone = on_folder_gone,
 		.box_gone = on_box_gone,
 		.is_in_use = on_is_in_use,

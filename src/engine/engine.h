@@ -107,6 +107,9 @@ struct engine_events {
 		GBytes *bytes);
 	/* The message is no more. The folder's listing_changed comes too, after a batch of these. */
 	void (*message_gone)(void *user, const struct folder *folder, uint32_t uid);
+	/* The folder is not listed any more: folder_gone will come. Its bodies are in the index still, and
+	 * can be held. NULL = nobody wants to. */
+	void (*folder_going)(void *user, const struct folder *folder);
 	/* The folder is about to be forgotten, and what is below it; where it was, `listing_changed`
 	 * comes too. Its parent is NULL if that went first. NULL = nobody wants to know. */
 	void (*folder_gone)(void *user, const struct folder *folder);

@@ -280,6 +280,24 @@ static void take_renames(struct listing *listing)
 	}
 }
 
+/* While the index knows their bodies. */
+static void tell_going(struct listing *listing)
+{
+	struct engine *engine = listing->engine;
+	GHashTableIter iter;
+	gpointer value;
+
+	if (!engine->events.folder_going)
+		return;
+	g_hash_table_iter_init(&iter, engine->tree->by_name);
+	while (g_hash_table_iter_next(&iter, NULL, &value)) {
+		const struct folder *folder = value;
+
+		if (!g_hash_table_contains(listing->names, folder->name))
+			engine->events.folder_going(engine->user, folder);
+	}
+}
+
 static void take_listing(struct listing *listing)
 {
 	struct engine *engine = listing->engine;
@@ -295,6 +313,7 @@ static void take_listing(struct listing *listing)
 	flat = g_new(struct mailfs_folder_info, listing->infos->len);
 	for (guint i = 0; i < listing->infos->len; i++)
 		flat[i] = *(struct mailfs_folder_info *)g_ptr_array_index(listing->infos, i);
+	tell_going(listing);
 	take_renames(listing);
 	store_set_folders(engine->config.store, flat, listing->infos->len);
 	show(listing);

@@ -191,6 +191,21 @@ void fs_message_gone(struct fs *fs, const struct folder *folder, uint32_t uid)
 		fs_forget_name(fs, folder, folder->box->id, uid);
 }
 
+/* What is open, and was perhaps never asked for through its handle, can be read to the end. */
+void fs_folder_going(struct fs *fs, const struct folder *folder)
+{
+	GHashTableIter iter;
+	gpointer ino;
+
+	g_hash_table_iter_init(&iter, fs->files);
+	while (g_hash_table_iter_next(&iter, &ino, NULL)) {
+		struct ino what = ino_split(*(uint64_t *)ino);
+
+		if (what.kind == INO_KIND_MESSAGE && what.id == folder->box_id)
+			file_hold(fs, *(uint64_t *)ino);
+	}
+}
+
 /* An inode that is open goes on answering; by its name nobody comes here any more, nor to anything
  * below it. */
 void fs_folder_gone(struct fs *fs, const struct folder *folder)

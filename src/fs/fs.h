@@ -62,6 +62,7 @@ void fs_message_bytes_changed(struct fs *fs, const struct folder *folder, uint32
 bool fs_message_came(struct fs *fs, const struct folder *folder, uint32_t uid, unsigned nth,
 	GBytes *bytes);
 void fs_message_gone(struct fs *fs, const struct folder *folder, uint32_t uid);
+void fs_folder_going(struct fs *fs, const struct folder *folder);
 void fs_folder_gone(struct fs *fs, const struct folder *folder);
 void fs_box_gone(struct fs *fs, const struct folder *folder, uint32_t box_id);
 /* For programs that watch. */

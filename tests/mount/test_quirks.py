@@ -773,6 +773,7 @@ def test_AS_3_mailbox_goes_under_a_session(mount, make_dovecot, verb):
     m = mount(server, ["name=uid"])
     assert m.read("Box", "1.eml") == mail("one", 500)
     fd = os.open(m.join("Box", "1.eml"), os.O_RDONLY)
+    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)  # the kernel has to ask again
     args = ["-s", "Box"] if verb == "delete" else ["Box", "Other"]
     server.doveadm("mailbox", verb, "-u", "demo", *args)
     wait_until(lambda: refresh(m, check=False) and "Box" not in m.list(), 15, "the folder's end")
